@@ -1,0 +1,84 @@
+//! How far a projection has come, and in which build of its read model.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::Position;
+
+/// How far one generation of a projection has come.
+///
+/// It changes in the same transaction as the read model, by compare-and-set on state, epoch and
+/// position, so it is never ahead of or behind the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The projection.
+    pub projection: String,
+    /// Which build of the read model; counted from 1.
+    pub generation: u32,
+    /// What this generation is for.
+    pub state: GenerationState,
+    /// Everything at or below this position is in the read model.
+    pub position: Position,
+    /// The last event that was applied: by it a restored or foreign log is recognised.
+    pub event_id: Option<Uuid>,
+    /// The position of that event.
+    pub event_position: Position,
+    /// Counts the owners: the write of an earlier one is refused.
+    pub epoch: i64,
+    /// The definition that this generation was built from.
+    pub fingerprint: String,
+    /// Why the projection stands still, if it does.
+    pub failure: Option<Failure>,
+    /// When the checkpoint last moved.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a generation of a read model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenerationState {
+    /// Being built by a rebuild.
+    Building,
+    /// In service: queries see it and the running projection writes it.
+    Live,
+    /// Was in service before the last rebuild, and is kept for a rollback.
+    Retired,
+}
+
+impl GenerationState {
+    /// The word that the store keeps.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Live => "live",
+            Self::Retired => "retired",
+        }
+    }
+
+    /// Reads the word that the store keeps.
+    pub fn from_store(word: &str) -> Self {
+        match word {
+            "building" => Self::Building,
+            "live" => Self::Live,
+            _ => Self::Retired,
+        }
+    }
+}
+
+impl fmt::Display for GenerationState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a projection stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The position of the event that could not be applied.
+    pub position: Position,
+    /// The id of that event.
+    pub event_id: Option<Uuid>,
+    /// What went wrong, without the event's content.
+    pub error: String,
+}

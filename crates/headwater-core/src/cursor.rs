@@ -1,0 +1,156 @@
+//! A cursor over the log: catching up and following in one, never past the ceiling.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::{sync::watch, time::timeout};
+
+use crate::{Direction, EventStream, Filter, Log, Position, Query, Result, StoredEvent};
+
+/// How long a cursor waits for a hint before it looks by itself.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often a cursor looks again while writers below the ceiling are under way.
+const SETTLING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Reads the log from a position on, and follows it.
+///
+/// It is woken by a hint, at once within the process, and looks by itself once a second, so a lost
+/// hint delays and never loses. Each event comes once, in the order of positions.
+pub struct Cursor {
+    log: Log,
+    filter: Filter,
+    hints: watch::Receiver<u64>,
+    /// Everything at or below is delivered.
+    position: Position,
+    /// The reading under way, and the ceiling it ends at.
+    reading: Option<(EventStream, Position)>,
+    /// Read and not yet delivered; kept here so that a dropped `next_batch` loses nothing.
+    pending: Vec<StoredEvent>,
+}
+
+/// Events that a cursor found, and how far it has looked.
+#[derive(Debug)]
+pub struct Batch {
+    /// The events, in the order of positions; empty where the filter let none through.
+    pub events: Vec<StoredEvent>,
+    /// Everything the filter wants at or below this position was delivered.
+    pub position: Position,
+    /// Whether the cursor has reached the ceiling.
+    pub caught_up: bool,
+}
+
+impl Cursor {
+    pub(crate) fn new(log: Log, filter: Filter, after: Position) -> Self {
+        let hints = log.store().hints();
+        Self { log, filter, hints, position: after, reading: None, pending: Vec::new() }
+    }
+
+    /// Everything the filter wants at or below this position was delivered.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next event; waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cursor::next_batch`].
+    pub async fn next(&mut self) -> Result<StoredEvent> {
+        loop {
+            if let Some(event) = self.next_batch(1).await?.events.pop() {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next events, at most `limit`; waits until the ceiling rises.
+    ///
+    /// May be dropped at any time: what was read and not delivered comes with the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) and others of the store; the cursor stays
+    /// where it is, and the next call tries again.
+    pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
+        loop {
+            if let Some(batch) = self.available(limit).await? {
+                return Ok(batch);
+            }
+            self.ceiling_raised().await?;
+        }
+    }
+
+    /// The next events that are there now, at most `limit`; `None` where the cursor is caught up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cursor::next_batch`].
+    pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
+        let limit = limit.max(1);
+        if self.reading.is_none() {
+            self.hints.mark_unchanged();
+            let until = self.log.ceiling().await?.position;
+            if until <= self.position {
+                return Ok(None);
+            }
+            self.read(until);
+        }
+        while self.pending.len() < limit {
+            let Some((events, until)) = &mut self.reading else { break };
+            match events.next().await {
+                Some(Ok(event)) => self.pending.push(event),
+                Some(Err(error)) => {
+                    self.rewind();
+                    return Err(error);
+                }
+                None => {
+                    let position = *until;
+                    self.reading = None;
+                    return Ok(Some(self.deliver(position, true)));
+                }
+            }
+        }
+        let position = self.pending.last().map_or(self.position, |event| event.position);
+        Ok(Some(self.deliver(position, false)))
+    }
+
+    fn deliver(&mut self, position: Position, caught_up: bool) -> Batch {
+        self.position = position;
+        Batch { events: std::mem::take(&mut self.pending), position, caught_up }
+    }
+
+    fn read(&mut self, until: Position) {
+        let (filter, after) = (self.filter.clone(), self.position);
+        let query = Query::Log { filter, after, until, direction: Direction::Forward };
+        self.reading = Some((self.log.store().read(query), until));
+    }
+
+    // After a broken reading the events that were read and not delivered are read anew.
+    fn rewind(&mut self) {
+        self.reading = None;
+        self.pending.clear();
+    }
+
+    async fn ceiling_raised(&mut self) -> Result<()> {
+        let mut pause = SETTLING.0;
+        loop {
+            let ceiling = self.log.ceiling().await?;
+            if ceiling.position > self.position {
+                return Ok(());
+            }
+            let patience = if ceiling.unsettled { pause } else { POLL };
+            // A store that is gone sends no hints: then only the poll is left.
+            if let Ok(Err(_)) = timeout(patience, self.hints.changed()).await {
+                tokio::time::sleep(patience).await;
+            }
+            pause = (pause * 2).min(SETTLING.1);
+        }
+    }
+}
+
+impl std::fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor").field("position", &self.position).finish_non_exhaustive()
+    }
+}

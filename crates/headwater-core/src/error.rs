@@ -1,0 +1,262 @@
+//! What can go wrong, sorted by what the caller can do about it.
+
+use uuid::Uuid;
+
+use crate::{ExpectedVersion, Position, StreamName};
+
+/// The result of everything that talks to a log.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whatever can go wrong with a log, its readers and its projections.
+///
+/// [`Error::kind`] says what the caller can do and [`Error::code`] is a stable name for machines;
+/// `docs/errors.md` has a paragraph on each. No message ever holds an event's content or a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream is not where the writer believed; nothing was written.
+    #[error("expected {expected} of stream {stream}, but it is at {actual}")]
+    VersionConflict {
+        /// The stream in question.
+        stream: StreamName,
+        /// What the writer believed.
+        expected: ExpectedVersion,
+        /// The stream's version as it was read under its lock; 0 where there is no stream.
+        actual: u64,
+    },
+
+    /// The ids of these events are taken by events with another content; nothing was written.
+    #[error("event {event_id} is already in the log with other content or in another append")]
+    IdempotencyConflict {
+        /// The first id that is taken.
+        event_id: Uuid,
+    },
+
+    /// A part of the append is over its limit; nothing was written.
+    #[error("{what} has {size}, and the limit is {limit}")]
+    TooLarge {
+        /// What is too large, with its unit.
+        what: &'static str,
+        /// How large it is.
+        size: usize,
+        /// How large it may be.
+        limit: usize,
+    },
+
+    /// A name is empty, too long, or holds what a name must not hold.
+    #[error("{what} name {name:?} cannot be used: {reason}")]
+    InvalidName {
+        /// What the name is for.
+        what: &'static str,
+        /// The name, cut to 80 characters.
+        name: String,
+        /// Why it is refused.
+        reason: &'static str,
+    },
+
+    /// Input that is refused for another reason; nothing was written.
+    #[error("{0}")]
+    InvalidInput(String),
+
+    /// The connection broke while the append was being committed: it may be there or not.
+    ///
+    /// Trying again with the same event ids settles it.
+    #[error(
+        "it is unknown whether the append was applied ({reason}); try again with the same event ids"
+    )]
+    OutcomeUnknown {
+        /// What broke.
+        reason: String,
+    },
+
+    /// The store cannot be reached or is too busy now; nothing was written.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What the driver said.
+        reason: String,
+    },
+
+    /// The store's schema was made by a newer version of Headwater.
+    #[error(
+        "the store has schema {found}, and this program knows {known}: start a newer version of the program"
+    )]
+    SchemaTooNew {
+        /// The schema of the store.
+        found: u32,
+        /// The newest schema that this program knows.
+        known: u32,
+    },
+
+    /// The store's schema is missing or older than this program needs.
+    #[error(
+        "the store has schema {found}, and this program needs {known}: run `headwater migrate`"
+    )]
+    SchemaTooOld {
+        /// The schema of the store; 0 where there is none.
+        found: u32,
+        /// The schema that this program needs.
+        known: u32,
+    },
+
+    /// A declared event type cannot be used: a name declared twice, or a broken chain of upcasters.
+    #[error("event type {event_type} cannot be used: {reason}")]
+    EventDeclaration {
+        /// The name of the type.
+        event_type: String,
+        /// What is wrong with its declaration.
+        reason: String,
+    },
+
+    /// A stored event does not fit the reader's type.
+    #[error(
+        "event {event_id} at position {position} ({event_type} v{schema_version}) cannot be decoded: {reason}"
+    )]
+    Decode {
+        /// Where the event lies in the log.
+        position: Position,
+        /// The event's id.
+        event_id: Uuid,
+        /// The name of its type.
+        event_type: String,
+        /// The schema version it was written with.
+        schema_version: u32,
+        /// What does not fit, without the content.
+        reason: String,
+    },
+
+    /// An event of the caller cannot be turned into JSON; nothing was written.
+    #[error("an event of type {event_type} cannot be encoded as JSON")]
+    Encode {
+        /// The name of its type.
+        event_type: String,
+    },
+
+    /// Another runner moved this checkpoint; the batch was rolled back.
+    #[error(
+        "the checkpoint of {projection} was moved by another runner; this batch was rolled back"
+    )]
+    CheckpointMoved {
+        /// The projection.
+        projection: String,
+    },
+
+    /// The projection's code changed since its read model was built.
+    #[error(
+        "{projection} changed since its read model was built: run `projections rebuild {projection}`"
+    )]
+    ProjectionChanged {
+        /// The projection.
+        projection: String,
+    },
+
+    /// There is no projection of this name.
+    #[error("there is no projection {projection}; known: {known}")]
+    UnknownProjection {
+        /// The name asked for.
+        projection: String,
+        /// The names that exist, with commas.
+        known: String,
+    },
+
+    /// The checkpoint does not belong to this log: the log was restored, or is another one.
+    #[error(
+        "the checkpoint of {projection} names event {event_id} at position {position}, which this log does not hold there: \
+         the log was restored or is another one; rebuild the projection"
+    )]
+    ForeignCheckpoint {
+        /// The projection.
+        projection: String,
+        /// The position of its checkpoint.
+        position: Position,
+        /// The event that the checkpoint names.
+        event_id: Uuid,
+    },
+
+    /// A finished rebuild could not be put into service, since readers held the old read model.
+    #[error(
+        "{projection} is rebuilt but could not be swapped in: {reason}; run the same command again"
+    )]
+    PromoteBlocked {
+        /// The projection.
+        projection: String,
+        /// What stood in the way.
+        reason: String,
+    },
+
+    /// The database refused a statement, for a cause that trying again does not cure.
+    #[error("the database refused ({code}): {message}")]
+    Database {
+        /// The database's own code: an SQLSTATE, or SQLite's extended result code.
+        code: String,
+        /// The database's primary message.
+        message: String,
+    },
+}
+
+/// What the caller of a failed operation can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Try the same again, after a pause; for a conflict, decide anew first.
+    Retry,
+    /// Change the input; trying the same again fails the same way.
+    FixInput,
+    /// Nothing that the program can do helps: the code and the log do not fit each other.
+    GiveUp,
+    /// Somebody must look at the database or at the deployment.
+    CallOperator,
+}
+
+impl Error {
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::VersionConflict { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::Unavailable { .. }
+            | Self::CheckpointMoved { .. }
+            | Self::PromoteBlocked { .. } => ErrorKind::Retry,
+            Self::IdempotencyConflict { .. }
+            | Self::TooLarge { .. }
+            | Self::InvalidName { .. }
+            | Self::InvalidInput(_)
+            | Self::UnknownProjection { .. }
+            | Self::Encode { .. } => ErrorKind::FixInput,
+            Self::EventDeclaration { .. } | Self::Decode { .. } => ErrorKind::GiveUp,
+            Self::SchemaTooNew { .. }
+            | Self::SchemaTooOld { .. }
+            | Self::ProjectionChanged { .. }
+            | Self::ForeignCheckpoint { .. }
+            | Self::Database { .. } => ErrorKind::CallOperator,
+        }
+    }
+
+    /// The stable name of this kind of failure, used by the CLI's `--json` and by the documentation.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::VersionConflict { .. } => "version-conflict",
+            Self::IdempotencyConflict { .. } => "idempotency-conflict",
+            Self::TooLarge { .. } => "too-large",
+            Self::InvalidName { .. } => "invalid-name",
+            Self::InvalidInput(_) => "invalid-input",
+            Self::OutcomeUnknown { .. } => "outcome-unknown",
+            Self::Unavailable { .. } => "unavailable",
+            Self::SchemaTooNew { .. } => "schema-too-new",
+            Self::SchemaTooOld { .. } => "schema-too-old",
+            Self::EventDeclaration { .. } => "event-declaration",
+            Self::Decode { .. } => "decode",
+            Self::Encode { .. } => "encode",
+            Self::CheckpointMoved { .. } => "checkpoint-moved",
+            Self::ProjectionChanged { .. } => "projection-changed",
+            Self::UnknownProjection { .. } => "unknown-projection",
+            Self::ForeignCheckpoint { .. } => "foreign-checkpoint",
+            Self::PromoteBlocked { .. } => "promote-blocked",
+            Self::Database { .. } => "database",
+        }
+    }
+
+    /// A refused name, cut so that it cannot fill a log.
+    pub fn invalid_name(what: &'static str, name: &str, reason: &'static str) -> Self {
+        Self::InvalidName { what, name: name.chars().take(80).collect(), reason }
+    }
+}

@@ -1,0 +1,50 @@
+//! The words, traits and pure rules of Headwater; no I/O and no SQL.
+//!
+//! This crate is an inner room of the house: only the API of the crate `headwater`, which
+//! re-exports what users need, is stable.
+//!
+//! The modules in the order in which an event meets them: a [`Repository`] loads an
+//! [`Aggregate`], its decision yields an [`Event`], [`codec`] turns it into bytes, [`limits`]
+//! checks them, a [`Log`] hands them to a [`Store`], a [`Cursor`] reads them below the
+//! [`Ceiling`], and a [`Fold`] turns them into a [`ReadModel`] with its [`Checkpoint`].
+
+mod aggregate;
+mod append;
+mod checkpoint;
+pub mod codec;
+mod cursor;
+mod error;
+mod event;
+pub mod limits;
+mod log;
+mod position;
+mod projection;
+mod read;
+mod read_model;
+mod repository;
+mod store;
+mod stream;
+pub mod testing;
+mod value;
+mod version;
+
+pub use aggregate::Aggregate;
+pub use append::{Append, Appended, AppendedStream, NewEvent};
+pub use checkpoint::{Checkpoint, Failure, GenerationState};
+pub use codec::{Decoder, Event, EventType, Upcaster};
+pub use cursor::{Batch, Cursor};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Recorded, Stored, StoredEvent};
+pub use limits::Limits;
+pub use log::{Log, expand, expand_generation};
+pub use position::{Ceiling, Position};
+pub use projection::{BatchTx, Fold, SqlProjection};
+pub use read::{Direction, EventStream, Filter, Query, StreamInfo, StreamInfos};
+pub use read_model::{
+    Column, ColumnType, Definition, ReadModel, Table, TableDefinition, physical_name,
+};
+pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
+pub use store::{Migrated, Store, StoreTx};
+pub use stream::StreamName;
+pub use value::{ColumnValue, Row, Value, ValueError};
+pub use version::ExpectedVersion;

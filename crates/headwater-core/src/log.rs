@@ -1,0 +1,276 @@
+//! The log as its users hold it: append, read, follow.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use uuid::Uuid;
+
+use crate::{
+    Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
+    Filter, GenerationState, Migrated, NewEvent, Position, Query, ReadModel, Result, Row, Store,
+    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, physical_name,
+};
+
+/// An append-only log of events in a database. Cloning is cheap and shares the connections.
+///
+/// Every method may be dropped before it ends (in a `select!`, by a time-out): an append that was
+/// begun is then applied or not, as a whole, and a retry with the same event ids settles which.
+#[derive(Clone)]
+pub struct Log {
+    store: Arc<dyn Store>,
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Log")
+    }
+}
+
+impl Log {
+    /// The log in `store`.
+    pub fn new(store: impl Store) -> Self {
+        Self { store: Arc::new(store) }
+    }
+
+    /// The store underneath, for what runs over a log.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Appends events to one stream.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::append_all`].
+    pub async fn append(
+        &self,
+        stream: &StreamName,
+        expected: ExpectedVersion,
+        events: impl IntoIterator<Item = NewEvent>,
+    ) -> Result<Appended> {
+        self.append_all([Append::new(stream.clone(), expected, events)]).await
+    }
+
+    /// Appends to several streams, all or nothing, each with its expected version.
+    ///
+    /// The events lie in the log in the order given. An append with the same event ids and the same
+    /// content as an earlier one changes nothing and yields the first result.
+    ///
+    /// # Errors
+    ///
+    /// Not applied: [`Error::VersionConflict`] (read again, decide again),
+    /// [`Error::IdempotencyConflict`], [`Error::TooLarge`], [`Error::InvalidName`],
+    /// [`Error::InvalidInput`] (give other input), [`Error::Unavailable`] (try again),
+    /// [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`] (try again with the same ids).
+    pub async fn append_all(&self, appends: impl IntoIterator<Item = Append>) -> Result<Appended> {
+        self.store.append(appends.into_iter().collect()).await
+    }
+
+    /// Reads a stream from the version `from` on, oldest first; a missing stream yields nothing.
+    pub fn read_stream(&self, stream: &StreamName, from: u64) -> EventStream {
+        let direction = Direction::Forward;
+        self.store.read(Query::Stream { stream: stream.clone(), from, direction })
+    }
+
+    /// Reads a stream from the version `from` (`u64::MAX`: the end) back, newest first.
+    pub fn read_stream_backward(&self, stream: &StreamName, from: u64) -> EventStream {
+        let direction = Direction::Backward;
+        self.store.read(Query::Stream { stream: stream.clone(), from, direction })
+    }
+
+    /// Reads what the log holds now behind the position `after`, oldest first.
+    ///
+    /// It ends at the ceiling of this moment; [`Log::subscribe`] goes on.
+    pub fn read(&self, filter: Filter, after: Position) -> EventStream {
+        self.read_below_ceiling(filter, after, Position::END, Direction::Forward)
+    }
+
+    /// Reads what the log holds now at and below the position `from`, newest first.
+    pub fn read_backward(&self, filter: Filter, from: Position) -> EventStream {
+        self.read_below_ceiling(filter, Position::START, from, Direction::Backward)
+    }
+
+    fn read_below_ceiling(
+        &self,
+        filter: Filter,
+        after: Position,
+        until: Position,
+        direction: Direction,
+    ) -> EventStream {
+        let log = self.clone();
+        let query = async move {
+            let until = until.min(log.ceiling().await?.position);
+            Ok::<_, Error>(log.store.read(Query::Log { filter, after, until, direction }))
+        };
+        Box::pin(futures_util::stream::once(query).try_flatten())
+    }
+
+    /// The event of this id, if the log holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn event(&self, id: Uuid) -> Result<Option<StoredEvent>> {
+        self.read(Filter::all().event_id(id), Position::START).try_next().await
+    }
+
+    /// Follows the log behind the position `after`: first what is there, then what comes.
+    ///
+    /// Catching up and following are one cursor, so there is no hand-over to lose an event in. Each
+    /// event comes once, in the order of positions.
+    pub fn subscribe(&self, filter: Filter, after: Position) -> Cursor {
+        Cursor::new(self.clone(), filter, after)
+    }
+
+    /// The last position recorded before `time`: to subscribe from a moment in the past.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn position_at(&self, time: DateTime<Utc>) -> Result<Position> {
+        let first =
+            self.read(Filter::all().recorded_from(time), Position::START).try_next().await?;
+        match first {
+            Some(event) => Ok(Position(event.position.0 - 1)),
+            None => Ok(self.ceiling().await?.position),
+        }
+    }
+
+    /// The position that every reader may read up to now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn ceiling(&self) -> Result<Ceiling> {
+        self.store.ceiling().await
+    }
+
+    /// A stream's version, count and times; `None` where there is no such stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
+        self.store.stream_info(stream).await
+    }
+
+    /// The streams of a category, or all of them, sorted by name.
+    pub fn streams(&self, category: Option<&str>) -> StreamInfos {
+        self.store.streams(category)
+    }
+
+    /// Brings the store's schema up to date. Many processes may call it at the same moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SchemaTooNew`] where a newer program has made the schema: start a newer program.
+    pub async fn migrate(&self) -> Result<Migrated> {
+        self.store.migrate().await
+    }
+
+    /// The checkpoints of the generations in service and being built, sorted by projection.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        let all = self.store.checkpoints().await?;
+        Ok(all.into_iter().filter(|c| c.state != GenerationState::Retired).collect())
+    }
+
+    /// Runs a query over read models and the public views, on either database.
+    ///
+    /// `{name}` stands for the full name of a table or view, `$1`, `$2` ... for the parameters:
+    /// `select sku from {product_sales} where units > $1`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`] where the query is wrong; [`Error::Unavailable`] (try again).
+    pub async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        self.store.query(sql, parameters).await
+    }
+
+    /// Finds rows of a read model; `condition` is what follows `from` in SQL, such as
+    /// `where total > $1 order by total desc limit 10`, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::query`].
+    pub async fn find<R: ReadModel>(
+        &self,
+        condition: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<R>> {
+        let table = R::table();
+        let columns: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+        let sql = format!("select {} from {{{}}} {condition}", columns.join(", "), table.name);
+        let rows = self.query(&sql, parameters).await?;
+        rows.into_iter().map(|row| R::from_values(row.values).map_err(Error::from)).collect()
+    }
+
+    /// Waits until the projection's read model holds everything up to `position`.
+    ///
+    /// Yields `false` where it has not come so far within `patience`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn wait_for(
+        &self,
+        projection: &str,
+        position: Position,
+        patience: Duration,
+    ) -> Result<bool> {
+        let reached = async {
+            let mut pause = Duration::from_millis(2);
+            loop {
+                let checkpoints = self.store.checkpoints().await?;
+                let live = checkpoints
+                    .iter()
+                    .find(|c| c.projection == projection && c.state == GenerationState::Live);
+                if live.is_some_and(|checkpoint| checkpoint.position >= position) {
+                    return Ok(true);
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(100));
+            }
+        };
+        tokio::time::timeout(patience, reached).await.unwrap_or(Ok(false))
+    }
+
+    /// Closes the connections, after what is under way has ended.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// Replaces each `{name}` of a user's SQL by what `full_name` makes of it.
+///
+/// # Errors
+///
+/// [`Error::InvalidName`] where a name in braces is not a plain lower-case identifier.
+pub fn expand(sql: &str, full_name: impl Fn(&str) -> String) -> Result<String> {
+    let mut expanded = String::with_capacity(sql.len() + 32);
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| Error::InvalidInput("a { without } in SQL".into()))?;
+        crate::limits::check_identifier("table", name)?;
+        expanded.push_str(before);
+        expanded.push_str(&full_name(name));
+        rest = after;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+/// Replaces each `{name}` of a user's SQL by the table of `generation`, behind `prefix`.
+///
+/// # Errors
+///
+/// As for [`expand`].
+pub fn expand_generation(sql: &str, prefix: &str, generation: u32) -> Result<String> {
+    expand(sql, |name| format!("{prefix}{}", physical_name(name, generation)))
+}

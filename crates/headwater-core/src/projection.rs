@@ -1,0 +1,91 @@
+//! Projections: the two ways to write code that turns events into read models.
+
+use async_trait::async_trait;
+
+use crate::{Event, ReadModel, Recorded, Result, Row, StoreTx, Value};
+
+/// A projection as a pure function: the default kind.
+///
+/// The runner takes events in batches, loads the rows they touch in one query, folds in memory, and
+/// writes the changed rows and the checkpoint in one transaction.
+///
+/// A fold sees only rows and events. It must not look at a clock, at the environment or at another
+/// table: a rebuild runs it again and must come to the same rows.
+pub trait Fold: ReadModel {
+    /// What it reads: an event enum, or an enum of event enums for several categories.
+    type Event: Event;
+
+    /// Raise it when the code of the fold changes, so that the read model must be rebuilt.
+    const VERSION: u32 = 1;
+
+    /// The keys of the rows that the event touches; none where it does not matter here.
+    fn keys(event: &Recorded<Self::Event>) -> Vec<Self::Key>;
+
+    /// The row after the event, from the row before; `None` stands for no row.
+    fn fold(row: Option<Self>, key: &Self::Key, event: &Recorded<Self::Event>) -> Option<Self>;
+}
+
+/// A projection as SQL of the user's in the batch's transaction, for what does not fit a fold.
+#[async_trait]
+pub trait SqlProjection: Send + Sync + 'static {
+    /// What it reads.
+    type Event: Event;
+
+    /// The name of the projection: a plain lower-case identifier.
+    const NAME: &'static str;
+
+    /// Raise it when the code changes, so that the read model must be rebuilt.
+    const VERSION: u32 = 1;
+
+    /// Each table with the statement that makes it: `create table {name} (...)`, in SQL that both
+    /// databases understand.
+    const TABLES: &'static [(&'static str, &'static str)];
+
+    /// Applies a batch of events, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Any error rolls the batch back. One of kind [`Retry`](crate::ErrorKind::Retry) is tried
+    /// again; another one stops the projection.
+    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<Self::Event>]) -> Result<()>;
+}
+
+/// The transaction of one batch, in which the checkpoint moves as well.
+///
+/// In its SQL `{name}` stands for the projection's own table, in the generation that is being
+/// written, and `$1`, `$2` ... for the parameters.
+pub struct BatchTx<'a> {
+    tx: &'a mut dyn StoreTx,
+    generation: u32,
+}
+
+impl<'a> BatchTx<'a> {
+    /// The batch's view of a transaction; the runner makes it.
+    pub fn new(tx: &'a mut dyn StoreTx, generation: u32) -> Self {
+        Self { tx, generation }
+    }
+
+    /// Runs a statement, and yields how many rows it changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`](crate::Error::Database) where the statement is wrong.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64> {
+        self.tx.execute(self.generation, sql, parameters).await
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Database`](crate::Error::Database) where the query is wrong.
+    pub async fn fetch(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        self.tx.fetch(self.generation, sql, parameters).await
+    }
+}
+
+impl std::fmt::Debug for BatchTx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchTx").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}

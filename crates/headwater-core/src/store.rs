@@ -1,0 +1,143 @@
+//! What a store must be able to do; the runtime speaks to databases through these two traits alone.
+//!
+//! Users meet a store as a [`Log`](crate::Log). To write one, implement the traits and run the
+//! conformance suite of `headwater-testkit` over it.
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    Append, Appended, Ceiling, Checkpoint, Definition, EventStream, Failure, GenerationState,
+    Position, Query, Result, Row, StreamInfo, StreamInfos, StreamName, Table, Value,
+};
+
+/// An append-only log in a database, with the checkpoints and read models beside it.
+///
+/// Every method may be dropped before it ends: an append that was begun is then applied or not, as
+/// a whole, and no connection is left in a strange state.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Appends to one or many streams, all or nothing, after the limits were checked.
+    ///
+    /// # Errors
+    ///
+    /// See [`Log::append_all`](crate::Log::append_all).
+    async fn append(&self, appends: Vec<Append>) -> Result<Appended>;
+
+    /// Runs one reading.
+    fn read(&self, query: Query) -> EventStream;
+
+    /// The ceiling now. It never falls, and never waits for a writer.
+    async fn ceiling(&self) -> Result<Ceiling>;
+
+    /// Changes when an append may have raised the ceiling: a hint, on which nothing depends.
+    fn hints(&self) -> watch::Receiver<u64>;
+
+    /// A stream's version and times; `None` where there is no such stream.
+    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>>;
+
+    /// The streams of a category, or all, sorted by name.
+    fn streams(&self, category: Option<&str>) -> StreamInfos;
+
+    /// Brings the schema up to date; safe to call from many processes at the same moment.
+    async fn migrate(&self) -> Result<Migrated>;
+
+    /// Every generation of every projection, sorted by name and generation.
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>>;
+
+    /// Notes why a generation stands still, or that it no longer does.
+    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()>;
+
+    /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
+    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
+
+    /// Begins a transaction over checkpoints and read models.
+    async fn begin(&self) -> Result<Box<dyn StoreTx>>;
+
+    /// Closes every connection, after what is under way has ended.
+    async fn close(&self);
+
+    /// The database in words, such as `PostgreSQL 15.18`; never a password.
+    async fn describe(&self) -> Result<String>;
+}
+
+/// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.
+#[async_trait]
+pub trait StoreTx: Send {
+    /// Makes the tables and the checkpoint of a new generation, at position 0.
+    async fn create_generation(
+        &mut self,
+        definition: &Definition,
+        generation: u32,
+        state: GenerationState,
+    ) -> Result<Checkpoint>;
+
+    /// Removes the tables and the checkpoint of a generation that is not in service.
+    async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()>;
+
+    /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
+    async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>>;
+
+    /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is not: roll back.
+    async fn advance(
+        &mut self,
+        from: &Checkpoint,
+        to: Position,
+        last_event: Option<(Position, Uuid)>,
+    ) -> Result<()>;
+
+    /// Puts a generation that was built into service and retires the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PromoteBlocked`](crate::Error::PromoteBlocked) where readers hold the old one for
+    /// longer than a moment: roll back and try again.
+    async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()>;
+
+    /// The rows with these keys, without the column `position`, in any order.
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>>;
+
+    /// Writes rows, each with the position that last touched it, over those with the same keys.
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()>;
+
+    /// Removes the rows with these keys.
+    async fn remove(&mut self, table: &Table, generation: u32, keys: Vec<Vec<Value>>)
+    -> Result<()>;
+
+    /// Runs a statement of the user's; `{name}` stands for a table in this generation.
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64>;
+
+    /// Runs a query of the user's; `{name}` stands for a table in this generation.
+    async fn fetch(&mut self, generation: u32, sql: &str, parameters: &[Value])
+    -> Result<Vec<Row>>;
+
+    /// Commits. Once begun, it is not undone by dropping the future.
+    async fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Rolls back.
+    async fn rollback(self: Box<Self>) -> Result<()>;
+}
+
+/// What [`Store::migrate`] found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The number of the schema before; 0 where there was none.
+    pub from: u32,
+    /// The number of the schema now.
+    pub to: u32,
+}

@@ -1,0 +1,74 @@
+//! What an operator sees of projections: where they stand, and how a rebuild goes on.
+
+use std::time::Duration;
+
+use headwater_core::{Failure, GenerationState, Position};
+
+/// Where one projection stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProjectionStatus {
+    /// Its name.
+    pub projection: String,
+    /// Which build of the read model; 0 where none was begun.
+    pub generation: u32,
+    /// What that build is for.
+    pub state: GenerationState,
+    /// Everything at or below this position is in the read model.
+    pub position: Position,
+    /// The ceiling of the log.
+    pub head: Position,
+    /// Why it stands still, if it does.
+    pub failure: Option<Failure>,
+}
+
+impl ProjectionStatus {
+    /// How many positions it is behind the log; holes count.
+    pub fn lag(&self) -> u64 {
+        self.head.0.saturating_sub(self.position.0)
+    }
+}
+
+/// How a rebuild goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The projection.
+    pub projection: String,
+    /// The generation that is being built.
+    pub generation: u32,
+    /// What it is doing.
+    pub phase: Phase,
+    /// Everything at or below this position is in the new generation.
+    pub position: Position,
+    /// Where the log ended when it last looked.
+    pub target: Position,
+    /// How many events it has applied in this run.
+    pub events: u64,
+    /// How long this run has taken so far.
+    pub elapsed: Duration,
+}
+
+/// What a rebuild is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Applying events to the new generation.
+    Building,
+    /// Waiting for readers that hold the old generation, to swap.
+    Swapping,
+    /// The new generation is in service.
+    Done,
+}
+
+/// A rebuild that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The projection.
+    pub projection: String,
+    /// The generation in service now.
+    pub generation: u32,
+    /// How many events this run applied.
+    pub events: u64,
+    /// How long this run took.
+    pub elapsed: Duration,
+    /// Whether it went on with a build that an earlier run had left.
+    pub resumed: bool,
+}

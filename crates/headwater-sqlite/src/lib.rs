@@ -1,0 +1,1 @@
+//! The log, checkpoints and read models in SQLite.
