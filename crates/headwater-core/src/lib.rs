@@ -22,6 +22,7 @@ mod projection;
 mod read;
 mod read_model;
 mod repository;
+mod settings;
 mod store;
 mod stream;
 pub mod testing;
@@ -44,6 +45,7 @@ pub use read_model::{
     Column, ColumnType, Definition, ReadModel, Table, TableDefinition, physical_name,
 };
 pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
+pub use settings::Settings;
 pub use store::{Migrated, Store, StoreTx};
 pub use stream::StreamName;
 pub use value::{ColumnValue, Row, Value, ValueError};
