@@ -62,9 +62,30 @@ impl Log {
     /// Not applied: [`Error::VersionConflict`] (read again, decide again),
     /// [`Error::IdempotencyConflict`], [`Error::TooLarge`], [`Error::InvalidName`],
     /// [`Error::InvalidInput`] (give other input), [`Error::Unavailable`] (try again),
-    /// [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`] (try again with the same ids).
+    /// [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`], after it was tried again for
+    /// a second and a half (try again with the same ids).
     pub async fn append_all(&self, appends: impl IntoIterator<Item = Append>) -> Result<Appended> {
-        self.store.append(appends.into_iter().collect()).await
+        let appends: Vec<Append> = appends.into_iter().collect();
+        match self.store.append(appends.clone()).await {
+            Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Tries an append of unknown outcome again with the same ids. Where the store stays away it
+    /// remains unknown: a later refusal to connect says nothing of the first try.
+    async fn settle(&self, mut unknown: Error, appends: Vec<Append>) -> Result<Appended> {
+        for attempt in 0..5 {
+            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+            match self.store.append(appends.clone()).await {
+                Err(Error::Unavailable { .. }) => {}
+                Err(again @ Error::OutcomeUnknown { .. }) => unknown = again,
+                // Applied by the first try, whose answer was lost: for the caller it is no repeat.
+                Ok(appended) => return Ok(Appended { repeated: false, ..appended }),
+                refused => return refused,
+            }
+        }
+        Err(unknown)
     }
 
     /// Reads a stream from the version `from` on, oldest first; a missing stream yields nothing.

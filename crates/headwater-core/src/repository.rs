@@ -6,8 +6,8 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use crate::{
-    Aggregate, Appended, Decoder, Error, ExpectedVersion, Log, NewEvent, Position, Recorded,
-    Result, StreamName,
+    Aggregate, Decoder, Error, ExpectedVersion, Log, NewEvent, Position, Recorded, Result,
+    StreamName,
 };
 
 /// The aggregates of one kind: loads them, and carries their decisions into the log.
@@ -255,9 +255,6 @@ impl<A: Aggregate> Command<'_, A> {
 
     /// Loads, decides, appends; after a conflict it decides again on the newer state.
     ///
-    /// Where the outcome of an append is unknown, it tries again with the same event ids, so the
-    /// events are there once.
-    ///
     /// # Errors
     ///
     /// [`CommandError::Refused`] with the domain's own reason; [`CommandError::Log`] with
@@ -329,11 +326,7 @@ impl<A: Aggregate> Command<'_, A> {
         if !events.is_empty() {
             let encoded = self.encode(&events)?;
             let expected = ExpectedVersion::Exact(loaded.version);
-            let append = || self.repository.log.append(stream, expected, encoded.clone());
-            let appended = match append().await {
-                Err(unknown @ Error::OutcomeUnknown { .. }) => settle(unknown, append).await?,
-                outcome => outcome?,
-            };
+            let appended = self.repository.log.append(stream, expected, encoded).await?;
             (version, position) = (appended.version(), appended.position());
             repeated = appended.repeated && self.command_id.is_some();
         }
@@ -353,23 +346,6 @@ impl<A: Aggregate> Command<'_, A> {
         };
         events.iter().enumerate().map(encode).collect()
     }
-}
-
-/// Tries an append of unknown outcome again. Where the store stays away it remains unknown: a later
-/// refusal to connect says nothing of the first try.
-async fn settle<F: Future<Output = Result<Appended>>>(
-    mut unknown: Error,
-    append: impl Fn() -> F,
-) -> Result<Appended> {
-    for attempt in 0..5 {
-        tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-        match append().await {
-            Err(Error::Unavailable { .. }) => {}
-            Err(again @ Error::OutcomeUnknown { .. }) => unknown = again,
-            settled => return settled,
-        }
-    }
-    Err(unknown)
 }
 
 /// The id of the event with this ordinal, from 0, that a command yields (UUIDv5, RFC 9562).

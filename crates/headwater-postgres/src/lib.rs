@@ -1,1 +1,22 @@
-//! The log, checkpoints and read models in PostgreSQL.
+//! The log, checkpoints and read models in PostgreSQL 15 and later.
+//!
+//! This crate is an inner room of the house: only the API of the crate `headwater` is stable.
+//!
+//! An act is a file: `append.rs` beside `append.sql` holds the call, the statement, the mapping of
+//! the result and of the error. [`PostgresStore`] hands each act a connection of its own pools.
+
+mod append;
+mod ceiling;
+mod checkpoint;
+mod errors;
+mod hints;
+mod migrate;
+mod read;
+mod read_model;
+mod sql;
+mod store;
+mod streams;
+mod transaction;
+mod values;
+
+pub use store::PostgresStore;

@@ -1,0 +1,45 @@
+//! The readable ceiling, kept between looks: what is settled, and whom the next step waits for.
+
+use headwater_core::{Ceiling, Position, Result};
+use sqlx::Row as _;
+
+use crate::{
+    errors::{of_statement, unavailable},
+    sql::checked,
+    store::{PostgresStore, shielded},
+};
+
+/// What earlier looks found; the algorithm stands in the function `ceiling`.
+#[derive(Debug, Default)]
+pub(crate) struct Settling {
+    settled: i64,
+    candidate: Option<i64>,
+    writers: Vec<String>,
+}
+
+impl PostgresStore {
+    pub(crate) async fn look_at_ceiling(&self) -> Result<Ceiling> {
+        let store = self.clone();
+        shielded(async move {
+            // Held over the look: two looks at once would wait for two sets of writers.
+            let mut settling = store.inner.settling.lock().await;
+            let mut connection = store.inner.readers.acquire().await.map_err(unavailable)?;
+            let row = sqlx::query(checked(&store.inner.statements.ceiling))
+                .bind(settling.candidate)
+                .bind(&settling.writers)
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(of_statement)?;
+            let newly: Option<i64> = row.try_get(0).map_err(of_statement)?;
+            let writers: Option<Vec<String>> = row.try_get(2).map_err(of_statement)?;
+            settling.settled = settling.settled.max(newly.unwrap_or(0));
+            settling.candidate = row.try_get(1).map_err(of_statement)?;
+            settling.writers = writers.unwrap_or_default();
+            Ok(Ceiling {
+                position: Position::from_i64(settling.settled),
+                unsettled: settling.candidate.is_some(),
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,75 @@
+//! Checkpoints: where each generation of each projection stands, and why it stands still.
+
+use headwater_core::{Checkpoint, Failure, GenerationState, Position, Result};
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::{
+    errors::of_statement,
+    sql::checked,
+    store::{PostgresStore, shielded},
+};
+
+impl PostgresStore {
+    pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        let store = self.clone();
+        shielded(async move {
+            let rows = sqlx::query(checked(&store.inner.statements.checkpoints))
+                .fetch_all(&store.inner.readers)
+                .await
+                .map_err(of_statement)?;
+            rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
+        })
+        .await
+    }
+
+    pub(crate) async fn note_failure(
+        &self,
+        at: &Checkpoint,
+        failure: Option<&Failure>,
+    ) -> Result<()> {
+        let (store, at, failure) = (self.clone(), at.clone(), failure.cloned());
+        shielded(async move {
+            sqlx::query(checked(&store.inner.statements.checkpoint_fail))
+                .bind(at.projection)
+                .bind(generation(at.generation))
+                .bind(at.epoch)
+                .bind(failure.as_ref().map(|failure| failure.position.to_i64()))
+                .bind(failure.as_ref().and_then(|failure| failure.event_id))
+                .bind(failure.map(|failure| failure.error))
+                .execute(&store.inner.writers)
+                .await
+                .map_err(of_statement)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A generation's number as the database stores it.
+pub(crate) fn generation(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Reads a row of `checkpoints.sql` or `checkpoint_hold.sql`.
+pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
+    let generation: i32 = row.try_get("generation")?;
+    let error: Option<String> = row.try_get("error")?;
+    let failed_position: Option<i64> = row.try_get("failed_position")?;
+    let failed_event_id = row.try_get("failed_event_id")?;
+    Ok(Checkpoint {
+        projection: row.try_get("projection")?,
+        generation: u32::try_from(generation).unwrap_or(0),
+        state: GenerationState::from_store(row.try_get("state")?),
+        position: Position::from_i64(row.try_get("position")?),
+        event_id: row.try_get("event_id")?,
+        event_position: Position::from_i64(row.try_get("event_position")?),
+        epoch: row.try_get("epoch")?,
+        fingerprint: row.try_get("fingerprint")?,
+        failure: error.map(|error| Failure {
+            position: Position::from_i64(failed_position.unwrap_or(0)),
+            event_id: failed_event_id,
+            error,
+        }),
+        updated_at: row.try_get("updated_at")?,
+    })
+}

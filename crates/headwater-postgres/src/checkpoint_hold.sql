@@ -1,0 +1,5 @@
+select projection, generation, state, position, event_id, event_position, epoch, fingerprint,
+       failed_position, failed_event_id, error, updated_at
+from {schema}.checkpoints
+where projection = $1 and generation = $2
+for update

@@ -1,0 +1,3 @@
+update {schema}.checkpoints
+set state = 'retired'
+where projection = $1 and state = 'live'

@@ -1,0 +1,80 @@
+//! From the driver's errors to Headwater's, by SQLSTATE and kind, never by text.
+//!
+//! The database's detail lines can quote rows, so only its primary message goes on.
+
+use headwater_core::Error;
+use sqlx::error::DatabaseError;
+
+/// The error of a statement outside an append: what the connection loses, was not applied.
+pub(crate) fn of_statement(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(refused) => of_database(&*refused),
+        other => unavailable(other),
+    }
+}
+
+/// The error of an append that was sent: what the connection loses, may have been applied.
+pub(crate) fn of_append(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::Database(refused) if !ends_session(&code_of(&*refused)) => {
+            of_database(&*refused)
+        }
+        other => Error::OutcomeUnknown { reason: other.to_string() },
+    }
+}
+
+/// The error of getting a connection.
+pub(crate) fn unavailable(error: sqlx::Error) -> Error {
+    let reason = match &error {
+        sqlx::Error::Database(refused) if is_misconfigured(&code_of(&**refused)) => {
+            return of_database(&**refused);
+        }
+        sqlx::Error::PoolTimedOut => "no connection became free in time".into(),
+        other => other.to_string(),
+    };
+    Error::Unavailable { reason }
+}
+
+/// Whether the statement failed on this constraint of uniqueness.
+pub(crate) fn is_unique_violation(error: &sqlx::Error, constraint: &str) -> bool {
+    error.as_database_error().is_some_and(|refused| {
+        refused.is_unique_violation() && refused.constraint() == Some(constraint)
+    })
+}
+
+/// Whether the statement failed with this SQLSTATE.
+pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().is_some_and(|refused| code_of(refused) == code)
+}
+
+fn of_database(refused: &dyn DatabaseError) -> Error {
+    let code = code_of(refused);
+    let message = refused.message().to_owned();
+    if is_transient(&code) {
+        Error::Unavailable { reason: format!("{message} ({code})") }
+    } else {
+        Error::Database { code, message }
+    }
+}
+
+fn code_of(refused: &dyn DatabaseError) -> String {
+    refused.code().unwrap_or_default().into_owned()
+}
+
+// Classes of SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+fn is_transient(code: &str) -> bool {
+    // Connections, resources, serialization failures and deadlocks, locks not granted, shutdown.
+    ["08", "53", "40"].contains(&code.get(..2).unwrap_or_default())
+        || code == "55P03"
+        || code == "57014"
+        || ends_session(code)
+}
+
+fn ends_session(code: &str) -> bool {
+    matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03")
+}
+
+// Wrong password, unknown role or database, missing right: waiting does not help.
+fn is_misconfigured(code: &str) -> bool {
+    ["28", "3D", "42"].contains(&code.get(..2).unwrap_or_default())
+}

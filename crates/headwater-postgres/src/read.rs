@@ -1,0 +1,152 @@
+//! Reading: one streaming query, decoded row by row, held back by a reader that does not ask.
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use headwater_core::{
+    Direction, Error, EventStream, Filter, Position, Query, Recorded, Result, Stored, StoredEvent,
+    StreamName,
+};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Postgres, Row as _,
+    postgres::{PgArguments, PgRow},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+use crate::{
+    errors::{of_statement, unavailable},
+    sql::{Statements, checked},
+    store::PostgresStore,
+};
+
+/// How many events travel together from the connection to the reader, and how many bytes of them.
+const CHUNK: (usize, usize) = (256, 256 << 10);
+
+/// How many chunks may wait for the reader.
+const AHEAD: usize = 2;
+
+type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
+
+impl PostgresStore {
+    pub(crate) fn run_query(&self, query: Query) -> EventStream {
+        let (chunks, read) = mpsc::channel(AHEAD);
+        let store = self.clone();
+        // Begun when the stream is first asked. The task owns the connection, so that a reader who
+        // goes away leaves none behind in the middle of a result.
+        let start = stream::once(async move {
+            tokio::spawn(async move {
+                if let Err(error) = store.send_chunks(query, &chunks).await {
+                    let _reader_gone = chunks.send(Err(error)).await;
+                }
+            });
+            stream::unfold(read, |mut read| async move {
+                let chunk: Result<Vec<StoredEvent>> = read.recv().await?;
+                Some((chunk, read))
+            })
+        });
+        let events = |chunk: Vec<StoredEvent>| stream::iter(chunk.into_iter().map(Ok::<_, Error>));
+        Box::pin(start.flatten().map_ok(events).try_flatten())
+    }
+
+    async fn send_chunks(
+        &self,
+        query: Query,
+        chunks: &mpsc::Sender<Result<Vec<StoredEvent>>>,
+    ) -> Result<()> {
+        let statement = prepare(&self.inner.statements, query);
+        let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
+        let whole = send_rows(&mut connection, statement, chunks).await;
+        // Rows that nobody wants any more would have to be read before the next use.
+        if !matches!(whole, Ok(true)) {
+            connection.close_on_drop();
+        }
+        whole.map(drop)
+    }
+}
+
+/// Sends the rows on; `false` where the reader went away before the last.
+async fn send_rows(
+    connection: &mut PgConnection,
+    statement: Statement,
+    chunks: &mpsc::Sender<Result<Vec<StoredEvent>>>,
+) -> Result<bool> {
+    let mut rows = statement.fetch(connection);
+    let (mut chunk, mut bytes) = (Vec::with_capacity(CHUNK.0), 0);
+    while let Some(row) = rows.try_next().await.map_err(of_statement)? {
+        let event = decode(&row).map_err(of_statement)?;
+        bytes += event.event.data.len();
+        chunk.push(event);
+        if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
+            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK.0));
+            bytes = 0;
+            if chunks.send(Ok(full)).await.is_err() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(chunks.send(Ok(chunk)).await.is_ok())
+}
+
+fn prepare(statements: &Statements, query: Query) -> Statement {
+    match query {
+        Query::Stream { stream, from, direction } => {
+            let sql = match direction {
+                Direction::Forward => &statements.read_stream,
+                Direction::Backward => &statements.read_stream_backward,
+            };
+            let from = i64::try_from(from).unwrap_or(i64::MAX);
+            sqlx::query(checked(sql)).bind(stream.as_str().to_owned()).bind(from)
+        }
+        Query::Log { filter, after, until, direction } => {
+            let sql = match direction {
+                Direction::Forward => &statements.read_log,
+                Direction::Backward => &statements.read_log_backward,
+            };
+            prepare_log(checked(sql), filter, after, until)
+        }
+    }
+}
+
+fn prepare_log(
+    sql: AssertSqlSafe<Arc<str>>,
+    filter: Filter,
+    after: Position,
+    until: Position,
+) -> Statement {
+    let listed = |list: Vec<String>| (!list.is_empty()).then_some(list);
+    let streams = filter.streams.iter().map(|stream| stream.as_str().to_owned()).collect();
+    sqlx::query(sql)
+        .bind(after.to_i64())
+        .bind(until.to_i64())
+        .bind(listed(filter.categories))
+        .bind(listed(streams))
+        .bind(listed(filter.types))
+        .bind(filter.correlation_id)
+        .bind(filter.event_id)
+        .bind(filter.recorded_from)
+        .bind(filter.recorded_until)
+        // Planned anew each time: which index serves depends on which filters are given.
+        .persistent(false)
+}
+
+fn decode(row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
+    let occurred_at = row.try_get_unchecked::<Option<_>, _>(10)?;
+    let recorded_at = row.try_get_unchecked(11)?;
+    let version: i64 = row.try_get_unchecked(2)?;
+    let schema_version: i32 = row.try_get_unchecked(5)?;
+    Ok(Recorded {
+        position: Position::from_i64(row.try_get_unchecked(0)?),
+        stream: StreamName::from_store(row.try_get_unchecked(1)?),
+        version: u64::try_from(version).unwrap_or(0),
+        id: row.try_get_unchecked(3)?,
+        event: Stored {
+            event_type: row.try_get_unchecked(4)?,
+            schema_version: u32::try_from(schema_version).unwrap_or(0),
+            data: row.try_get_unchecked(6)?,
+        },
+        metadata: row.try_get_unchecked(7)?,
+        correlation_id: row.try_get_unchecked(8)?,
+        causation_id: row.try_get_unchecked(9)?,
+        occurred_at: occurred_at.unwrap_or(recorded_at),
+        recorded_at,
+    })
+}

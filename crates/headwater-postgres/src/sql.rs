@@ -1,0 +1,65 @@
+//! Every statement over the store's own tables, read from its file, with the schema's name in place.
+//!
+//! The name was checked to be a plain identifier, so that it can stand in SQL text. What comes at
+//! run time is always a parameter.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        /// The statements of one schema.
+        #[derive(Debug)]
+        pub(crate) struct Statements {
+            /// The schema, with its dot: `headwater.`
+            pub(crate) prefix: String,
+            $(pub(crate) $name: Arc<str>,)+
+        }
+
+        impl Statements {
+            /// The statements for `schema`, whose name was checked.
+            pub(crate) fn new(schema: &str) -> Self {
+                Self {
+                    prefix: format!("{schema}."),
+                    $($name: place(include_str!(concat!(stringify!($name), ".sql")), schema).into(),)+
+                }
+            }
+
+            /// All statements, for a test that prepares each.
+            #[cfg(test)]
+            pub(crate) fn all(&self) -> Vec<(&'static str, Arc<str>)> {
+                vec![$((stringify!($name), self.$name.clone()),)+]
+            }
+        }
+    };
+}
+
+statements! {
+    append,
+    ceiling,
+    checkpoint_advance,
+    checkpoint_create,
+    checkpoint_drop,
+    checkpoint_fail,
+    checkpoint_hold,
+    checkpoint_promote,
+    checkpoint_retire,
+    checkpoints,
+    read_log,
+    read_log_backward,
+    read_stream,
+    read_stream_backward,
+    stream_info,
+    streams,
+}
+
+/// Puts the schema's name into a statement.
+pub(crate) fn place(sql: &str, schema: &str) -> String {
+    sql.replace("{schema}", schema)
+}
+
+/// A statement from a file of this crate, or one whose names were all checked.
+pub(crate) fn checked(sql: &Arc<str>) -> AssertSqlSafe<Arc<str>> {
+    AssertSqlSafe(sql.clone())
+}

@@ -1,0 +1,248 @@
+//! A transaction over checkpoints and read models; dropped without a commit, it changes nothing.
+
+use async_trait::async_trait;
+use headwater_core::{
+    Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
+    expand_generation,
+};
+use sqlx::{Postgres, pool::PoolConnection, postgres::PgArguments, query::Query};
+use uuid::Uuid;
+
+use crate::{
+    checkpoint::{decode, generation as number},
+    errors::{of_statement, unavailable},
+    read_model,
+    sql::checked,
+    store::{PostgresStore, shielded},
+    values,
+};
+
+impl PostgresStore {
+    pub(crate) async fn begin_transaction(&self) -> Result<Box<dyn StoreTx>> {
+        let store = self.clone();
+        shielded(async move {
+            let mut connection = store.inner.writers.acquire().await.map_err(unavailable)?;
+            sqlx::query("begin").execute(&mut *connection).await.map_err(of_statement)?;
+            let tx = PostgresTx { store, connection: Some(connection), failed: false };
+            Ok(Box::new(tx) as Box<dyn StoreTx>)
+        })
+        .await
+    }
+}
+
+/// The transaction; it owns its connection until it ends.
+pub(crate) struct PostgresTx {
+    store: PostgresStore,
+    connection: Option<PoolConnection<Postgres>>,
+    /// Whether a statement was refused: `commit` would then roll back and report success.
+    failed: bool,
+}
+
+impl Drop for PostgresTx {
+    fn drop(&mut self) {
+        // In the middle of a transaction, perhaps of a statement: not for anyone else to use.
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
+    }
+}
+
+impl PostgresTx {
+    fn connection(&mut self) -> &mut PoolConnection<Postgres> {
+        self.connection.as_mut().expect("a transaction has its connection until it is consumed")
+    }
+
+    async fn execute_query(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<u64> {
+        let done = query.execute(&mut **self.connection()).await;
+        self.keep(done.map(|done| done.rows_affected()).map_err(of_statement))
+    }
+
+    /// Remembers a refusal.
+    fn keep<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.failed |= result.is_err();
+        result
+    }
+
+    async fn end(&mut self, statement: &'static str) -> Result<()> {
+        let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        shielded(async move {
+            let ended = sqlx::query(statement).execute(&mut *connection).await;
+            if ended.is_err() {
+                connection.close_on_drop();
+            }
+            ended.map(drop).map_err(of_statement)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl StoreTx for PostgresTx {
+    async fn create_generation(
+        &mut self,
+        definition: &Definition,
+        generation: u32,
+        state: GenerationState,
+    ) -> Result<Checkpoint> {
+        definition.check()?;
+        let store = self.store.clone();
+        let created = self
+            .execute_query(
+                sqlx::query(checked(&store.inner.statements.checkpoint_create))
+                    .bind(definition.name.clone())
+                    .bind(number(generation))
+                    .bind(state.as_str())
+                    .bind(definition.fingerprint.clone()),
+            )
+            .await?;
+        if created == 0 {
+            return Err(moved(&definition.name));
+        }
+        let connection = self.connection();
+        let made =
+            read_model::create(connection, &store.inner.statements, definition, generation, state);
+        let made = made.await;
+        self.keep(made)?;
+        self.hold(&definition.name, generation).await?.ok_or_else(|| moved(&definition.name))
+    }
+
+    async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let store = self.store.clone();
+        let dropped = self
+            .execute_query(
+                sqlx::query(checked(&store.inner.statements.checkpoint_drop))
+                    .bind(definition.name.clone())
+                    .bind(number(generation)),
+            )
+            .await?;
+        if dropped == 0 {
+            return Err(moved(&definition.name));
+        }
+        let connection = self.connection();
+        let gone =
+            read_model::drop(connection, &store.inner.statements, definition, generation).await;
+        self.keep(gone)
+    }
+
+    async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
+            .bind(projection.to_owned())
+            .bind(number(generation));
+        let row = query.fetch_optional(&mut **self.connection()).await;
+        let row = self.keep(row.map_err(of_statement))?;
+        row.as_ref().map(decode).transpose().map_err(of_statement)
+    }
+
+    async fn advance(
+        &mut self,
+        from: &Checkpoint,
+        to: Position,
+        last_event: Option<(Position, Uuid)>,
+    ) -> Result<()> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_advance))
+            .bind(from.projection.clone())
+            .bind(number(from.generation))
+            .bind(from.state.as_str())
+            .bind(from.epoch)
+            .bind(from.position.to_i64())
+            .bind(to.to_i64())
+            .bind(last_event.map(|(_, id)| id))
+            .bind(last_event.map(|(position, _)| position.to_i64()));
+        match self.execute_query(query).await? {
+            1 => Ok(()),
+            _ => Err(moved(&from.projection)),
+        }
+    }
+
+    async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let store = self.store.clone();
+        let retire = sqlx::query(checked(&store.inner.statements.checkpoint_retire))
+            .bind(definition.name.clone());
+        self.execute_query(retire).await?;
+        let promote = sqlx::query(checked(&store.inner.statements.checkpoint_promote))
+            .bind(definition.name.clone())
+            .bind(number(generation));
+        if self.execute_query(promote).await? == 0 {
+            return Err(moved(&definition.name));
+        }
+        // Last, since it locks the view against readers until the commit.
+        let connection = self.connection();
+        let shown =
+            read_model::show(connection, &store.inner.statements, definition, generation).await;
+        self.keep(shown)
+    }
+
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>> {
+        let store = self.store.clone();
+        let rows =
+            read_model::load(self.connection(), &store.inner.statements, table, generation, keys)
+                .await;
+        self.keep(rows)
+    }
+
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()> {
+        let store = self.store.clone();
+        let saved =
+            read_model::save(self.connection(), &store.inner.statements, table, generation, rows)
+                .await;
+        self.keep(saved)
+    }
+
+    async fn remove(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<()> {
+        let store = self.store.clone();
+        let removed =
+            read_model::remove(self.connection(), &store.inner.statements, table, generation, keys)
+                .await;
+        self.keep(removed)
+    }
+
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation)?;
+        self.execute_query(values::bind(sql, parameters)).await
+    }
+
+    async fn fetch(
+        &mut self,
+        generation: u32,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>> {
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation)?;
+        let rows = values::bind(sql, parameters).fetch_all(&mut **self.connection()).await;
+        values::decode(self.keep(rows.map_err(of_statement))?)
+    }
+
+    async fn commit(mut self: Box<Self>) -> Result<()> {
+        if self.failed {
+            self.end("rollback").await?;
+            return Err(Error::InvalidInput(
+                "a statement of this transaction was refused, so that it cannot be committed"
+                    .into(),
+            ));
+        }
+        self.end("commit").await
+    }
+
+    async fn rollback(mut self: Box<Self>) -> Result<()> {
+        self.end("rollback").await
+    }
+}
+
+fn moved(projection: &str) -> Error {
+    Error::CheckpointMoved { projection: projection.into() }
+}
