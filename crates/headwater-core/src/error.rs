@@ -131,6 +131,13 @@ pub enum Error {
         event_type: String,
     },
 
+    /// The code of a projection panicked; its batch was rolled back.
+    #[error("the code of {projection} panicked")]
+    Panicked {
+        /// The projection.
+        projection: String,
+    },
+
     /// Another runner moved this checkpoint; the batch was rolled back.
     #[error(
         "the checkpoint of {projection} was moved by another runner; this batch was rolled back"
@@ -222,7 +229,9 @@ impl Error {
             | Self::InvalidInput(_)
             | Self::UnknownProjection { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
-            Self::EventDeclaration { .. } | Self::Decode { .. } => ErrorKind::GiveUp,
+            Self::EventDeclaration { .. } | Self::Decode { .. } | Self::Panicked { .. } => {
+                ErrorKind::GiveUp
+            }
             Self::SchemaTooNew { .. }
             | Self::SchemaTooOld { .. }
             | Self::ProjectionChanged { .. }
@@ -246,6 +255,7 @@ impl Error {
             Self::EventDeclaration { .. } => "event-declaration",
             Self::Decode { .. } => "decode",
             Self::Encode { .. } => "encode",
+            Self::Panicked { .. } => "panicked",
             Self::CheckpointMoved { .. } => "checkpoint-moved",
             Self::ProjectionChanged { .. } => "projection-changed",
             Self::UnknownProjection { .. } => "unknown-projection",

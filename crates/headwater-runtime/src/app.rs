@@ -1,12 +1,27 @@
-//! The list of what runs over a log.
+//! The list of what runs over a log, and the ways to run it.
 
-use headwater_core::{Fold, Log, Result, SqlProjection};
+use std::sync::Arc;
 
-use crate::{Progress, ProjectionStatus, Rebuilt};
+use headwater_core::{
+    Checkpoint, Error, Fold, GenerationState, Log, Position, Result, SqlProjection,
+};
+use tokio::{sync::mpsc, task::JoinSet};
 
-/// The projections of a service: what runs over its log.
+use crate::{
+    fold::FoldProjector,
+    projector::Projector,
+    rebuild, runner,
+    sql::SqlProjector,
+    status::{Progress, ProjectionStatus, Rebuilt},
+};
+
+/// The projections of a service.
 #[derive(Default)]
-pub struct App {}
+pub struct App {
+    projectors: Vec<Arc<dyn Projector>>,
+    /// The first declaration that cannot be used; reported when the app is run.
+    broken: Option<Error>,
+}
 
 impl App {
     /// A service without projections.
@@ -14,61 +29,174 @@ impl App {
         Self::default()
     }
 
-    /// Adds a fold.
+    /// Adds a fold; its projection bears the name of its table.
     #[must_use]
     pub fn projection<F: Fold>(self) -> Self {
-        todo!()
+        self.add(FoldProjector::<F>::new())
     }
 
     /// Adds a projection in SQL.
     #[must_use]
-    pub fn sql_projection<P: SqlProjection>(self, _projection: P) -> Self {
-        todo!()
+    pub fn sql_projection<P: SqlProjection>(self, projection: P) -> Self {
+        self.add(SqlProjector::new(projection))
     }
 
-    /// The names of the projections.
+    fn add(mut self, projector: Result<impl Projector + 'static>) -> Self {
+        match projector {
+            Ok(projector) => {
+                let name = &projector.definition().name;
+                if self.names().contains(&name.as_str()) {
+                    let twice = format!("projection {name} is added twice");
+                    self.broken.get_or_insert(Error::InvalidInput(twice));
+                }
+                self.projectors.push(Arc::new(projector));
+            }
+            Err(error) => {
+                self.broken.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// The names of the projections, in the order in which they were added.
     pub fn names(&self) -> Vec<&str> {
-        todo!()
+        self.projectors.iter().map(|projector| projector.definition().name.as_str()).collect()
     }
 
-    /// Keeps every projection up to date until the future is dropped or all have failed.
+    fn check(&self) -> Result<()> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Keeps every projection up to date. It ends when it is dropped, and nothing is lost then.
+    ///
+    /// A store that is away is waited for. A projection that fails stands still, with its position,
+    /// event and error in [`App::status`], and the others go on.
     ///
     /// # Errors
     ///
-    /// The first failure, when all projections stand still.
-    pub async fn run(&self, _log: &Log) -> Result<()> {
-        todo!()
+    /// Only for what is wrong with the app itself, at once: [`Error::EventDeclaration`],
+    /// [`Error::InvalidName`], [`Error::InvalidInput`].
+    pub async fn run(&self, log: &Log) -> Result<()> {
+        self.check()?;
+        let mut running: JoinSet<()> = self
+            .projectors
+            .iter()
+            .map(|projector| runner::run(log.clone(), projector.clone()))
+            .collect();
+        while running.join_next().await.is_some() {}
+        std::future::pending().await
     }
 
     /// Brings every projection up to the ceiling of this moment, and ends.
     ///
     /// # Errors
     ///
-    /// The first failure.
-    pub async fn catch_up(&self, _log: &Log) -> Result<()> {
-        todo!()
+    /// The first failure; the other projections are brought up all the same.
+    pub async fn catch_up(&self, log: &Log) -> Result<()> {
+        self.check()?;
+        let target = log.ceiling().await?.position;
+        let mut running = JoinSet::new();
+        for projector in &self.projectors {
+            let (log, projector) = (log.clone(), projector.clone());
+            running.spawn(async move { runner::catch_up(&log, &*projector, target).await });
+        }
+        all(running).await.map(drop)
     }
 
-    /// Where each projection stands; a generation that is being built is listed as well.
+    /// Where each projection stands. A generation that is being built has an entry of its own.
     ///
     /// # Errors
     ///
-    /// Those of the store.
-    pub async fn status(&self, _log: &Log) -> Result<Vec<ProjectionStatus>> {
-        todo!()
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn status(&self, log: &Log) -> Result<Vec<ProjectionStatus>> {
+        self.check()?;
+        let checkpoints = log.checkpoints().await?;
+        let head = log.ceiling().await?.position;
+        let mut status = Vec::new();
+        for name in self.names() {
+            let known = status.len();
+            let own = checkpoints.iter().filter(|checkpoint| checkpoint.projection == name);
+            status.extend(own.map(|checkpoint| entry(checkpoint, head)));
+            if status.len() == known {
+                status.push(not_begun(name, head));
+            }
+        }
+        Ok(status)
     }
 
-    /// Rebuilds projections (no names: all) from position zero beside the ones in service, and swaps.
+    /// Rebuilds these projections (no names: all) from position zero, beside the ones in service,
+    /// and swaps each one in when it is complete.
+    ///
+    /// When it is dropped or killed, the generations in service remain, and the next call goes on
+    /// with the builds that were begun.
     ///
     /// # Errors
     ///
-    /// The first failure.
+    /// [`Error::UnknownProjection`], before anything is begun; the first failure of a rebuild,
+    /// after the others have ended. [`Error::PromoteBlocked`] where readers held an old generation
+    /// for two minutes.
     pub async fn rebuild(
         &self,
-        _log: &Log,
-        _names: &[String],
-        _progress: &(dyn Fn(&Progress) + Send + Sync),
+        log: &Log,
+        names: &[String],
+        progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
-        todo!()
+        self.check()?;
+        let known = self.names();
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(rebuild::unknown(name, &known));
+        }
+        let (report, mut reports) = mpsc::unbounded_channel();
+        let mut running = JoinSet::new();
+        for projector in &self.projectors {
+            if names.is_empty() || names.contains(&projector.definition().name) {
+                running.spawn(rebuild::rebuild(log.clone(), projector.clone(), report.clone()));
+            }
+        }
+        drop(report);
+        while let Some(report) = reports.recv().await {
+            progress(&report);
+        }
+        let mut rebuilt = all(running).await?;
+        rebuilt.sort_by_key(|done| known.iter().position(|name| *name == done.projection));
+        Ok(rebuilt)
+    }
+}
+
+/// Waits for all, and yields what they yielded or the first failure.
+async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
+    let (mut done, mut failure) = (Vec::new(), None);
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(Ok(value)) => done.push(value),
+            Ok(Err(error)) => {
+                failure.get_or_insert(error);
+            }
+            // Only a panic ends a task here; it is passed on as it is.
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    failure.map_or(Ok(done), Err)
+}
+
+fn entry(checkpoint: &Checkpoint, head: Position) -> ProjectionStatus {
+    ProjectionStatus {
+        projection: checkpoint.projection.clone(),
+        generation: checkpoint.generation,
+        state: checkpoint.state,
+        position: checkpoint.position,
+        head: head.max(checkpoint.position),
+        failure: checkpoint.failure.clone(),
+    }
+}
+
+fn not_begun(name: &str, head: Position) -> ProjectionStatus {
+    ProjectionStatus {
+        projection: name.into(),
+        generation: 0,
+        state: GenerationState::Building,
+        position: Position::START,
+        head,
+        failure: None,
     }
 }

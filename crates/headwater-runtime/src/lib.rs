@@ -1,8 +1,18 @@
 //! What runs over a log: projections, kept up to date and rebuilt.
 //!
 //! This crate is an inner room of the house: only the API of the crate `headwater` is stable.
+//!
+//! An [`App`] holds a `Projector` for each projection. The runner and the rebuild both hand it
+//! batches from a cursor, and each batch is one transaction: `batch.rs`.
 
 mod app;
+mod batch;
+mod fold;
+mod generation;
+mod projector;
+mod rebuild;
+mod runner;
+mod sql;
 mod status;
 
 pub use app::App;

@@ -1,0 +1,173 @@
+//! Folds: rows of a whole batch loaded at once, folded in memory, written back at once.
+//!
+//! Rows are kept between batches. That is safe because rows change only together with the
+//! checkpoint, whose compare-and-set refuses this runner as soon as another one has moved it.
+
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use headwater_core::{
+    Decoder, Definition, Error, Filter, Fold, Position, Recorded, Result, StoreTx, StoredEvent,
+    TableDefinition,
+};
+
+use crate::projector::{Applier, Projector, decode_all, filter_of};
+
+/// How many rows are kept between batches.
+const KEPT: usize = 100_000;
+
+/// A projection that is a fold.
+pub(crate) struct FoldProjector<F: Fold> {
+    definition: Definition,
+    filter: Filter,
+    decoder: Arc<Decoder<F::Event>>,
+}
+
+impl<F: Fold> FoldProjector<F> {
+    pub(crate) fn new() -> Result<Self> {
+        let table = F::table();
+        let decoder = Decoder::new()?;
+        let definition =
+            Definition::new(table.name, F::VERSION, vec![TableDefinition::Columns(table)]);
+        definition.check()?;
+        Ok(Self { definition, filter: filter_of(&decoder), decoder: Arc::new(decoder) })
+    }
+}
+
+impl<F: Fold> Projector for FoldProjector<F> {
+    fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    fn begin(&self, empty: bool) -> Box<dyn Applier> {
+        Box::new(FoldApplier::<F> {
+            decoder: self.decoder.clone(),
+            rows: HashMap::new(),
+            complete: empty,
+            fold: PhantomData,
+        })
+    }
+}
+
+struct FoldApplier<F: Fold> {
+    decoder: Arc<Decoder<F::Event>>,
+    rows: HashMap<F::Key, Slot<F>>,
+    /// Whether a row that is not kept does not exist, since nothing was there and all was kept.
+    complete: bool,
+    fold: PhantomData<F>,
+}
+
+struct Slot<F> {
+    row: Option<F>,
+    /// The event of this batch that last touched the row.
+    touched: Option<Position>,
+}
+
+#[async_trait]
+impl<F: Fold> Applier for FoldApplier<F> {
+    async fn apply(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        generation: u32,
+        events: Vec<StoredEvent>,
+    ) -> Result<()> {
+        let events = decode_all(&self.decoder, events)?;
+        let keys = guarded::<F, _>(|| events.iter().map(F::keys).collect::<Vec<_>>())?;
+        self.load(tx, generation, &keys).await?;
+        let touched = guarded::<F, _>(|| self.fold(&events, keys))??;
+        self.write(tx, generation, touched).await?;
+        if self.rows.len() > KEPT {
+            self.rows = HashMap::new();
+            self.complete = false;
+        }
+        Ok(())
+    }
+}
+
+impl<F: Fold> FoldApplier<F> {
+    async fn load(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        generation: u32,
+        keys: &[Vec<F::Key>],
+    ) -> Result<()> {
+        let mut missing = Vec::new();
+        for key in keys.iter().flatten() {
+            if !self.rows.contains_key(key) {
+                self.rows.insert(key.clone(), Slot { row: None, touched: None });
+                missing.push(F::key_values(key));
+            }
+        }
+        if self.complete || missing.is_empty() {
+            return Ok(());
+        }
+        for values in tx.load(&F::table(), generation, missing).await? {
+            let row = F::from_values(values)?;
+            self.rows.insert(row.key(), Slot { row: Some(row), touched: None });
+        }
+        Ok(())
+    }
+
+    fn fold(
+        &mut self,
+        events: &[Recorded<F::Event>],
+        keys: Vec<Vec<F::Key>>,
+    ) -> Result<Vec<F::Key>> {
+        let mut touched = Vec::new();
+        for (event, keys) in events.iter().zip(keys) {
+            for key in keys {
+                let slot = self.rows.get_mut(&key).expect("load has made a slot for each key");
+                slot.row = F::fold(slot.row.take(), &key, event);
+                if slot.row.as_ref().is_some_and(|row| row.key() != key) {
+                    return Err(Error::InvalidInput(format!(
+                        "the fold of {} made a row with another key than it was asked for",
+                        F::table().name
+                    )));
+                }
+                if slot.touched.replace(event.position).is_none() {
+                    touched.push(key);
+                }
+            }
+        }
+        Ok(touched)
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        generation: u32,
+        touched: Vec<F::Key>,
+    ) -> Result<()> {
+        let (mut saved, mut removed) = (Vec::new(), Vec::new());
+        for key in &touched {
+            let slot = self.rows.get_mut(key).expect("a touched key has its slot");
+            match (&slot.row, slot.touched.take()) {
+                (Some(row), Some(position)) => saved.push((row.to_values(), position)),
+                _ => removed.push(F::key_values(key)),
+            }
+        }
+        let table = F::table();
+        if !saved.is_empty() {
+            tx.save(&table, generation, saved).await?;
+        }
+        if !removed.is_empty() {
+            tx.remove(&table, generation, removed).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs code of the user's; where it panics, its projection stops and the others go on.
+fn guarded<F: Fold, T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| Error::Panicked { projection: F::table().name.into() })
+}

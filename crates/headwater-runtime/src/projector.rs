@@ -1,0 +1,50 @@
+//! A projection without its types: what the runner and the rebuild work with.
+
+use async_trait::async_trait;
+use headwater_core::{Decoder, Definition, Event, Filter, Result, StoreTx, StoredEvent};
+
+/// A projection of either kind.
+pub(crate) trait Projector: Send + Sync {
+    /// Its name and its tables.
+    fn definition(&self) -> &Definition;
+
+    /// The events it reads.
+    fn filter(&self) -> &Filter;
+
+    /// Begins to apply events to one generation; `empty` says that its tables hold nothing yet.
+    fn begin(&self, empty: bool) -> Box<dyn Applier>;
+}
+
+/// Applies events to one generation of a projection.
+#[async_trait]
+pub(crate) trait Applier: Send {
+    /// Applies a batch in the batch's transaction.
+    ///
+    /// After an error, and where the transaction is rolled back, the applier must not be used again.
+    async fn apply(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        generation: u32,
+        events: Vec<StoredEvent>,
+    ) -> Result<()>;
+}
+
+/// The filter that lets the types of `E` through.
+pub(crate) fn filter_of<E: Event>(decoder: &Decoder<E>) -> Filter {
+    let mut filter = Filter::all();
+    for event_type in decoder.types() {
+        filter.types.push(event_type.name.into());
+        if !filter.categories.iter().any(|category| category == event_type.category) {
+            filter.categories.push(event_type.category.into());
+        }
+    }
+    filter
+}
+
+/// Decodes a whole batch.
+pub(crate) fn decode_all<E: Event>(
+    decoder: &Decoder<E>,
+    events: Vec<StoredEvent>,
+) -> Result<Vec<headwater_core::Recorded<E>>> {
+    events.into_iter().map(|event| decoder.decode(event)).collect()
+}

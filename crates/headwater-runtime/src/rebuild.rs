@@ -1,0 +1,218 @@
+//! A rebuild: the next generation, built beside the one in service, and swapped in.
+//!
+//! Each batch of the new generation is a transaction with its checkpoint, so a rebuild that was
+//! killed goes on where it was when it is started again. The last events, the swap and the
+//! checkpoint are one transaction: readers see the old generation, then the new one.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::TryStreamExt as _;
+use headwater_core::{
+    Checkpoint, Direction, Error, ErrorKind, GenerationState, Log, Position, Query, Result,
+    StoredEvent,
+};
+use tokio::{sync::mpsc::UnboundedSender, time::sleep};
+
+use crate::{
+    batch,
+    generation::{self, Generations},
+    projector::{Applier, Projector},
+    status::{Phase, Progress, Rebuilt},
+};
+
+/// How many events one transaction applies at most.
+const BATCH: usize = 10_000;
+
+/// How many events the transaction of the swap applies at most.
+const LAST_EVENTS: usize = 10_000;
+
+/// How long a rebuild waits in all for a store that is away, and for readers of the old generation.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The longest pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Rebuilds one projection and reports on the way.
+pub(crate) async fn rebuild(
+    log: Log,
+    projector: Arc<dyn Projector>,
+    progress: UnboundedSender<Progress>,
+) -> Result<Rebuilt> {
+    let mut rebuild =
+        Rebuild { log, projector, progress, started: Instant::now(), events: 0, resumed: None };
+    let (mut faulty_since, mut pause) = (None, Duration::from_millis(20));
+    loop {
+        let before = rebuild.events;
+        match rebuild.go().await {
+            Err(error) if error.kind() == ErrorKind::Retry => {
+                if rebuild.events > before {
+                    (faulty_since, pause) = (None, Duration::from_millis(20));
+                }
+                let since = *faulty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSE);
+            }
+            done => return done,
+        }
+    }
+}
+
+struct Rebuild {
+    log: Log,
+    projector: Arc<dyn Projector>,
+    progress: UnboundedSender<Progress>,
+    started: Instant,
+    /// Applied in this run.
+    events: u64,
+    /// Whether this run found a build that an earlier one had left.
+    resumed: Option<bool>,
+}
+
+impl Rebuild {
+    async fn go(&mut self) -> Result<Rebuilt> {
+        let mut building = self.prepare().await?;
+        let mut applier = self.projector.begin(building.position == Position::START);
+        loop {
+            self.catch_up(&mut building, &mut *applier).await?;
+            if self.swap(&building, &mut *applier).await? {
+                break;
+            }
+        }
+        let rebuilt = Rebuilt {
+            projection: building.projection.clone(),
+            generation: building.generation,
+            events: self.events,
+            elapsed: self.started.elapsed(),
+            resumed: self.resumed.unwrap_or(false),
+        };
+        self.report(&building, Phase::Done, building.position);
+        self.clean_up().await;
+        Ok(rebuilt)
+    }
+
+    /// Finds the build that an earlier run has left, or begins one.
+    async fn prepare(&mut self) -> Result<Checkpoint> {
+        let definition = self.projector.definition();
+        let generations = Generations::of(&self.log, definition).await?;
+        let left = generations.building();
+        self.resumed.get_or_insert(left.is_some_and(|l| l.fingerprint == definition.fingerprint));
+        if let Some(left) = left {
+            let usable = left.fingerprint == definition.fingerprint
+                && generation::check_log(&self.log, left).await.is_ok();
+            if usable {
+                return Ok(left.clone());
+            }
+            generation::remove(&self.log, definition, left.generation).await?;
+        }
+        let next = generations.next();
+        generation::create(&self.log, definition, next, GenerationState::Building).await
+    }
+
+    async fn catch_up(
+        &mut self,
+        building: &mut Checkpoint,
+        applier: &mut dyn Applier,
+    ) -> Result<()> {
+        let mut cursor = self.log.subscribe(self.projector.filter().clone(), building.position);
+        loop {
+            let target = self.log.ceiling().await?.position;
+            self.report(building, Phase::Building, target);
+            let Some(next) = cursor.available(BATCH).await? else { return Ok(()) };
+            let (count, caught_up) = (count(&next.events), next.caught_up);
+            *building = batch::apply(&self.log, applier, building, next).await?;
+            self.events += count;
+            if caught_up {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Applies the last events and swaps, in one transaction; `false` where too many have come.
+    async fn swap(&mut self, building: &Checkpoint, applier: &mut dyn Applier) -> Result<bool> {
+        self.report(building, Phase::Swapping, building.position);
+        let definition = self.projector.definition();
+        let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
+        let mut tx = self.log.store().begin().await?;
+        // Holds the running projection still: it must not be ahead of the new generation.
+        let live = match live {
+            Some(generation) => tx.hold(&definition.name, generation).await?,
+            None => None,
+        };
+        if live.as_ref().is_some_and(|live| live.state != GenerationState::Live) {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        let ceiling = self.log.ceiling().await?.position;
+        let target = live.map_or(ceiling, |live| live.position.max(ceiling)).max(building.position);
+        let Some(events) = self.last_events(building.position, target).await? else {
+            tx.rollback().await?;
+            return Ok(false);
+        };
+        let count = count(&events);
+        batch::apply_in(&mut *tx, applier, building, target, events).await?;
+        tx.promote(definition, building.generation).await?;
+        tx.commit().await?;
+        self.events += count;
+        Ok(true)
+    }
+
+    /// The events behind `after` up to `until`; `None` where they are too many for the swap.
+    async fn last_events(
+        &self,
+        after: Position,
+        until: Position,
+    ) -> Result<Option<Vec<StoredEvent>>> {
+        let filter = self.projector.filter().clone();
+        let query = Query::Log { filter, after, until, direction: Direction::Forward };
+        let mut read = self.log.store().read(query);
+        let mut events = Vec::new();
+        while let Some(event) = read.try_next().await? {
+            if events.len() == LAST_EVENTS {
+                return Ok(None);
+            }
+            events.push(event);
+        }
+        Ok(Some(events))
+    }
+
+    /// Removes what was in service before the generation that is kept for a rollback.
+    async fn clean_up(&self) {
+        let definition = self.projector.definition();
+        let Ok(generations) = Generations::of(&self.log, definition).await else { return };
+        for outdated in generations.outdated() {
+            // Where a reader still holds it, the next rebuild removes it.
+            if let Err(error) = generation::remove(&self.log, definition, outdated).await {
+                tracing::debug!(projection = %definition.name, outdated, %error, "kept for now");
+            }
+        }
+    }
+
+    fn report(&self, building: &Checkpoint, phase: Phase, target: Position) {
+        // Nobody listening is no reason to stop.
+        let _listener_gone = self.progress.send(Progress {
+            projection: building.projection.clone(),
+            generation: building.generation,
+            phase,
+            position: building.position,
+            target: target.max(building.position),
+            events: self.events,
+            elapsed: self.started.elapsed(),
+        });
+    }
+}
+
+fn count(events: &[StoredEvent]) -> u64 {
+    u64::try_from(events.len()).unwrap_or(u64::MAX)
+}
+
+/// The error for a name that no projection has.
+pub(crate) fn unknown(projection: &str, known: &[&str]) -> Error {
+    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+    Error::UnknownProjection { projection: projection.into(), known }
+}
