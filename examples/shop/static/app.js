@@ -1,0 +1,124 @@
+// Asks /api/live once a second and shows the answer. Everything from the log goes in as text.
+
+import { area, columns } from "/charts.js";
+
+const $ = (id) => document.getElementById(id);
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+let seen = null;
+
+const count = (n, one, many) => `${whole.format(n)} ${n === 1 ? one : many}`;
+const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
+
+function element(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  node.append(...children);
+  return node;
+}
+
+function money(currency, notation) {
+  const format = new Intl.NumberFormat("en", {
+    style: "currency", currency, notation, maximumFractionDigits: notation === "compact" ? 1 : 0,
+  });
+  return (minor) => format.format(minor / 100);
+}
+
+function age(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${whole.format(Math.floor(seconds / 86_400))} d`;
+}
+
+function tiles(live) {
+  const price = money(live.revenue.currency);
+  const closed = live.orders.total + live.carts.abandoned;
+  set("position", whole.format(live.position));
+  set("where", `An event-sourced coffee shop on ${live.log}`);
+  set("revenue", price(live.revenue.total));
+  set("revenue-sub", `${price(live.revenue.hour)} in the last hour`);
+  set("orders", whole.format(live.orders.total));
+  set("orders-sub", `${whole.format(live.orders.hour)} in the last hour`);
+  set("open", whole.format(live.carts.open));
+  set("abandoned", whole.format(live.carts.abandoned));
+  set("abandoned-sub", closed ? `${Math.round((100 * live.carts.abandoned) / closed)} % of the finished ones` : "none is finished yet");
+  set("minute", price(live.revenue.minute));
+}
+
+function charts(live) {
+  const rates = live.events_per_second;
+  const rate = rates.slice(-10).reduce((sum, n) => sum + n, 0) / 10;
+  set("rate", rate < 100 ? rate.toFixed(1) : whole.format(Math.round(rate)));
+  area($("rate-chart"), rates, (n) => short.format(n));
+  $("rate-chart").setAttribute("aria-label",
+    `Events per second: ${rate.toFixed(0)} on average now, at most ${whole.format(Math.max(...rates))} in the last two minutes`);
+  const compact = money(live.revenue.currency, "compact");
+  columns($("sales-chart"), live.revenue.columns, compact);
+  $("sales-chart").setAttribute("aria-label",
+    `Revenue: ${compact(live.revenue.minute)} in the last minute, ${compact(live.revenue.hour)} in the last hour`);
+}
+
+function products(list) {
+  if (!list.length) return;
+  const most = list[0].units;
+  $("products").replaceChildren(...list.map(({ title, sku, units }) => {
+    const bar = element("i", { "aria-hidden": "true" });
+    bar.style.width = `${Math.max(1, (100 * units) / most)}%`;
+    return element("li", {}, element("span", { class: "name", title: sku }, title || sku),
+      element("b", {}, whole.format(units)), element("div", { class: "track" }, bar));
+  }));
+}
+
+function projections(list) {
+  $("projections").replaceChildren(...list.map(({ name, position, lag, failure }) => {
+    const state = failure ? "failed" : lag === 0 ? "live" : "behind";
+    const words = failure ? "stands still" : lag === 0 ? "up to date" : count(lag, "behind", "behind");
+    const row = element("tr", {},
+      element("th", { scope: "row" }, element("i", { class: `light ${state}`, "aria-hidden": "true" }), name),
+      element("td", { class: "right" }, whole.format(position)),
+      element("td", { class: `right ${state}` }, words));
+    if (failure) row.title = failure;
+    return row;
+  }));
+}
+
+function events(list, now) {
+  $("events").replaceChildren(...list.map(({ position, type, stream, version, at }) => {
+    const fresh = seen !== null && position > seen;
+    const [category, id] = [stream.slice(0, stream.indexOf("-")), stream.slice(stream.indexOf("-"))];
+    return element("tr", fresh ? { class: "fresh" } : {},
+      element("td", { class: "right dim" }, whole.format(position)),
+      element("td", {}, element("span", { class: "type", "data-category": category }, type)),
+      element("td", { class: "stream" }, category, element("span", { class: "dim" }, id)),
+      element("td", { class: "right" }, whole.format(version)),
+      element("td", { class: "right dim" }, age(now - at)));
+  }));
+  seen = list.length ? list[0].position : 0;
+}
+
+function state(name, words) {
+  $("state").dataset.state = name;
+  if ($("state").lastChild.textContent !== words) $("state").lastChild.textContent = words;
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch("/api/live", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) throw new Error(`the shop answered ${answer.status}`);
+    const live = await answer.json();
+    tiles(live);
+    charts(live);
+    products(live.top_products);
+    projections(live.projections);
+    events(live.events, live.now);
+    state("live", "live");
+  } catch (error) {
+    console.warn(error);
+    state("lost", "no answer, trying again");
+  }
+  setTimeout(refresh, 1000);
+}
+
+refresh();
