@@ -4,3 +4,6 @@
 //! tables, [`http`] takes commands in and gives both out.
 
 pub mod domain;
+pub mod views;
+
+pub use views::app;

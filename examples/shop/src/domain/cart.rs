@@ -16,7 +16,7 @@ use super::{
 };
 
 /// What happens to a cart.
-#[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Event)]
 #[event(category = "cart")]
 pub enum CartEvent {
     /// Somebody takes a cart.

@@ -1,7 +1,6 @@
 //! The catalogue: a product and its price, `product-<sku>`.
 
 use headwater::{Aggregate, Event};
-use serde::{Deserialize, Serialize};
 
 use super::{
     ids::Sku,
@@ -9,7 +8,7 @@ use super::{
 };
 
 /// What happens to a product.
-#[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Event)]
 #[event(category = "product")]
 pub enum ProductEvent {
     /// It can be bought from now on.

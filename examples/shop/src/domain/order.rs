@@ -1,6 +1,6 @@
 //! An order: `order-<id>`.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use headwater::{Aggregate, Event};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What happens to an order.
-#[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Event)]
 #[event(category = "order")]
 pub enum OrderEvent {
     /// A customer wants these goods.
@@ -118,13 +118,20 @@ impl Aggregate for Order {
         if let OrderEvent::Placed(placed) = event {
             self.placed = Some(placed.clone());
         }
-        self.status = Some(match event {
-            OrderEvent::Placed(_) => OrderStatus::Placed,
-            OrderEvent::Confirmed => OrderStatus::Confirmed,
-            OrderEvent::Rejected { .. } => OrderStatus::Rejected,
-            OrderEvent::Cancelled { .. } => OrderStatus::Cancelled,
-            OrderEvent::Shipped => OrderStatus::Shipped,
-        });
+        self.status = Some(event.status());
+    }
+}
+
+impl OrderEvent {
+    /// Where an order stands after this event.
+    pub fn status(&self) -> OrderStatus {
+        match self {
+            Self::Placed(_) => OrderStatus::Placed,
+            Self::Confirmed => OrderStatus::Confirmed,
+            Self::Rejected { .. } => OrderStatus::Rejected,
+            Self::Cancelled { .. } => OrderStatus::Cancelled,
+            Self::Shipped => OrderStatus::Shipped,
+        }
     }
 }
 
@@ -199,6 +206,12 @@ impl Order {
     }
 }
 
+impl OrderStatus {
+    /// Every place where an order can stand.
+    pub const ALL: [Self; 5] =
+        [Self::Placed, Self::Confirmed, Self::Rejected, Self::Cancelled, Self::Shipped];
+}
+
 impl fmt::Display for OrderStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -208,5 +221,18 @@ impl fmt::Display for OrderStatus {
             Self::Cancelled => "cancelled",
             Self::Shipped => "shipped",
         })
+    }
+}
+
+/// A word that names no [`OrderStatus`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an order does not stand there")]
+pub struct UnknownStatus;
+
+impl FromStr for OrderStatus {
+    type Err = UnknownStatus;
+
+    fn from_str(word: &str) -> Result<Self, UnknownStatus> {
+        Self::ALL.into_iter().find(|status| status.to_string() == word).ok_or(UnknownStatus)
     }
 }

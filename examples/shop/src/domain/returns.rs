@@ -3,12 +3,11 @@
 //! A return is a fact that an importer brings in; nothing is decided, so there is no aggregate.
 
 use headwater::{Event, StreamName};
-use serde::{Deserialize, Serialize};
 
 use super::{ids::ReturnId, line::OrderLine, money::Money};
 
 /// What happens to a return.
-#[derive(Clone, Debug, PartialEq, Event, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Event)]
 #[event(category = "return")]
 pub enum ReturnEvent {
     /// Goods came back.
