@@ -1,0 +1,102 @@
+//! The commands, one file each.
+
+mod append;
+mod events;
+mod migrate;
+mod projections;
+mod streams;
+
+use std::time::Duration;
+
+use headwater::{App, Log};
+
+pub use self::{
+    append::AppendArgs,
+    events::EventsArgs,
+    projections::{ProjectionsCommand, RebuildArgs, RunArgs},
+    streams::{ShowArgs, StreamCommand, StreamsArgs},
+};
+use crate::{Failure, Options, Output};
+
+/// The operator's commands; a service flattens them into its own.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Bring the schema of the log up to date
+    #[command(after_help = migrate::EXAMPLES)]
+    Migrate,
+    /// Append an event to a stream
+    #[command(after_help = append::EXAMPLES)]
+    Append(AppendArgs),
+    /// Show events of the log, and follow it
+    #[command(after_help = events::EXAMPLES)]
+    Events(EventsArgs),
+    /// List the streams
+    #[command(after_help = streams::LIST_EXAMPLES)]
+    Streams(StreamsArgs),
+    /// Look at one stream
+    #[command(subcommand, after_help = streams::SHOW_EXAMPLES)]
+    Stream(StreamCommand),
+    /// Look at projections, run and rebuild them
+    #[command(subcommand, after_help = projections::EXAMPLES)]
+    Projections(ProjectionsCommand),
+}
+
+/// Runs one of the operator's commands; the projections are those of `app`.
+///
+/// Apart from `migrate` and `projections run` none changes the schema of the log.
+///
+/// # Errors
+///
+/// What went wrong, with its exit code. Where the reader of the output has gone, that code is 0.
+pub async fn run(options: &Options, command: Command, app: &App) -> Result<(), Failure> {
+    let mut output = Output::new(options);
+    let out = &mut output;
+    let done = match command {
+        Command::Migrate => migrate::run(options, out).await,
+        Command::Append(args) => {
+            let event = args.into_event()?;
+            with_log(options, async |log| append::run(log, event, out).await).await
+        }
+        Command::Events(args) => {
+            with_log(options, async |log| events::run(log, args, out).await).await
+        }
+        Command::Streams(args) => {
+            with_log(options, async |log| streams::list(log, args, out).await).await
+        }
+        Command::Stream(StreamCommand::Show(args)) => {
+            with_log(options, async |log| streams::show(log, args, out).await).await
+        }
+        Command::Projections(command) => projections::run(options, command, app, out).await,
+    };
+    // What was found stands before the reason for ending.
+    output.flush().and(done)
+}
+
+/// Opens the log as it is, and closes it whatever happens.
+async fn with_log<T>(
+    options: &Options,
+    work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let log = options.connect_as_is().await?;
+    let outcome = work(&log).await;
+    close(&log).await;
+    outcome
+}
+
+/// Closes the log, unless its database does not let go.
+async fn close(log: &Log) {
+    let _ = tokio::time::timeout(Duration::from_secs(1), log.close()).await;
+}
+
+/// Parts what was read from the error behind it, so that it is shown before the command fails.
+fn split<T>(chunk: Vec<headwater::Result<T>>) -> (Vec<T>, headwater::Result<()>) {
+    let mut outcome = Ok(());
+    let whole = chunk.into_iter().map_while(|item| match item {
+        Ok(item) => Some(item),
+        Err(error) => {
+            outcome = Err(error);
+            None
+        }
+    });
+    (whole.collect(), outcome)
+}

@@ -1,0 +1,101 @@
+//! `projections status`: where each projection stands, and why one does not go on.
+
+use headwater::{App, Checkpoint, Failure as StandStill, Log, ProjectionStatus};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Exit, Failure, Output};
+
+#[derive(Serialize)]
+struct Stands<'a> {
+    projection: &'a str,
+    generation: u32,
+    state: &'a str,
+    position: u64,
+    head: u64,
+    lag: u64,
+    failure: Option<Why<'a>>,
+}
+
+#[derive(Serialize)]
+struct Why<'a> {
+    position: u64,
+    event_id: Option<Uuid>,
+    error: &'a str,
+}
+
+pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(), Failure> {
+    let statuses =
+        if app.names().is_empty() { from_store(log).await? } else { app.status(log).await? };
+    if out.is_json() {
+        statuses.iter().try_for_each(|status| out.object(&stands(status)))?;
+    } else if statuses.is_empty() {
+        out.line("there are no projections yet")?;
+    } else {
+        let header = ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", ""];
+        out.table(&header, statuses.iter().map(status_row))?;
+    }
+    let still: Vec<_> = statuses
+        .iter()
+        .filter_map(|status| Some(stands_still(status, status.failure.as_ref()?)))
+        .collect();
+    if still.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::ProjectionFailed, "projection-failed", still.join("; "))
+        .with_hint("mend the projection and start its service again; nothing was skipped"))
+}
+
+/// What the store knows, where this program knows no projections.
+async fn from_store(log: &Log) -> Result<Vec<ProjectionStatus>, Failure> {
+    let head = log.ceiling().await?.position;
+    let checkpoints = log.checkpoints().await?;
+    let status = |checkpoint: Checkpoint| ProjectionStatus {
+        projection: checkpoint.projection,
+        generation: checkpoint.generation,
+        state: checkpoint.state,
+        position: checkpoint.position,
+        head,
+        failure: checkpoint.failure,
+    };
+    Ok(checkpoints.into_iter().map(status).collect())
+}
+
+fn stands(status: &ProjectionStatus) -> Stands<'_> {
+    Stands {
+        projection: &status.projection,
+        generation: status.generation,
+        state: status.state.as_str(),
+        position: status.position.0,
+        head: status.head.0,
+        lag: status.lag(),
+        failure: status.failure.as_ref().map(|failure| Why {
+            position: failure.position.0,
+            event_id: failure.event_id,
+            error: &failure.error,
+        }),
+    }
+}
+
+fn status_row(status: &ProjectionStatus) -> [String; 7] {
+    let word = match (&status.failure, status.lag()) {
+        (Some(_), _) => "stands still",
+        (None, 0) => "up to date",
+        (None, _) => "behind",
+    };
+    [
+        status.projection.clone(),
+        status.generation.to_string(),
+        status.state.to_string(),
+        status.position.to_string(),
+        status.head.to_string(),
+        status.lag().to_string(),
+        word.to_owned(),
+    ]
+}
+
+fn stands_still(status: &ProjectionStatus, failure: &StandStill) -> String {
+    let StandStill { position, event_id, error } = failure;
+    let event = event_id.map(|id| format!(" (event {id})")).unwrap_or_default();
+    format!("{} stands still at position {position}{event}: {error}", status.projection)
+}
