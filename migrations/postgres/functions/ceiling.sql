@@ -10,7 +10,7 @@
 create or replace function {schema}.ceiling(
     p_candidate  bigint,
     p_writers    text[],
-    out position  bigint,       -- null where nothing is newly settled
+    out settled   bigint,       -- null where nothing is newly settled
     out candidate bigint,
     out writers   text[]
 )
@@ -31,9 +31,9 @@ begin
       and l.granted;
 
     if v_writers = '{}' then
-        position := v_highest;
+        settled := v_highest;
     elsif p_candidate is null or not (p_writers && v_writers) then
-        position := p_candidate;
+        settled := p_candidate;
         candidate := v_highest;
         writers := v_writers;
     else
