@@ -55,7 +55,7 @@ async fn from_store(log: &Log) -> Result<Vec<ProjectionStatus>, Failure> {
         generation: checkpoint.generation,
         state: checkpoint.state,
         position: checkpoint.position,
-        head,
+        head: head.max(checkpoint.position),
         failure: checkpoint.failure,
     };
     Ok(checkpoints.into_iter().map(status).collect())
@@ -78,10 +78,11 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
 }
 
 fn status_row(status: &ProjectionStatus) -> [String; 7] {
-    let word = match (&status.failure, status.lag()) {
-        (Some(_), _) => "stands still",
-        (None, 0) => "up to date",
-        (None, _) => "behind",
+    let word = match (&status.failure, status.generation, status.lag()) {
+        (Some(_), ..) => "stands still",
+        (None, 0, _) => "not begun",
+        (None, _, 0) => "up to date",
+        (None, ..) => "behind",
     };
     [
         status.projection.clone(),

@@ -1,0 +1,86 @@
+use crate::support::{Ended, Place};
+
+fn at(url: &str, arguments: &[&str]) -> Ended {
+    let mut command = Place::empty().command(arguments);
+    command.env("DATABASE_URL", url).output().unwrap().into()
+}
+
+/// A port that was free a moment ago, on which nobody listens.
+fn closed_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_store_that_cannot_be_reached_is_to_be_tried_again_and_shows_no_password() {
+    let url = format!("postgres://app:s3cret@127.0.0.1:{}/shop", closed_port());
+    for command in [&["events"][..], &["migrate"], &["projections", "status"]] {
+        let ended = at(&url, command);
+        assert_eq!(ended.exit, 3, "{ended:?}");
+        assert!(ended.stderr.starts_with("error: "), "{ended:?}");
+        assert!(!format!("{ended:?}").contains("s3cret"), "{ended:?}");
+        let ended = at(&url, &[command, &["--json"]].concat());
+        assert_eq!(ended.exit, 3);
+        assert_eq!(ended.error()["code"], "unavailable");
+        assert_eq!(ended.error()["kind"], "retry");
+        assert!(!format!("{ended:?}").contains("s3cret"), "{ended:?}");
+    }
+}
+
+#[test]
+fn no_password_is_shown_wherever_it_stands() {
+    let url = "postgres://app:s3cret@127.0.0.1:1/shop";
+    for arguments in [
+        &["--help"][..],
+        &["events", "--help"],
+        &["projections", "rebuild", "--help"],
+        &[url],
+        &["events", url],
+        &["events", "--json", url],
+        &["--database-url", url, "evnts"],
+        &["events", "--limit", url],
+        &["events", "--database-url", "postgres://app:s3cret@[/shop"],
+        &["events", "--database-url", "mysql://app:s3cret@127.0.0.1/shop"],
+        &["events", "--database-url", "postgres://127.0.0.1:1/shop?password=s3cret"],
+    ] {
+        let mut command = Place::empty().command(arguments);
+        command.env("DATABASE_URL", url).env("HEADWATER_LOG", "trace");
+        let ended = Ended::from(command.output().unwrap());
+        assert!(!format!("{ended:?}").contains("s3cret"), "{arguments:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_database_that_is_not_named_is_bad_usage() {
+    let ended = at("", &["events", "--json"]);
+    assert_eq!(ended.exit, 2);
+    assert_eq!(ended.error()["code"], "no-database");
+    let ended = at("", &["events"]);
+    assert!(ended.stderr.contains("hint: ") && ended.stderr.contains("DATABASE_URL"), "{ended:?}");
+}
+
+#[test]
+fn bad_usage_is_reported_in_the_wanted_form() {
+    let place = Place::empty();
+    let people = place.run(&["evnts"]);
+    assert_eq!(people.exit, 2);
+    assert!(people.stderr.starts_with("error: ") && people.stderr.contains("Usage:"), "{people:?}");
+    let program = place.run(&["evnts", "--json"]);
+    assert_eq!(program.exit, 2);
+    assert_eq!(program.stderr.lines().count(), 1, "{program:?}");
+    assert_eq!(program.error()["code"], "usage");
+    for arguments in [&["events", "--backward", "--follow"][..], &["stream"], &["stream", "show"]] {
+        assert_eq!(place.run(arguments).exit, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_log_is_one_sentence() {
+    let place = Place::empty();
+    let ended = at("sqlite:///no/such/folder/log.db", &["migrate"]);
+    assert!([1, 2, 3].contains(&ended.exit), "{ended:?}");
+    assert!(ended.stderr.starts_with("error: ") && !ended.stderr.contains("panicked"), "{ended:?}");
+    // A slip in the name must not leave an empty file behind.
+    assert_eq!(place.run(&["events"]).exit, 1);
+    let migrated = place.json(&["migrate"]);
+    assert_eq!(migrated[0]["from"], 0);
+}
