@@ -1,1 +1,22 @@
-//! The log, checkpoints and read models in SQLite.
+//! An inner crate of Headwater, semver exempt: only the API of the crate `headwater` is stable.
+//!
+//! The log, checkpoints and read models in SQLite, one file beside the program and no server. An
+//! event's way in is [`append`](SqliteStore), its way out `read`; `connections` says who may use
+//! which connection and for how long, on which the rest relies.
+
+mod append;
+mod append_plan;
+mod checkpoint;
+mod connect;
+mod connections;
+mod errors;
+mod migrate;
+mod queue;
+mod read;
+mod read_model;
+mod store;
+mod streams;
+mod transaction;
+mod values;
+
+pub use store::SqliteStore;

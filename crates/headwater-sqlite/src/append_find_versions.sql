@@ -1,0 +1,3 @@
+select stream, version
+from streams
+where stream in (select value from json_each($1))

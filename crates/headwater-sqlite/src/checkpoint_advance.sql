@@ -1,0 +1,10 @@
+update checkpoints
+set position = $6,
+    event_id = coalesce($7, event_id),
+    event_position = coalesce($8, event_position),
+    failed_position = null,
+    failed_event_id = null,
+    error = null,
+    updated_at = $9
+where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
+  and state in ('building', 'live')

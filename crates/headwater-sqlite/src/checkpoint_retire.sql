@@ -1,0 +1,3 @@
+update checkpoints
+set state = 'retired'
+where projection = $1 and state = 'live'

@@ -1,0 +1,4 @@
+select projection, generation, state, position, event_id, event_position, epoch, fingerprint,
+       failed_position, failed_event_id, error, updated_at
+from checkpoints
+order by projection, generation

@@ -1,0 +1,9 @@
+select position, stream, version, id, type, schema_version, data, metadata, correlation_id, causation_id, occurred_at, recorded_at
+from events
+where position > $1 and position <= $2
+  and ($4 is null or category in (select value from json_each($4)))
+  and ($5 is null or stream in (select value from json_each($5)))
+  and ($6 is null or type in (select value from json_each($6)))
+  and +recorded_at >= $7 and +recorded_at < $8
+order by position
+limit $3

@@ -1,0 +1,166 @@
+//! The store itself: what its acts share, and the trait through which the runtime uses it.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use headwater_core::{
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Query,
+    Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+};
+use sqlx::SqlitePool;
+use tokio::sync::watch;
+
+use crate::{
+    connect::{self, Place},
+    connections::Connections,
+    migrate,
+    queue::Queue,
+};
+
+/// A log in an SQLite file, or in memory. Cloning is cheap and shares the connections.
+///
+/// The store owns its writing connection, and each unit of work that writes runs in a task of its
+/// own: a caller that goes away (a `select!`, a time-out) cannot leave a transaction half-way.
+/// Several processes may open one file at the same moment.
+#[derive(Clone)]
+pub struct SqliteStore {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What the acts of this crate work with.
+pub(crate) struct Inner {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) queue: Queue,
+    pub(crate) limits: Limits,
+    hints: watch::Sender<u64>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+impl SqliteStore {
+    /// Opens the log at `url`: `sqlite://path` or `sqlite:path`, both with `?mode=ro` where it is
+    /// only read, or `sqlite::memory:` for one that ends with the store.
+    ///
+    /// A file that does not exist is made, for its owner alone; its directory is not.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a URL that cannot be read or a schema other than the default,
+    /// [`Error::Unavailable`] where the file cannot be opened, [`Error::Database`] where it is not a
+    /// database or SQLite is older than 3.51.3, [`Error::SchemaTooNew`] and [`Error::SchemaTooOld`].
+    pub async fn connect(url: &str, settings: Settings) -> Result<Self> {
+        if settings.schema != Settings::default().schema {
+            return Err(Error::InvalidInput(format!(
+                "SQLite has no schemas: {} cannot be used, give each log a file of its own",
+                settings.schema
+            )));
+        }
+        let place = Place::parse(url)?;
+        if settings.migrate {
+            place.create()?;
+        } else if !place.exists() {
+            return Err(Error::SchemaTooOld { found: 0, known: migrate::known() });
+        }
+        let options = place.options();
+        let writer = place.open(&options).await?;
+        let anchor = match place {
+            Place::Memory => Some(connect::open(&options).await?),
+            Place::File { .. } => None,
+        };
+        let store = Self {
+            inner: Arc::new(Inner {
+                connections: Arc::new(Connections::new(writer, anchor, options)),
+                queue: Queue::default(),
+                limits: settings.limits,
+                hints: watch::Sender::new(0),
+            }),
+        };
+        if settings.migrate {
+            store.run_migrations().await?;
+        } else {
+            store.check_schema().await?;
+        }
+        Ok(store)
+    }
+
+    /// Tells readers that the log has grown, after a transaction with
+    /// [`append_in`](SqliteStore::append_in) was committed.
+    pub fn hint(&self) {
+        self.inner.hints.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Connections to the same database for the user's own transactions, such as those with
+    /// [`append_in`](SqliteStore::append_in).
+    ///
+    /// The store's readers use them too: give them back soon. While a transaction that writes is
+    /// open, all other writers wait, for at most 5 seconds; in a database in memory readers as well.
+    pub fn pool(&self) -> &SqlitePool {
+        self.inner.connections.pool()
+    }
+}
+
+/// The clock of the store, as precise as it keeps times.
+pub(crate) fn now() -> DateTime<Utc> {
+    Utc::now()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn append(&self, appends: Vec<Append>) -> Result<Appended> {
+        self.append_checked(appends).await
+    }
+
+    fn read(&self, query: Query) -> EventStream {
+        self.run_query(query)
+    }
+
+    async fn ceiling(&self) -> Result<Ceiling> {
+        self.find_ceiling().await
+    }
+
+    fn hints(&self) -> watch::Receiver<u64> {
+        self.inner.hints.subscribe()
+    }
+
+    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
+        self.find_stream(stream).await
+    }
+
+    fn streams(&self, category: Option<&str>) -> StreamInfos {
+        self.list_streams(category)
+    }
+
+    async fn migrate(&self) -> Result<Migrated> {
+        self.run_migrations().await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.list_checkpoints().await
+    }
+
+    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
+        self.note_failure(at, failure).await
+    }
+
+    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        self.query_read_models(sql, parameters).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn StoreTx>> {
+        self.begin_transaction().await
+    }
+
+    async fn close(&self) {
+        self.inner.connections.close().await;
+    }
+
+    async fn describe(&self) -> Result<String> {
+        let mut connection = self.inner.connections.log_reader().await?;
+        Ok(format!("SQLite {}", connect::library(&mut connection).await?))
+    }
+}

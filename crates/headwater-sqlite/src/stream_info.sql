@@ -1,0 +1,6 @@
+select s.stream,
+       s.version,
+       (select e.recorded_at from events e where e.stream = s.stream and e.version = 1) as first_at,
+       (select e.recorded_at from events e where e.stream = s.stream and e.version = s.version) as last_at
+from streams s
+where s.stream = $1

@@ -1,0 +1,68 @@
+//! Streams: their versions and times, one by one or by category.
+
+use futures_util::{TryStreamExt as _, stream};
+use headwater_core::{Error, Result, StreamInfo, StreamInfos, StreamName};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{errors::of_statement, store::SqliteStore, values::time};
+
+/// How many streams one page of a listing holds.
+const PAGE: i64 = 1_000;
+
+impl SqliteStore {
+    pub(crate) async fn find_stream(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
+        let mut connection = self.inner.connections.log_reader().await?;
+        let row = sqlx::query(include_str!("stream_info.sql"))
+            .bind(stream.as_str())
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(of_statement)?;
+        row.as_ref().map(decode).transpose().map_err(of_statement)
+    }
+
+    pub(crate) fn list_streams(&self, category: Option<&str>) -> StreamInfos {
+        let store = self.clone();
+        let category = category.map(str::to_owned);
+        // The names are not empty, so that all of them come behind the empty one.
+        let pages = stream::try_unfold(Some(String::new()), move |after| {
+            let (store, category) = (store.clone(), category.clone());
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let page = store.page_of_streams(category.as_deref(), &after).await?;
+                let next = page.last().map(|last| last.stream.as_str().to_owned());
+                Ok::<_, Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+            }
+        });
+        Box::pin(pages.try_flatten())
+    }
+
+    async fn page_of_streams(
+        &self,
+        category: Option<&str>,
+        after: &str,
+    ) -> Result<Vec<StreamInfo>> {
+        let mut connection = self.inner.connections.log_reader().await?;
+        let sql = match category {
+            Some(_) => include_str!("streams_of_category.sql"),
+            None => include_str!("streams.sql"),
+        };
+        let rows = sqlx::query(sql)
+            .bind(after)
+            .bind(PAGE)
+            .bind(category)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(of_statement)?;
+        rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
+    }
+}
+
+fn decode(row: &SqliteRow) -> Result<StreamInfo, sqlx::Error> {
+    let version: i64 = row.try_get(1)?;
+    Ok(StreamInfo {
+        stream: StreamName::from_store(row.try_get(0)?),
+        version: u64::try_from(version).unwrap_or(0),
+        first_at: time(row.try_get(2)?),
+        last_at: time(row.try_get(3)?),
+    })
+}

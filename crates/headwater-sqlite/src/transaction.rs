@@ -1,0 +1,253 @@
+//! A transaction over checkpoints and read models; dropped without a commit, it changes nothing.
+//!
+//! It has the writer to itself, so nothing else moves a checkpoint while it is open. As in
+//! PostgreSQL, one step that failed, or that was dropped half-way, leaves only the rollback.
+
+use async_trait::async_trait;
+use headwater_core::{
+    Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
+    expand_generation,
+};
+use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
+use uuid::Uuid;
+
+use crate::{
+    checkpoint::{decode, moved},
+    connections::{Transaction, WriterConnection, shielded},
+    errors::of_statement,
+    read_model,
+    store::{SqliteStore, now},
+    values,
+};
+
+impl SqliteStore {
+    pub(crate) async fn begin_transaction(&self) -> Result<Box<dyn StoreTx>> {
+        let store = self.clone();
+        shielded(async move {
+            let connections = &store.inner.connections;
+            let transaction = connections.begin(connections.turn().await).await?;
+            Ok(Box::new(SqliteTx { transaction, begun: 0, done: 0 }) as Box<dyn StoreTx>)
+        })
+        .await
+    }
+}
+
+struct SqliteTx {
+    transaction: Transaction,
+    /// Steps that were begun, and that ended well.
+    begun: usize,
+    done: usize,
+}
+
+impl SqliteTx {
+    async fn step(&mut self) -> Result<WriterConnection> {
+        self.begun += 1;
+        self.transaction.connection().await
+    }
+
+    fn done<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.done += usize::from(result.is_ok());
+        result
+    }
+}
+
+#[async_trait]
+impl StoreTx for SqliteTx {
+    async fn create_generation(
+        &mut self,
+        definition: &Definition,
+        generation: u32,
+        state: GenerationState,
+    ) -> Result<Checkpoint> {
+        definition.check()?;
+        let mut connection = self.step().await?;
+        let created = create_generation(&mut connection, definition, generation, state).await;
+        self.done(created)
+    }
+
+    async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let mut connection = self.step().await?;
+        let dropped = drop_generation(&mut connection, definition, generation).await;
+        self.done(dropped)
+    }
+
+    async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
+        let mut connection = self.step().await?;
+        let held = find(&mut connection, projection, generation).await;
+        self.done(held)
+    }
+
+    async fn advance(
+        &mut self,
+        from: &Checkpoint,
+        to: Position,
+        last_event: Option<(Position, Uuid)>,
+    ) -> Result<()> {
+        let mut connection = self.step().await?;
+        let advance = sqlx::query(include_str!("checkpoint_advance.sql"))
+            .bind(&from.projection)
+            .bind(from.generation)
+            .bind(from.state.as_str())
+            .bind(from.epoch)
+            .bind(from.position.to_i64())
+            .bind(to.to_i64())
+            .bind(last_event.map(|(_, id)| id))
+            .bind(last_event.map(|(position, _)| position.to_i64()))
+            .bind(now().timestamp_micros());
+        let advanced = change_one(&mut connection, &from.projection, advance).await;
+        self.done(advanced)
+    }
+
+    async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let mut connection = self.step().await?;
+        let promoted = promote(&mut connection, definition, generation).await;
+        self.done(promoted)
+    }
+
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>> {
+        let mut connection = self.step().await?;
+        let rows = read_model::load(&mut connection, table, generation, keys).await;
+        self.done(rows)
+    }
+
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()> {
+        let mut connection = self.step().await?;
+        let saved = read_model::save(&mut connection, table, generation, rows).await;
+        self.done(saved)
+    }
+
+    async fn remove(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<()> {
+        let mut connection = self.step().await?;
+        let removed = read_model::remove(&mut connection, table, generation, keys).await;
+        self.done(removed)
+    }
+
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
+        let sql = expand_generation(sql, "", generation)?;
+        let mut connection = self.step().await?;
+        let done = values::user_query(sql, parameters).execute(&mut *connection).await;
+        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
+    }
+
+    async fn fetch(
+        &mut self,
+        generation: u32,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>> {
+        let sql = expand_generation(sql, "", generation)?;
+        let mut connection = self.step().await?;
+        let rows = values::user_query(sql, parameters).fetch_all(&mut *connection).await;
+        self.done(rows.and_then(|rows| values::decode(&rows)).map_err(of_statement))
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        shielded(async move {
+            if self.begun != self.done {
+                self.transaction.rollback().await;
+                return Err(Error::InvalidInput(
+                    "a statement of this transaction was refused, so that it cannot be committed"
+                        .into(),
+                ));
+            }
+            let connection = self.transaction.connection().await?;
+            self.transaction.commit(connection).await
+        })
+        .await
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<()> {
+        shielded(async move {
+            self.transaction.rollback().await;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn create_generation(
+    connection: &mut SqliteConnection,
+    definition: &Definition,
+    generation: u32,
+    state: GenerationState,
+) -> Result<Checkpoint> {
+    let create = sqlx::query(include_str!("checkpoint_create.sql"))
+        .bind(&definition.name)
+        .bind(generation)
+        .bind(state.as_str())
+        .bind(&definition.fingerprint)
+        .bind(now().timestamp_micros());
+    change_one(connection, &definition.name, create).await?;
+    read_model::create(connection, definition, generation).await?;
+    if state == GenerationState::Live {
+        read_model::show(connection, definition, generation).await?;
+    }
+    let created = find(connection, &definition.name, generation).await?;
+    created.ok_or_else(|| moved(&definition.name))
+}
+
+async fn drop_generation(
+    connection: &mut SqliteConnection,
+    definition: &Definition,
+    generation: u32,
+) -> Result<()> {
+    let drop =
+        sqlx::query(include_str!("checkpoint_drop.sql")).bind(&definition.name).bind(generation);
+    change_one(connection, &definition.name, drop).await?;
+    read_model::drop(connection, definition, generation).await
+}
+
+async fn promote(
+    connection: &mut SqliteConnection,
+    definition: &Definition,
+    generation: u32,
+) -> Result<()> {
+    sqlx::query(include_str!("checkpoint_retire.sql"))
+        .bind(&definition.name)
+        .execute(&mut *connection)
+        .await
+        .map_err(of_statement)?;
+    let promote =
+        sqlx::query(include_str!("checkpoint_promote.sql")).bind(&definition.name).bind(generation);
+    change_one(connection, &definition.name, promote).await?;
+    read_model::show(connection, definition, generation).await
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    projection: &str,
+    generation: u32,
+) -> Result<Option<Checkpoint>> {
+    let row = sqlx::query(include_str!("checkpoint_hold.sql"))
+        .bind(projection)
+        .bind(generation)
+        .fetch_optional(connection)
+        .await
+        .map_err(of_statement)?;
+    row.as_ref().map(decode).transpose().map_err(of_statement)
+}
+
+/// Changes the one checkpoint that the statement names, which another runner may have moved.
+async fn change_one(
+    connection: &mut SqliteConnection,
+    projection: &str,
+    statement: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<()> {
+    let changed = statement.execute(connection).await.map_err(of_statement)?;
+    if changed.rows_affected() == 1 { Ok(()) } else { Err(moved(projection)) }
+}
