@@ -61,7 +61,12 @@ impl<'a> Column<'a> {
         })?;
         let mut key = false;
         for attribute in field.attrs.iter().filter(|a| a.path().is_ident("key")) {
-            attribute.meta.require_path_only()?;
+            if attribute.meta.require_path_only().is_err() {
+                return Err(Error::new_spanned(
+                    attribute,
+                    "`#[key]` takes nothing: its order is the fields'",
+                ));
+            }
             key = true;
         }
         let column = Self { field: ident, type_: &field.ty, name, span, key, form };
@@ -157,7 +162,7 @@ impl<'a> Column<'a> {
     }
 
     /// An expression that takes the next of `values`, or returns from the function.
-    pub(crate) fn from_value(&self) -> TokenStream {
+    pub(crate) fn take_value(&self) -> TokenStream {
         let Self { type_, name, .. } = self;
         let read = match optional(type_) {
             Some(inner) if self.form != Form::Value => {

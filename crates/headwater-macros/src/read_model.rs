@@ -78,11 +78,11 @@ fn implementation(ident: &Ident, table: &LitStr, columns: &[Column]) -> TokenStr
         let field = column.field;
         column.to_value(&quote!(&self.#field))
     });
-    let reads = columns.iter().map(Column::from_value);
+    let reads = columns.iter().map(Column::take_value);
     let key = key(columns);
     quote! {
         #[automatically_derived]
-        #[allow(deprecated)]
+        #[allow(deprecated, clippy::expect_used)]
         impl ::headwater::__private::core::ReadModel for #ident {
             #key
 

@@ -1,0 +1,7 @@
+#[derive(headwater::ReadModel)]
+struct CartSummary {
+    #[key]
+    cart_id: String,
+}
+
+fn main() {}
