@@ -14,6 +14,10 @@ use crate::{Error, NewEvent, Recorded, Result, Stored, StoredEvent, limits};
 ///
 /// An enum of event enums is an event as well: its types are those of its members, so a reader may
 /// cover several categories.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event",
+    note = "declare it with `#[derive(Event)]`"
+)]
 pub trait Event: Sized + Send + Sync + 'static {
     /// Every type of event that this Rust type can be.
     fn types() -> Vec<EventType>;
@@ -177,6 +181,9 @@ fn check_declaration(event_type: &EventType) -> Result<()> {
     let EventType { name, version, category, upcasters } = event_type;
     limits::check_name("event type", name)?;
     limits::check_name("category", category)?;
+    if category.contains('-') {
+        return Err(declaration(name, format!("its category {category} holds a hyphen")));
+    }
     if *version == 0 {
         return Err(declaration(name, "schema versions start at 1".into()));
     }

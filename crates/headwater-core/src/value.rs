@@ -42,6 +42,10 @@ pub struct ValueError {
 ///
 /// Newtypes need no implementation: mark their field `#[column(text)]`, which stores what `Display`
 /// prints and reads it with `FromStr`, or `#[column(json)]`, which goes through serde.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot stand in a column of a read model as it is",
+    note = "mark the field `#[column(text)]` or `#[column(json)]`, or implement `ColumnValue`"
+)]
 pub trait ColumnValue: Sized {
     /// The type of the column.
     const TYPE: crate::ColumnType;
@@ -138,6 +142,8 @@ column_values! {
     };
     i64: Int, |own| Value::Int(*own), { Value::Int(value) => Some(value) };
     i32: Int, |own| Value::Int((*own).into()), { Value::Int(value) => value.try_into().ok() };
+    i16: Int, |own| Value::Int((*own).into()), { Value::Int(value) => value.try_into().ok() };
+    u16: Int, |own| Value::Int((*own).into()), { Value::Int(value) => value.try_into().ok() };
     u32: Int, |own| Value::Int((*own).into()), { Value::Int(value) => value.try_into().ok() };
     f64: Float, |own| Value::Float(*own), {
         Value::Float(value) => Some(value),

@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use headwater_core::{
     Decoder, Definition, Error, Filter, Fold, Position, Recorded, Result, StoreTx, StoredEvent,
-    TableDefinition,
+    TableDefinition, Value,
 };
 
 use crate::projector::{Applier, Projector, decode_all, filter_of};
@@ -65,6 +65,8 @@ struct FoldApplier<F: Fold> {
     complete: bool,
     fold: PhantomData<F>,
 }
+
+type Changes = (Vec<(Vec<Value>, Position)>, Vec<Vec<Value>>);
 
 struct Slot<F> {
     row: Option<F>,
@@ -141,20 +143,26 @@ impl<F: Fold> FoldApplier<F> {
         Ok(touched)
     }
 
-    async fn write(
-        &mut self,
-        tx: &mut dyn StoreTx,
-        generation: u32,
-        touched: Vec<F::Key>,
-    ) -> Result<()> {
+    /// The rows to save, and the keys of those to remove.
+    fn changes(&mut self, touched: &[F::Key]) -> Changes {
         let (mut saved, mut removed) = (Vec::new(), Vec::new());
-        for key in &touched {
+        for key in touched {
             let slot = self.rows.get_mut(key).expect("a touched key has its slot");
             match (&slot.row, slot.touched.take()) {
                 (Some(row), Some(position)) => saved.push((row.to_values(), position)),
                 _ => removed.push(F::key_values(key)),
             }
         }
+        (saved, removed)
+    }
+
+    async fn write(
+        &mut self,
+        tx: &mut dyn StoreTx,
+        generation: u32,
+        touched: Vec<F::Key>,
+    ) -> Result<()> {
+        let (saved, removed) = guarded::<F, _>(|| self.changes(&touched))?;
         let table = F::table();
         if !saved.is_empty() {
             tx.save(&table, generation, saved).await?;
