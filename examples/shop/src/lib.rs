@@ -1,9 +1,14 @@
 //! A shop on Headwater: the service to copy on day one.
 //!
-//! Read it in the way an event goes: [`domain`] decides and emits events, [`views`] folds them into
-//! tables, [`http`] takes commands in and gives both out.
+//! Read it in the way an event goes: [`domain`] decides and emits events, [`Shop`] carries decisions
+//! into the log, [`views`] folds the log into tables, [`http`] takes commands in and gives both out.
 
+mod checkout;
 pub mod domain;
+pub mod http;
+mod shop;
 pub mod views;
 
+pub use checkout::{CheckedOut, CheckoutError};
+pub use shop::{CommandOptions, Shop};
 pub use views::app;

@@ -13,6 +13,7 @@ use super::{
     ids::{CartId, OrderId, Sku},
     line::OrderLine,
     money::{Currency, Money},
+    order::Placed,
 };
 
 /// What happens to a cart.
@@ -331,13 +332,18 @@ impl Cart {
     ///
     /// [`CartError::Unknown`], [`CartError::Closed`], [`CartError::Empty`].
     pub fn check_out(&self, order_id: OrderId) -> Result<Vec<CartEvent>, CartError> {
-        self.in_use()?;
-        if self.lines.is_empty() {
-            return Err(CartError::Empty);
-        }
-        let lines = self.lines().cloned().collect();
-        let total = self.total().ok_or(CartError::Unknown)?;
+        let (lines, total) = self.contents()?;
         Ok(self.awake(CartEvent::CheckedOut { order_id, lines, total }))
+    }
+
+    /// The order that it becomes if it is checked out now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cart::check_out`].
+    pub fn to_order(&self, cart_id: CartId) -> Result<Placed, CartError> {
+        let (lines, total) = self.contents()?;
+        Ok(Placed { cart_id, customer: self.customer.clone(), lines, total })
     }
 
     /// Notes that nobody has touched it for so long; only an open cart can be abandoned.
@@ -358,6 +364,15 @@ impl Cart {
             CartStatus::CheckedOut(order) => Err(CartError::Closed(order)),
             _ => self.currency.ok_or(CartError::Unknown),
         }
+    }
+
+    fn contents(&self) -> Result<(Vec<OrderLine>, Money), CartError> {
+        let currency = self.in_use()?;
+        if self.lines.is_empty() {
+            return Err(CartError::Empty);
+        }
+        let total = self.total().unwrap_or(Money::zero(currency));
+        Ok((self.lines().cloned().collect(), total))
     }
 
     /// The event, behind a revival where the cart had been abandoned.

@@ -32,14 +32,8 @@ impl Fold for SalesDay {
     }
 
     fn fold(row: Option<Self>, day: &NaiveDate, event: &Recorded<TradeEvent>) -> Option<Self> {
-        let mut sales = row.unwrap_or(Self {
-            day: *day,
-            orders: 0,
-            lines: 0,
-            units: 0,
-            gross: 0,
-            returned: 0,
-        });
+        let mut sales =
+            row.unwrap_or(Self { day: *day, orders: 0, lines: 0, units: 0, gross: 0, returned: 0 });
         match event.event.trade() {
             Some(Trade::Sold(goods)) => {
                 sales.orders += 1;

@@ -1,0 +1,83 @@
+//! The shop over HTTP: commands in, carts, orders and the catalogue out.
+//!
+//! A cart, an order and a product are folded from their streams, so they are always current, and
+//! their version is their `ETag`. Lists come from read models, which follow the log at a distance.
+
+mod answer;
+mod carts;
+mod checkout;
+mod command;
+mod history;
+mod orders;
+mod problems;
+mod products;
+mod request;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{HeaderName, HeaderValue},
+    middleware::{self, Next},
+    response::Response,
+    routing::{get, post, put},
+};
+use uuid::Uuid;
+
+pub use self::problems::{Kind, Problem};
+use crate::Shop;
+
+/// Names the conversation that a request belongs to: a UUID, or the shop makes one.
+pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The position in the log of what a command did.
+pub const POSITION: HeaderName = HeaderName::from_static("headwater-position");
+/// A list must hold everything up to this position.
+pub const MIN_POSITION: HeaderName = HeaderName::from_static("headwater-min-position");
+/// Names a command, so that it is carried out once, however often it comes.
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The command had been carried out before, and this is its first answer.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The largest body that the shop reads.
+const BODY_BYTES: usize = 16 * 1024;
+
+/// The routes of the shop.
+pub fn router(shop: Shop) -> Router {
+    Router::new()
+        .route("/carts", post(carts::open))
+        .route("/carts/{id}", get(carts::show))
+        .route("/carts/{id}/events", get(carts::events))
+        .route("/carts/{id}/items", post(carts::add_item))
+        .route("/carts/{id}/items/{sku}", put(carts::set_quantity).delete(carts::remove_item))
+        .route("/carts/{id}/checkout", post(checkout::check_out))
+        .route("/orders/{id}", get(orders::show))
+        .route("/orders/{id}/events", get(orders::events))
+        .route("/orders/{id}/cancel", post(orders::cancel))
+        .route("/products", get(products::list).post(products::add))
+        .route("/products/{sku}", get(products::show))
+        .route("/products/{sku}/price", put(products::change_price))
+        .route("/problems/{name}", get(problems::explain))
+        .route("/healthz", get("ok"))
+        .fallback(problems::no_route)
+        .method_not_allowed_fallback(problems::no_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn(converse))
+        .with_state(shop)
+}
+
+/// The conversation that a request belongs to.
+#[derive(Clone, Copy, Debug)]
+struct Conversation(Uuid);
+
+/// Gives each request its conversation, and each problem its place in it.
+async fn converse(mut request: Request, next: Next) -> Response {
+    let given =
+        request.headers().get(&CORRELATION_ID).and_then(|id| id.to_str().ok()?.parse().ok());
+    let id: Uuid = given.unwrap_or_else(Uuid::now_v7);
+    let instance = request.uri().path().to_owned();
+    request.extensions_mut().insert(Conversation(id));
+    let mut response = problems::render(next.run(request).await, &instance, id);
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(CORRELATION_ID, id);
+    }
+    response
+}

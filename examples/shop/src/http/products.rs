@@ -1,0 +1,155 @@
+//! `/products`: the catalogue.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use headwater::{Position, ReadModel as _};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Kind, MIN_POSITION, Problem,
+    answer::{Answer, path_segment, representation},
+    request::{self, Body, CommandHeaders, IfMatch, Path, Query},
+};
+use crate::{
+    Shop,
+    domain::{
+        catalogue::{CatalogueError, Offer, Product},
+        ids::Sku,
+        money::Money,
+    },
+    views::CatalogueView,
+};
+
+/// How long a list waits for the position that its reader wants to see in it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Deserialize)]
+pub(super) struct AddProduct {
+    sku: Sku,
+    title: String,
+    category: String,
+    price: Money,
+}
+
+/// `POST /products`
+pub(super) async fn add(
+    State(shop): State<Shop>,
+    headers: CommandHeaders,
+    body: Body<AddProduct>,
+) -> Result<Answer, Problem> {
+    let AddProduct { sku, title, category, price } = body.value;
+    let offer = Offer { sku: sku.clone(), title, category, price };
+    let decide = |product: &Product| product.list(offer.clone());
+    let done = headers.execute(&shop.products, &sku, body.fingerprint, decide).await?;
+    Ok(Answer::of(&done)
+        .status(StatusCode::CREATED)
+        .location(format!("/products/{}", path_segment(sku.as_str())))
+        .with("sku", json!(sku)))
+}
+
+#[derive(Serialize)]
+struct ProductBody<'a> {
+    sku: &'a Sku,
+    title: &'a str,
+    category: &'a str,
+    price: Money,
+}
+
+/// `GET /products/{sku}`
+pub(super) async fn show(
+    State(shop): State<Shop>,
+    Path(sku): Path<Sku>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let product = shop.products.load(&sku).await?;
+    let (offer, listed) = match &product.state {
+        Product::Unknown => return Err(CatalogueError::Unknown.into()),
+        Product::Listed(offer) => (offer, true),
+        Product::Delisted(offer) => (offer, false),
+    };
+    let body = json!({
+        "sku": offer.sku, "title": offer.title, "category": offer.category, "price": offer.price,
+        "listed": listed, "version": product.version, "position": product.position,
+    });
+    Ok(representation(&headers, product.version, body))
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChangePrice {
+    price: Money,
+    reason: Option<String>,
+}
+
+/// `PUT /products/{sku}/price`: only for who has read the price that he changes
+pub(super) async fn change_price(
+    State(shop): State<Shop>,
+    Path(sku): Path<Sku>,
+    headers: CommandHeaders,
+    body: Body<ChangePrice>,
+) -> Result<Answer, Problem> {
+    if matches!(headers.if_match, IfMatch::Absent) {
+        let detail = "a change of price needs the product's ETag in If-Match";
+        return Err(Problem::new(Kind::PreconditionRequired, detail));
+    }
+    let ChangePrice { price, reason } = body.value;
+    let decide = |product: &Product| product.change_price(price, reason.clone());
+    let done = headers.execute(&shop.products, &sku, body.fingerprint, decide).await?;
+    Ok(Answer::of(&done))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Page {
+    #[serde(default)]
+    after: String,
+    #[serde(default = "most")]
+    limit: u16,
+}
+
+fn most() -> u16 {
+    1000
+}
+
+/// `GET /products`: what can be bought, by sku, from the read model
+pub(super) async fn list(
+    State(shop): State<Shop>,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    if let Some(position) = request::header(&headers, &MIN_POSITION)? {
+        wait_for(&shop, Position(position)).await?;
+    }
+    let limit = i64::from(page.limit.clamp(1, most()));
+    let condition = "where sku > $1 order by sku limit $2";
+    let parameters = [page.after.as_str().into(), limit.into()];
+    let rows = shop.log.find::<CatalogueView>(condition, &parameters).await?;
+    let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == limit);
+    let next = rows
+        .last()
+        .filter(|_| full)
+        .map(|last| format!("/products?after={}&limit={limit}", path_segment(last.sku.as_str())));
+    let products: Vec<_> = rows.iter().map(ProductBody::from).collect();
+    Ok(Json(json!({ "products": products, "next": next })))
+}
+
+async fn wait_for(shop: &Shop, position: Position) -> Result<(), Problem> {
+    let projection = CatalogueView::table().name;
+    if shop.log.wait_for(projection, position, PATIENCE).await? {
+        return Ok(());
+    }
+    let detail = format!("the catalogue has not reached position {position}");
+    Err(Problem::new(Kind::ProjectionBehind, detail))
+}
+
+impl<'a> From<&'a CatalogueView> for ProductBody<'a> {
+    fn from(row: &'a CatalogueView) -> Self {
+        let CatalogueView { sku, title, category, .. } = row;
+        Self { sku, title, category, price: row.money() }
+    }
+}

@@ -1,0 +1,107 @@
+//! The shop as code uses it: its aggregates over one log, and how a command reaches them.
+
+use headwater::{
+    Aggregate, Command, CommandError, Done, Error, Log, Repository, Result, RetryPolicy,
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    cart::{Cart, CartLimits},
+    catalogue::Product,
+    order::Order,
+};
+
+/// The shop. Cloning is cheap.
+#[derive(Clone)]
+pub struct Shop {
+    /// The log that everything lies in.
+    pub log: Log,
+    /// The carts.
+    pub carts: Repository<Cart>,
+    /// The orders.
+    pub orders: Repository<Order>,
+    /// The products.
+    pub products: Repository<Product>,
+    /// How much a cart takes.
+    pub limits: CartLimits,
+}
+
+/// What surrounds a command: all of it may be left out.
+#[derive(Clone, Debug, Default)]
+pub struct CommandOptions {
+    /// The version that the aggregate must have. Such a command is not tried again by itself.
+    pub expected_version: Option<u64>,
+    /// The command's own id: when it comes again, it yields its first result.
+    pub command_id: Option<Uuid>,
+    /// A JSON object to record with each event.
+    pub metadata: Option<String>,
+    /// The conversation that the events belong to.
+    pub correlation_id: Option<Uuid>,
+}
+
+/// How often a command is decided anew before its caller hears of the crowd.
+pub(crate) const RETRIES: u32 = 3;
+
+impl Shop {
+    /// The shop in `log`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EventDeclaration`] where an event is declared in a way that cannot be read back.
+    pub fn new(log: &Log) -> Result<Self> {
+        let retry = RetryPolicy { attempts: RETRIES, ..RetryPolicy::default() };
+        Ok(Self {
+            log: log.clone(),
+            carts: Repository::new(log)?.retry(retry.clone()),
+            orders: Repository::new(log)?.retry(retry.clone()),
+            products: Repository::new(log)?.retry(retry),
+            limits: CartLimits::default(),
+        })
+    }
+}
+
+impl CommandOptions {
+    /// Loads the aggregate, decides, appends; decides again where somebody else was faster.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Refused`] with the domain's reason; [`CommandError::Log`] with
+    /// [`Error::VersionConflict`] where the expected version is not met or the retries are used up,
+    /// and with what else the log reports.
+    pub async fn execute<A: Aggregate, R>(
+        &self,
+        repository: &Repository<A>,
+        id: &A::Id,
+        mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
+    ) -> Result<Done<A::Event>, CommandError<R>> {
+        match self.command(repository, id).execute(&mut decide).await {
+            // The same command was carried out by another request at this very moment, on another
+            // state or in another conversation: now its result can be found.
+            Err(CommandError::Log(Error::IdempotencyConflict { .. })) => {
+                self.command(repository, id).execute(decide).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn command<'a, A: Aggregate>(
+        &self,
+        repository: &'a Repository<A>,
+        id: &'a A::Id,
+    ) -> Command<'a, A> {
+        let mut command = repository.command(id);
+        if let Some(version) = self.expected_version {
+            command = command.expect_version(version);
+        }
+        if let Some(id) = self.command_id {
+            command = command.command_id(id);
+        }
+        if let Some(metadata) = &self.metadata {
+            command = command.metadata(metadata);
+        }
+        if let Some(id) = self.correlation_id {
+            command = command.correlation_id(id);
+        }
+        command
+    }
+}
