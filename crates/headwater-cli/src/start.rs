@@ -1,7 +1,14 @@
 //! From the process's arguments to its exit code: parse, log, run, report.
 
-use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
+use clap::error::ErrorKind;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::{Exit, Failure, redact};
@@ -54,7 +61,11 @@ fn parse<C: clap::Parser>(arguments: &[OsString], json: bool) -> Result<C, Exit>
             let _ = error.print();
             return Exit::Success;
         }
-        report(&error, arguments, json);
+        if error.kind() == ErrorKind::MissingSubcommand && !json {
+            show_help(&command, arguments);
+        } else {
+            report(&error, arguments, json);
+        }
         Exit::BadInput
     })
 }
@@ -66,6 +77,15 @@ fn show_program(mut command: clap::Command, program: &str) -> clap::Command {
         command = command.after_help(help);
     }
     command.mut_subcommands(|subcommand| show_program(subcommand, program))
+}
+
+/// Shows what there is to choose from, where nothing was chosen.
+fn show_help(command: &clap::Command, arguments: &[OsString]) {
+    let chosen = arguments
+        .iter()
+        .skip(1)
+        .fold(command, |command, argument| command.find_subcommand(argument).unwrap_or(command));
+    let _ = write!(io::stderr(), "{}", chosen.clone().render_help());
 }
 
 fn report(error: &clap::Error, arguments: &[OsString], json: bool) {
@@ -81,8 +101,7 @@ fn report(error: &clap::Error, arguments: &[OsString], json: bool) {
         // clap's own way to print has colours.
         let _ = error.print();
     } else {
-        use std::io::Write as _;
-        let _ = write!(std::io::stderr(), "{clean}");
+        let _ = write!(io::stderr(), "{clean}");
     }
 }
 
@@ -106,7 +125,7 @@ fn log_to_stderr() {
         .from_env_lossy();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
         .with_ansi(console::colors_enabled_stderr())
         .finish();
     // The service may have a subscriber of its own.

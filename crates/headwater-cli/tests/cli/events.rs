@@ -86,7 +86,7 @@ fn people_see_a_line_for_each_event() {
 #[test]
 fn follow_shows_what_comes_and_ends_well_at_an_interrupt() {
     let place = shop();
-    for name in ["-INT", "-TERM"] {
+    for name in ["INT", "TERM"] {
         let mut command = place.command(&["events", "--follow", "--json", "--from", "4"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut events = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -130,7 +130,7 @@ fn follow_ends_at_an_interrupt_though_nobody_reads_what_it_writes() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::with_capacity(1, child.stdout.take().unwrap());
     assert_eq!(stdout.fill_buf().unwrap(), b"{");
-    signal(&child, "-INT");
+    signal(&child, "INT");
     let ended = ends_within(child, Duration::from_secs(4));
     assert_eq!((ended.exit, ended.stderr.as_str()), (0, ""));
 }

@@ -1,8 +1,8 @@
 use crate::support::{Ended, Place};
 
 fn at(url: &str, arguments: &[&str]) -> Ended {
-    let mut command = Place::empty().command(arguments);
-    command.env("DATABASE_URL", url).output().unwrap().into()
+    let place = Place::empty();
+    place.command(arguments).env("DATABASE_URL", url).output().unwrap().into()
 }
 
 /// A port that was free a moment ago, on which nobody listens.
@@ -42,7 +42,8 @@ fn no_password_is_shown_wherever_it_stands() {
         &["events", "--database-url", "mysql://app:s3cret@127.0.0.1/shop"],
         &["events", "--database-url", "postgres://127.0.0.1:1/shop?password=s3cret"],
     ] {
-        let mut command = Place::empty().command(arguments);
+        let place = Place::empty();
+        let mut command = place.command(arguments);
         command.env("DATABASE_URL", url).env("HEADWATER_LOG", "trace");
         let ended = Ended::from(command.output().unwrap());
         assert!(!format!("{ended:?}").contains("s3cret"), "{arguments:?}: {ended:?}");
@@ -68,8 +69,21 @@ fn bad_usage_is_reported_in_the_wanted_form() {
     assert_eq!(program.exit, 2);
     assert_eq!(program.stderr.lines().count(), 1, "{program:?}");
     assert_eq!(program.error()["code"], "usage");
-    for arguments in [&["events", "--backward", "--follow"][..], &["stream"], &["stream", "show"]] {
+    for arguments in [&["events", "--backward", "--follow"][..], &["stream", "show"]] {
         assert_eq!(place.run(arguments).exit, 2, "{arguments:?}");
+    }
+}
+
+#[test]
+fn where_no_command_was_chosen_the_help_shows_what_there_is() {
+    let place = Place::empty();
+    for (arguments, usage, examples) in [
+        (&[][..], "Usage: headwater [OPTIONS] <COMMAND>", "headwater migrate"),
+        (&["projections"], "Usage: headwater projections [OPTIONS] <COMMAND>", "rebuild"),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.exit, 2);
+        assert!(ended.stderr.contains(usage) && ended.stderr.contains(examples), "{ended:?}");
     }
 }
 

@@ -1,6 +1,12 @@
+use std::{
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::Duration,
+};
+
 use serde_json::json;
 
-use crate::support::{Place, lines};
+use crate::support::{Place, ends_within, lines, signal};
 
 fn service() -> Place {
     let place = Place::new().into_service();
@@ -109,4 +115,26 @@ fn a_projection_that_stands_still_is_an_exit_code_with_its_position() {
     for ended in [run, status, people, rebuild] {
         assert!(!ended.stderr.contains("secret") && !ended.stdout.contains("secret"), "{ended:?}");
     }
+}
+
+#[test]
+fn a_rebuild_that_is_interrupted_goes_on_when_it_is_run_again() {
+    let place = Place::new().into_service();
+    place.fill_with_carts(50);
+    let rebuild = ["projections", "rebuild", "--all"];
+    let mut command = place.command(&rebuild);
+    command.arg("--json");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut progress = String::new();
+    stderr.read_line(&mut progress).unwrap();
+    assert!(progress.starts_with("currencies: "), "{progress}");
+    signal(&child, "INT");
+    let ended = ends_within(child, Duration::from_secs(2));
+    let said = stderr.lines().last().unwrap().unwrap();
+    assert_eq!((ended.exit, ended.stdout.as_str()), (130, ""), "{said}");
+    assert!(said.contains("\"interrupted\"") && said.contains("goes on"), "{said}");
+    let rebuilt = place.json(&rebuild);
+    assert_eq!(rebuilt[0]["resumed"], true);
+    assert_eq!(place.json(&["currencies"]), [json!({"currency": "GBP", "carts": 50_000})]);
 }

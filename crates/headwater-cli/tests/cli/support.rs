@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use headwater::{ExpectedVersion, NewEvent, StreamName};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -93,6 +94,22 @@ impl Place {
             self.ok(&["append", stream, event_type, "--data", &data]);
         }
     }
+
+    /// Opens so many thousand carts in pounds.
+    pub fn fill_with_carts(&self, thousands: usize) {
+        let url = format!("sqlite://{}", self.folder.path().join("log.db").display());
+        let carts = async {
+            let log = headwater::connect(&url).await.unwrap();
+            for thousand in 0..thousands {
+                let stream = StreamName::new("cart", thousand).unwrap();
+                let opened = || NewEvent::from_json("cart.opened", 1, r#"{"currency":"GBP"}"#);
+                let events = std::iter::repeat_with(opened).take(1_000);
+                log.append(&stream, ExpectedVersion::None, events).await.unwrap();
+            }
+            log.close().await;
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(carts);
+    }
 }
 
 impl From<Output> for Ended {
@@ -125,7 +142,7 @@ pub fn lines(text: &str) -> Vec<Value> {
 
 /// Sends a signal to a process.
 pub fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
 

@@ -96,7 +96,6 @@ fn status_row(status: &ProjectionStatus) -> [String; 7] {
 }
 
 fn stands_still(status: &ProjectionStatus, failure: &StandStill) -> String {
-    let StandStill { position, event_id, error } = failure;
-    let event = event_id.map(|id| format!(" (event {id})")).unwrap_or_default();
-    format!("{} stands still at position {position}{event}: {error}", status.projection)
+    let StandStill { position, error, .. } = failure;
+    format!("{} stands still at position {position}: {error}", status.projection)
 }
