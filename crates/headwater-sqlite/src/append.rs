@@ -15,6 +15,7 @@ use crate::{
     append_plan::{Found, Plan, plan},
     errors::of_statement,
     queue::Waiting,
+    rows::fetch_all,
     store::{SqliteStore, now},
     values::{json, time},
 };
@@ -67,9 +68,9 @@ impl SqliteStore {
     /// begun by sqlx, best with `begin_with("begin immediate")`: SQLite refuses to write in one that
     /// has read before another writer committed. Without a transaction the append is its own.
     ///
-    /// A refused append changes nothing and leaves the transaction usable; so does an append whose
-    /// future is dropped. The events become visible when the user commits, and all other writers
-    /// wait until then. Readers in this process are woken by their poll, within a second, or at once
+    /// A refused append changes nothing and leaves the transaction usable; one whose future is dropped
+    /// is in the transaction wholly or not at all. The events become visible when the user commits,
+    /// and all other writers wait until then. Readers in this process are woken by their poll, within a second, or at once
     /// by [`SqliteStore::hint`] after the commit.
     ///
     /// # Errors
@@ -137,11 +138,8 @@ async fn find_ids(
 ) -> Result<HashMap<Uuid, Found>> {
     let ids: Vec<_> =
         group.iter().flat_map(|appends| events(appends)).map(|event| hex(event.id)).collect();
-    let rows = sqlx::query(include_str!("append_find_ids.sql"))
-        .bind(json(&ids))
-        .fetch_all(connection)
-        .await
-        .map_err(of_statement)?;
+    let statement = sqlx::query(include_str!("append_find_ids.sql")).bind(json(&ids));
+    let rows = fetch_all(connection, statement).await?;
     let found = rows.iter().map(|row| found(row).map(|found| (found.event.id, found)));
     found.collect::<Result<_, _>>().map_err(of_statement)
 }
@@ -170,11 +168,8 @@ async fn find_versions(
     group: &[Vec<Append>],
 ) -> Result<HashMap<String, u64>> {
     let streams: Vec<_> = group.iter().flatten().map(|append| append.stream.as_str()).collect();
-    let rows = sqlx::query(include_str!("append_find_versions.sql"))
-        .bind(json(&streams))
-        .fetch_all(connection)
-        .await
-        .map_err(of_statement)?;
+    let statement = sqlx::query(include_str!("append_find_versions.sql")).bind(json(&streams));
+    let rows = fetch_all(connection, statement).await?;
     let version = |row: &SqliteRow| {
         let version: i64 = row.try_get(1)?;
         Ok((row.try_get(0)?, u64::try_from(version).unwrap_or(0)))
@@ -222,12 +217,10 @@ async fn insert_events(
     connection: &mut SqliteConnection,
     rows: Vec<EventRow<'_>>,
 ) -> Result<HashMap<Uuid, i64>> {
-    let rows = sqlx::query(include_str!("append_events.sql"))
+    let statement = sqlx::query(include_str!("append_events.sql"))
         .bind(json(&rows))
-        .bind(now().timestamp_micros())
-        .fetch_all(connection)
-        .await
-        .map_err(of_statement)?;
+        .bind(now().timestamp_micros());
+    let rows = fetch_all(connection, statement).await?;
     let position = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
     rows.iter().map(position).collect::<Result<_, _>>().map_err(of_statement)
 }

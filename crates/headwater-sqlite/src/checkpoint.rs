@@ -3,13 +3,15 @@
 use headwater_core::{Checkpoint, Error, Failure, GenerationState, Position, Result};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use crate::{connections::shielded, errors::of_statement, store::SqliteStore, values::time};
+use crate::{
+    connections::shielded, errors::of_statement, rows::fetch_all, store::SqliteStore, values::time,
+};
 
 impl SqliteStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {
         let mut connection = self.inner.connections.reader().await?;
-        let rows = sqlx::query(include_str!("checkpoints.sql")).fetch_all(&mut *connection).await;
-        let rows = rows.map_err(of_statement)?;
+        let statement = sqlx::query(include_str!("checkpoints.sql"));
+        let rows = fetch_all(&mut connection, statement).await?;
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
     }
 

@@ -17,7 +17,10 @@ use sqlx::{
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::errors::{is_busy, of_file, of_open, of_statement};
+use crate::{
+    errors::{is_busy, of_file, of_open},
+    rows::fetch_one,
+};
 
 /// How many connections readers and the user's own transactions may use together.
 const CONNECTIONS: u32 = 8;
@@ -140,8 +143,7 @@ pub(crate) fn pool(options: &SqliteConnectOptions) -> SqlitePool {
 
 /// SQLite in words, such as `SQLite 3.51.3`.
 pub(crate) async fn library(connection: &mut SqliteConnection) -> Result<String> {
-    let row = sqlx::query("select sqlite_version()").fetch_one(connection).await;
-    row.and_then(|row| row.try_get(0)).map_err(of_statement)
+    fetch_one(connection, sqlx::query("select sqlite_version()"), |row| row.try_get(0)).await
 }
 
 async fn check_library(connection: &mut SqliteConnection) -> Result<()> {

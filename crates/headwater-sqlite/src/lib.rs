@@ -14,6 +14,7 @@ mod migrate;
 mod queue;
 mod read;
 mod read_model;
+mod rows;
 mod store;
 mod streams;
 mod transaction;

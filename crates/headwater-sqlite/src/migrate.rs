@@ -10,6 +10,7 @@ use sqlx::{Row as _, SqliteConnection};
 use crate::{
     connections::shielded,
     errors::of_statement,
+    rows::fetch_one,
     store::{SqliteStore, now},
 };
 
@@ -63,12 +64,12 @@ impl SqliteStore {
 
 /// The number that the file is at, 0 for a new one.
 async fn number(connection: &mut SqliteConnection) -> Result<u32> {
-    let exist = sqlx::query(include_str!("migrations_exist.sql")).fetch_one(&mut *connection).await;
-    if !exist.and_then(|row| row.try_get::<bool, _>(0)).map_err(of_statement)? {
+    let exist = sqlx::query(include_str!("migrations_exist.sql"));
+    if !fetch_one(connection, exist, |row| row.try_get(0)).await? {
         return Ok(0);
     }
-    let row = sqlx::query(include_str!("migrations_number.sql")).fetch_one(connection).await;
-    let found: u32 = row.and_then(|row| row.try_get(0)).map_err(of_statement)?;
+    let number = sqlx::query(include_str!("migrations_number.sql"));
+    let found: u32 = fetch_one(connection, number, |row| row.try_get(0)).await?;
     if found > known() {
         return Err(Error::SchemaTooNew { found, known: known() });
     }

@@ -9,14 +9,11 @@ use headwater_core::{
     Ceiling, Direction, Error, EventStream, Filter, Position, Query, Recorded, Result, Stored,
     StoredEvent, StreamName,
 };
-use sqlx::{
-    Row as _, Sqlite, SqliteConnection,
-    sqlite::{SqliteArguments, SqliteRow},
-};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
 
 use crate::{
-    errors::of_statement,
+    rows::{Statement, fetch_each, fetch_one},
     store::SqliteStore,
     values::{json, time},
 };
@@ -28,13 +25,11 @@ const PAGE: i64 = 1_024;
 /// How large the data of a page may grow, in bytes, before it is cut.
 const PAGE_BYTES: usize = 4 << 20;
 
-type Statement<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
-
 impl SqliteStore {
     pub(crate) async fn find_ceiling(&self) -> Result<Ceiling> {
         let mut connection = self.inner.connections.log_reader().await?;
-        let row = sqlx::query(include_str!("ceiling.sql")).fetch_one(&mut *connection).await;
-        let position: i64 = row.and_then(|row| row.try_get(0)).map_err(of_statement)?;
+        let statement = sqlx::query(include_str!("ceiling.sql"));
+        let position = fetch_one(&mut connection, statement, |row| row.try_get(0)).await?;
         // SQLite has one writer: positions become visible in their order.
         Ok(Ceiling { position: Position::from_i64(position), unsettled: false })
     }
@@ -142,14 +137,11 @@ impl Reading {
         if log.recorded == (i64::MIN..i64::MAX) {
             return Ok(());
         }
-        let row = sqlx::query(include_str!("read_time_range.sql"))
+        let range = sqlx::query(include_str!("read_time_range.sql"))
             .bind(log.recorded.start)
-            .bind(log.recorded.end)
-            .fetch_one(connection)
-            .await
-            .map_err(of_statement)?;
-        let first: Option<i64> = row.try_get(0).map_err(of_statement)?;
-        let last: Option<i64> = row.try_get(1).map_err(of_statement)?;
+            .bind(log.recorded.end);
+        let ends = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let (first, last): (Option<i64>, Option<i64>) = fetch_one(connection, range, ends).await?;
         log.after = log.after.max(first.map_or(i64::MAX, |first| first - 1));
         log.until = log.until.min(last.unwrap_or(i64::MIN));
         Ok(())
@@ -169,18 +161,15 @@ impl Reading {
     }
 
     async fn page(&self, connection: &mut SqliteConnection, limit: i64) -> Result<Page> {
-        let mut rows = self.statement(limit).fetch(connection);
-        let mut events = Vec::with_capacity(usize::try_from(limit).unwrap_or(0));
+        let mut events = Vec::new();
         let mut bytes = 0;
-        while let Some(row) = rows.try_next().await.map_err(of_statement)? {
-            let event = decode(&row).map_err(of_statement)?;
+        let whole = fetch_each(connection, self.statement(limit), |row| {
+            let event = decode(&row)?;
             bytes += event.event.data.len();
             events.push(event);
-            if bytes >= PAGE_BYTES {
-                return Ok(Page { events, last: false });
-            }
-        }
-        let last = i64::try_from(events.len()).is_ok_and(|count| count < limit);
+            Ok(bytes < PAGE_BYTES)
+        });
+        let last = whole.await? && i64::try_from(events.len()).is_ok_and(|count| count < limit);
         Ok(Page { events, last })
     }
 

@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
 use crate::{
     errors::of_statement,
+    rows::{fetch_all, fetch_one},
     values::{bind, decode_typed},
 };
 
@@ -33,13 +34,9 @@ pub(crate) async fn create(
             TableDefinition::Sql { create, .. } => expand_generation(create, "", generation)?,
         };
         run(connection, sql).await?;
-        let made: bool = sqlx::query(include_str!("read_model_exists.sql"))
-            .bind(physical_name(table.name(), generation))
-            .fetch_one(&mut *connection)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(of_statement)?;
-        if !made {
+        let exists = sqlx::query(include_str!("read_model_exists.sql"))
+            .bind(physical_name(table.name(), generation));
+        if !fetch_one(connection, exists, |row| row.try_get(0)).await? {
             return Err(Error::InvalidInput(format!(
                 "the statement for table {name} makes no table {{{name}}}",
                 name = table.name()
@@ -123,7 +120,7 @@ pub(crate) async fn load(
     let mut loaded = Vec::with_capacity(keys.len());
     for (sql, values) in statements(keys, sql) {
         let query = values.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), bind);
-        let rows = query.fetch_all(&mut *connection).await.map_err(of_statement)?;
+        let rows = fetch_all(connection, query).await?;
         for row in &rows {
             loaded.push(decode_typed(row, &types).map_err(of_statement)?);
         }

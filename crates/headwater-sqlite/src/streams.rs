@@ -4,7 +4,7 @@ use futures_util::{TryStreamExt as _, stream};
 use headwater_core::{Error, Result, StreamInfo, StreamInfos, StreamName};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use crate::{errors::of_statement, store::SqliteStore, values::time};
+use crate::{errors::of_statement, rows::fetch_all, store::SqliteStore, values::time};
 
 /// How many streams one page of a listing holds.
 const PAGE: i64 = 1_000;
@@ -12,12 +12,9 @@ const PAGE: i64 = 1_000;
 impl SqliteStore {
     pub(crate) async fn find_stream(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
         let mut connection = self.inner.connections.log_reader().await?;
-        let row = sqlx::query(include_str!("stream_info.sql"))
-            .bind(stream.as_str())
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(of_statement)?;
-        row.as_ref().map(decode).transpose().map_err(of_statement)
+        let statement = sqlx::query(include_str!("stream_info.sql")).bind(stream.as_str());
+        let rows = fetch_all(&mut connection, statement).await?;
+        rows.first().map(decode).transpose().map_err(of_statement)
     }
 
     pub(crate) fn list_streams(&self, category: Option<&str>) -> StreamInfos {
@@ -46,13 +43,8 @@ impl SqliteStore {
             Some(_) => include_str!("streams_of_category.sql"),
             None => include_str!("streams.sql"),
         };
-        let rows = sqlx::query(sql)
-            .bind(after)
-            .bind(PAGE)
-            .bind(category)
-            .fetch_all(&mut *connection)
-            .await
-            .map_err(of_statement)?;
+        let statement = sqlx::query(sql).bind(after).bind(PAGE).bind(category);
+        let rows = fetch_all(&mut connection, statement).await?;
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
     }
 }

@@ -8,7 +8,7 @@ use headwater_core::{
     Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
     expand_generation,
 };
-use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
+use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     connections::{Transaction, WriterConnection, shielded},
     errors::of_statement,
     read_model,
+    rows::{Statement, fetch_all},
     store::{SqliteStore, now},
     values,
 };
@@ -152,8 +153,8 @@ impl StoreTx for SqliteTx {
     ) -> Result<Vec<Row>> {
         let sql = expand_generation(sql, "", generation)?;
         let mut connection = self.step().await?;
-        let rows = values::user_query(sql, parameters).fetch_all(&mut *connection).await;
-        self.done(rows.and_then(|rows| values::decode(&rows)).map_err(of_statement))
+        let rows = values::fetch(&mut connection, sql, parameters).await;
+        self.done(rows)
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
@@ -233,20 +234,17 @@ async fn find(
     projection: &str,
     generation: u32,
 ) -> Result<Option<Checkpoint>> {
-    let row = sqlx::query(include_str!("checkpoint_hold.sql"))
-        .bind(projection)
-        .bind(generation)
-        .fetch_optional(connection)
-        .await
-        .map_err(of_statement)?;
-    row.as_ref().map(decode).transpose().map_err(of_statement)
+    let statement =
+        sqlx::query(include_str!("checkpoint_hold.sql")).bind(projection).bind(generation);
+    let rows = fetch_all(connection, statement).await?;
+    rows.first().map(decode).transpose().map_err(of_statement)
 }
 
 /// Changes the one checkpoint that the statement names, which another runner may have moved.
 async fn change_one(
     connection: &mut SqliteConnection,
     projection: &str,
-    statement: Query<'_, Sqlite, SqliteArguments>,
+    statement: Statement<'_>,
 ) -> Result<()> {
     let changed = statement.execute(connection).await.map_err(of_statement)?;
     if changed.rows_affected() == 1 { Ok(()) } else { Err(moved(projection)) }

@@ -9,13 +9,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use headwater_core::{ColumnType, Result, Row, Value, expand};
 use serde::Serialize;
 use sqlx::{
-    AssertSqlSafe, Column as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _,
-    query::Query,
-    sqlite::{SqliteArguments, SqliteRow},
+    AssertSqlSafe, Column as _, Connection as _, Row as _, SqliteConnection, TypeInfo as _,
+    ValueRef as _, sqlite::SqliteRow,
 };
 use uuid::Uuid;
 
-use crate::{errors::of_statement, store::SqliteStore};
+use crate::{
+    errors::of_statement,
+    rows::{Statement, fetch_all},
+    store::SqliteStore,
+};
 
 impl SqliteStore {
     pub(crate) async fn query_read_models(
@@ -25,27 +28,39 @@ impl SqliteStore {
     ) -> Result<Vec<Row>> {
         let sql = expand(sql, |name| format!("\"{name}\""))?;
         let mut connection = self.inner.connections.reader().await?;
-        let rows = user_query(sql, parameters).fetch_all(&mut *connection).await;
-        decode(&rows.map_err(of_statement)?).map_err(of_statement)
+        // One snapshot for preparing and running it; see `fetch`.
+        let mut snapshot = connection.begin().await.map_err(of_statement)?;
+        let rows = fetch(&mut snapshot, sql, parameters).await?;
+        snapshot.commit().await.map_err(of_statement)?;
+        Ok(rows)
     }
 }
 
-/// A statement of the user's with its parameters; the names in its text were checked by `expand`.
-pub(crate) fn user_query<'q>(
+/// Runs a query of the user's, inside a transaction.
+pub(crate) async fn fetch(
+    connection: &mut SqliteConnection,
     sql: String,
     parameters: &[Value],
-) -> Query<'q, Sqlite, SqliteArguments> {
+) -> Result<Vec<Row>> {
+    // The driver's thread panics where a result has more columns than the statement had when it was
+    // prepared. A first statement makes the connection notice that another one swapped a view.
+    sqlx::query(include_str!("values_schema.sql"))
+        .execute(&mut *connection)
+        .await
+        .map_err(of_statement)?;
+    let rows = fetch_all(connection, user_query(sql, parameters)).await?;
+    decode(&rows).map_err(of_statement)
+}
+
+/// A statement of the user's with its parameters; the names in its text were checked by `expand`.
+pub(crate) fn user_query<'q>(sql: String, parameters: &[Value]) -> Statement<'q> {
     let query = sqlx::query(AssertSqlSafe(sql));
-    // Prepared anew each time: the driver remembers how many columns a statement had, and the view
-    // behind it may be swapped for one with others.
+    // Prepared anew each time, as the driver remembers how many columns a statement had.
     parameters.iter().cloned().fold(query, bind).persistent(false)
 }
 
 /// Binds one value in the form in which read models keep it.
-pub(crate) fn bind(
-    query: Query<'_, Sqlite, SqliteArguments>,
-    value: Value,
-) -> Query<'_, Sqlite, SqliteArguments> {
+pub(crate) fn bind(query: Statement<'_>, value: Value) -> Statement<'_> {
     match value {
         Value::Null => query.bind(None::<i64>),
         Value::Bool(value) => query.bind(value),
