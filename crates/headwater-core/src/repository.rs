@@ -264,7 +264,7 @@ impl<A: Aggregate> Command<'_, A> {
         self,
         mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
     ) -> Result<Done<A::Event>, CommandError<R>> {
-        let stream = self.repository.stream(self.id)?;
+        let (stream, retry) = (self.repository.stream(self.id)?, &self.repository.retry);
         let mut attempt = 0;
         loop {
             let (loaded, earlier) = self.load(&stream).await?;
@@ -280,14 +280,21 @@ impl<A: Aggregate> Command<'_, A> {
             }
             let events = decide(&loaded.state).map_err(CommandError::Refused)?;
             match self.append(&stream, &loaded, events).await {
-                Err(Error::VersionConflict { .. })
-                    if self.expected.is_none() && attempt < self.repository.retry.attempts =>
-                {
-                    self.repository.retry.pause(attempt).await;
+                Err(error) if self.may_decide_again(&error) && attempt < retry.attempts => {
+                    retry.pause(attempt).await;
                     attempt += 1;
                 }
                 done => return Ok(done?),
             }
+        }
+    }
+
+    /// Whether somebody else was faster, be it with this same command: then its result will be found.
+    fn may_decide_again(&self, error: &Error) -> bool {
+        match error {
+            Error::VersionConflict { .. } => self.expected.is_none() || self.command_id.is_some(),
+            Error::IdempotencyConflict { .. } => self.command_id.is_some(),
+            _ => false,
         }
     }
 
