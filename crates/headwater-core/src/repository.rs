@@ -224,7 +224,7 @@ impl<A: Aggregate> Command<'_, A> {
 
     /// Gives the command an id of the caller's: when it comes again, it yields its first result.
     ///
-    /// The ids of its events are derived from it (UUIDv5), so a command that yields no event leaves
+    /// The ids of its events are derived from it and the stream (UUIDv5), so a command that yields no event leaves
     /// no trace and is simply decided again.
     #[must_use]
     pub fn command_id(mut self, id: Uuid) -> Self {
@@ -307,7 +307,8 @@ impl<A: Aggregate> Command<'_, A> {
             let event = self.repository.decoder.decode(stored)?;
             take_in(&mut loaded, &event);
             let ordinal = earlier.as_ref().map_or(0, |done| done.events.len());
-            if self.command_id.is_some_and(|command| event.id == event_id(command, ordinal)) {
+            if self.command_id.is_some_and(|command| event.id == event_id(command, stream, ordinal))
+            {
                 let done = earlier.get_or_insert_with(|| Done {
                     version: 0,
                     position: Position::START,
@@ -331,7 +332,7 @@ impl<A: Aggregate> Command<'_, A> {
         let (mut version, mut position) = (loaded.version, loaded.position);
         let mut repeated = false;
         if !events.is_empty() {
-            let encoded = self.encode(&events)?;
+            let encoded = self.encode(stream, &events)?;
             let expected = ExpectedVersion::Exact(loaded.version);
             let appended = self.repository.log.append(stream, expected, encoded).await?;
             (version, position) = (appended.version(), appended.position());
@@ -340,11 +341,11 @@ impl<A: Aggregate> Command<'_, A> {
         Ok(Done { version, position, events, metadata: self.metadata.clone(), repeated })
     }
 
-    fn encode(&self, events: &[A::Event]) -> Result<Vec<NewEvent>> {
+    fn encode(&self, stream: &StreamName, events: &[A::Event]) -> Result<Vec<NewEvent>> {
         let encode = |(ordinal, event)| {
             let mut new = NewEvent::of(event)?;
             if let Some(command) = self.command_id {
-                new.id = event_id(command, ordinal);
+                new.id = event_id(command, stream, ordinal);
             }
             new.metadata.clone_from(&self.metadata);
             new.correlation_id = self.correlation_id;
@@ -355,9 +356,9 @@ impl<A: Aggregate> Command<'_, A> {
     }
 }
 
-/// The id of the event with this ordinal, from 0, that a command yields (UUIDv5, RFC 9562).
-fn event_id(command: Uuid, ordinal: usize) -> Uuid {
-    Uuid::new_v5(&command, &ordinal.to_be_bytes())
+/// The id of the event with this ordinal, from 0, that a command to a stream yields (UUIDv5, RFC 9562).
+fn event_id(command: Uuid, stream: &StreamName, ordinal: usize) -> Uuid {
+    Uuid::new_v5(&command, format!("{stream}/{ordinal}").as_bytes())
 }
 
 impl RetryPolicy {
