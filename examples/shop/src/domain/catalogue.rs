@@ -1,6 +1,7 @@
 //! The catalogue: a product and its price, `product-<sku>`.
 
 use headwater::{Aggregate, Event};
+use serde::{Deserialize, Serialize};
 
 use super::{
     ids::Sku,
@@ -13,16 +14,7 @@ use super::{
 pub enum ProductEvent {
     /// It can be bought from now on.
     #[event(name = "product.listed")]
-    Listed {
-        /// The product.
-        sku: Sku,
-        /// What it is called.
-        title: String,
-        /// The shelf it stands on.
-        category: String,
-        /// What one costs.
-        price: Money,
-    },
+    Listed(Offer),
     /// It costs another price from now on; carts keep the price they were given.
     #[event(name = "product.price_changed")]
     PriceChanged {
@@ -53,8 +45,8 @@ pub enum Product {
     Delisted(Offer),
 }
 
-/// What the catalogue says of a product at this moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the catalogue says of a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {
     /// The product.
     pub sku: Sku,
@@ -95,13 +87,11 @@ impl Aggregate for Product {
     type Event = ProductEvent;
 
     fn apply(&mut self, event: &ProductEvent) {
-        match event.clone() {
-            ProductEvent::Listed { sku, title, category, price } => {
-                *self = Self::Listed(Offer { sku, title, category, price });
-            }
+        match event {
+            ProductEvent::Listed(offer) => *self = Self::Listed(offer.clone()),
             ProductEvent::PriceChanged { new, .. } => {
-                if let Self::Listed(offer) | Self::Delisted(offer) = self {
-                    offer.price = new;
+                if let Self::Listed(offer) = self {
+                    offer.price = *new;
                 }
             }
             ProductEvent::Delisted { .. } => {
@@ -140,8 +130,7 @@ impl Product {
             return Err(CatalogueError::Title);
         }
         check_price(offer.price)?;
-        let Offer { sku, title, category, price } = offer;
-        Ok(vec![ProductEvent::Listed { sku, title, category, price }])
+        Ok(vec![ProductEvent::Listed(offer)])
     }
 
     /// Asks another price from now on; the price that it has already changes nothing.

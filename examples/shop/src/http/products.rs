@@ -30,24 +30,15 @@ use crate::{
 /// How long a list waits for the position that its reader wants to see in it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[derive(Deserialize)]
-pub(super) struct AddProduct {
-    sku: Sku,
-    title: String,
-    category: String,
-    price: Money,
-}
-
 /// `POST /products`
 pub(super) async fn add(
     State(shop): State<Shop>,
     headers: CommandHeaders,
-    body: Body<AddProduct>,
+    body: Body<Offer>,
 ) -> Result<Answer, Problem> {
-    let AddProduct { sku, title, category, price } = body.value;
-    let offer = Offer { sku: sku.clone(), title, category, price };
+    let (sku, offer) = (&body.value.sku, &body.value);
     let decide = |product: &Product| product.list(offer.clone());
-    let done = headers.execute(&shop.products, &sku, body.fingerprint, decide).await?;
+    let done = headers.execute(&shop.products, sku, body.fingerprint, decide).await?;
     Ok(Answer::of(&done)
         .status(StatusCode::CREATED)
         .location(format!("/products/{}", path_segment(sku.as_str())))
@@ -56,10 +47,11 @@ pub(super) async fn add(
 
 #[derive(Serialize)]
 struct ProductBody<'a> {
-    sku: &'a Sku,
-    title: &'a str,
-    category: &'a str,
-    price: Money,
+    #[serde(flatten)]
+    offer: &'a Offer,
+    listed: bool,
+    version: u64,
+    position: Position,
 }
 
 /// `GET /products/{sku}`
@@ -74,11 +66,9 @@ pub(super) async fn show(
         Product::Listed(offer) => (offer, true),
         Product::Delisted(offer) => (offer, false),
     };
-    let body = json!({
-        "sku": offer.sku, "title": offer.title, "category": offer.category, "price": offer.price,
-        "listed": listed, "version": product.version, "position": product.position,
-    });
-    Ok(representation(&headers, product.version, body))
+    let (version, position) = (product.version, product.position);
+    let body = ProductBody { offer, listed, version, position };
+    Ok(representation(&headers, version, body))
 }
 
 #[derive(Deserialize)]
@@ -134,7 +124,7 @@ pub(super) async fn list(
         .last()
         .filter(|_| full)
         .map(|last| format!("/products?after={}&limit={limit}", path_segment(last.sku.as_str())));
-    let products: Vec<_> = rows.iter().map(ProductBody::from).collect();
+    let products: Vec<_> = rows.into_iter().map(CatalogueView::into_offer).collect();
     Ok(Json(json!({ "products": products, "next": next })))
 }
 
@@ -145,11 +135,4 @@ async fn wait_for(shop: &Shop, position: Position) -> Result<(), Problem> {
     }
     let detail = format!("the catalogue has not reached position {position}");
     Err(Problem::new(Kind::ProjectionBehind, detail))
-}
-
-impl<'a> From<&'a CatalogueView> for ProductBody<'a> {
-    fn from(row: &'a CatalogueView) -> Self {
-        let CatalogueView { sku, title, category, .. } = row;
-        Self { sku, title, category, price: row.money() }
-    }
 }

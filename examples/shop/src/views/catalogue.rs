@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use headwater::{Fold, ReadModel, Recorded};
 
 use crate::domain::{
-    catalogue::ProductEvent,
+    catalogue::{Offer, ProductEvent},
     ids::Sku,
     money::{Currency, Money},
 };
@@ -40,7 +40,7 @@ impl Fold for CatalogueView {
     fn fold(row: Option<Self>, key: &Sku, event: &Recorded<ProductEvent>) -> Option<Self> {
         let updated_at = event.occurred_at;
         match &event.event {
-            ProductEvent::Listed { title, category, price, .. } => Some(Self {
+            ProductEvent::Listed(Offer { title, category, price, .. }) => Some(Self {
                 sku: key.clone(),
                 title: title.clone(),
                 category: category.clone(),
@@ -57,8 +57,9 @@ impl Fold for CatalogueView {
 }
 
 impl CatalogueView {
-    /// What one costs.
-    pub fn money(&self) -> Money {
-        Money::new(self.price, self.currency)
+    /// The row as the catalogue says it.
+    pub fn into_offer(self) -> Offer {
+        let Self { sku, title, category, price, currency, .. } = self;
+        Offer { sku, title, category, price: Money::new(price, currency) }
     }
 }
