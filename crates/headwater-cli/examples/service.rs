@@ -36,6 +36,7 @@ impl Fold for Currency {
     }
 }
 
+/// A service that counts carts.
 #[derive(Parser)]
 struct Service {
     #[command(flatten)]

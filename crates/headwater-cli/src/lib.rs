@@ -12,6 +12,7 @@
 //! do the rest:
 //!
 //! ```no_run
+//! /// A shop.
 //! #[derive(clap::Parser)]
 //! struct Shop {
 //!     #[command(flatten)]

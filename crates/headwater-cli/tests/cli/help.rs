@@ -58,6 +58,7 @@ fn help_goes_to_standard_output_and_lists_the_exit_codes() {
 #[test]
 fn a_service_shows_its_own_name_and_commands() {
     let help = Place::empty().into_service().ok(&["--help"]);
+    assert!(help.starts_with("A service that counts carts\n"), "{help}");
     assert!(help.contains("currencies") && help.contains("projections"), "{help}");
     let help = Place::empty().into_service().ok(&["events", "--help"]);
     assert!(help.contains("\n  service events --follow"), "{help}");
