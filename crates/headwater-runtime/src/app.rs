@@ -63,7 +63,13 @@ impl App {
         self.projectors.iter().map(|projector| projector.definition().name.as_str()).collect()
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks what was declared, as every use of the app does first.
+    ///
+    /// # Errors
+    ///
+    /// The first declaration that cannot be used: [`Error::EventDeclaration`],
+    /// [`Error::InvalidName`], [`Error::InvalidInput`].
+    pub fn check(&self) -> Result<()> {
         self.broken.clone().map_or(Ok(()), Err)
     }
 

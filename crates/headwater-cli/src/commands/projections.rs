@@ -100,6 +100,7 @@ pub(super) async fn run(
 }
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {
+    app.check()?;
     if app.names().is_empty() {
         let message = format!(
             "this program holds no projections: run `projections {command}` with the service's own binary"
