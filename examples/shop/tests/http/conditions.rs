@@ -1,0 +1,53 @@
+use serde_json::json;
+
+use super::{Client, KIT};
+
+#[tokio::test]
+async fn a_command_to_another_version_is_refused() {
+    let shop = Client::new().await;
+    let cart = shop.full_cart().await;
+    let item = format!("{cart}/items/{KIT}");
+    let set = async |tag: &str, quantity: u32| {
+        shop.put(&item, json!({ "quantity": quantity })).if_match(tag).reply().await
+    };
+    let stale = set("\"1\"", 5).await;
+    let problem = stale.problem(412, "version-conflict");
+    assert_eq!((&problem["expected_version"], &problem["current_version"]), (&json!(1), &json!(2)));
+    assert_eq!(problem["detail"], "expected version 1, current version is 2");
+    assert_eq!(problem["instance"], item);
+    set("W/\"2\"", 5).await.problem(412, "version-conflict");
+    set("\"two\"", 5).await.problem(412, "version-conflict");
+    assert_eq!(set("\"2\"", 5).await.is(200).header("etag"), "\"3\"");
+    assert_eq!(set("\"9\", \"3\"", 6).await.is(200).header("etag"), "\"4\"");
+    assert_eq!(set("*", 7).await.is(200).header("etag"), "\"5\"");
+}
+
+#[tokio::test]
+async fn a_checkout_is_of_the_cart_that_the_buyer_saw() {
+    let shop = Client::new().await;
+    let checkout = format!("{}/checkout", shop.full_cart().await);
+    let send = async |tag| shop.post(&checkout, json!({})).key(tag).if_match(tag).reply().await;
+    send("\"1\"").await.problem(412, "version-conflict");
+    send("\"2\"").await.is(202);
+    assert_eq!(send("\"2\"").await.is(202).header("idempotent-replayed"), "true");
+}
+
+#[tokio::test]
+async fn what_the_client_has_is_not_sent_again() {
+    let shop = Client::new().await;
+    let order = shop.order().await;
+    let read =
+        async |path: &str, tag: &str| shop.get(path).header("if-none-match", tag).reply().await;
+    let product = format!("/products/{KIT}");
+    for (path, tag) in [(order.as_str(), "\"2\""), (product.as_str(), "\"1\"")] {
+        for tag in [tag.to_owned(), format!("W/{tag}"), format!("\"77\", {tag}"), "*".into()] {
+            let same = read(path, &tag).await.is(304);
+            assert!(!same.header("etag").is_empty() && same.body == "", "{same:?}");
+        }
+        read(path, "\"77\"").await.is(200);
+    }
+    let cart = shop.cart().await;
+    read(&cart, "\"1\"").await.is(304);
+    shop.add(&cart, KIT, 1).await;
+    read(&cart, "\"1\"").await.is(200);
+}
