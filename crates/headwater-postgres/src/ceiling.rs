@@ -23,7 +23,7 @@ impl PostgresStore {
         shielded(async move {
             // Held over the look: two looks at once would wait for two sets of writers.
             let mut settling = store.inner.settling.lock().await;
-            let mut connection = store.inner.readers.acquire().await.map_err(unavailable)?;
+            let mut connection = store.inner.looks.acquire().await.map_err(unavailable)?;
             let row = sqlx::query(checked(&store.inner.statements.ceiling))
                 .bind(settling.candidate)
                 .bind(&settling.writers)

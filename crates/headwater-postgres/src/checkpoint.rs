@@ -14,7 +14,7 @@ impl PostgresStore {
         let store = self.clone();
         shielded(async move {
             let rows = sqlx::query(checked(&store.inner.statements.checkpoints))
-                .fetch_all(&store.inner.readers)
+                .fetch_all(&store.inner.looks)
                 .await
                 .map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)

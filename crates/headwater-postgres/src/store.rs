@@ -22,7 +22,8 @@ use crate::{
 
 /// How many connections each kind of work may use: together well below PostgreSQL's default of 100.
 const WRITERS: u32 = 8;
-const READERS: u32 = 12;
+const READERS: u32 = 16;
+const LOOKS: u32 = 4;
 const HINTS: u32 = 2;
 
 /// How long a unit of work waits for a connection.
@@ -46,7 +47,10 @@ pub(crate) struct Inner {
     pub(crate) statements: Statements,
     pub(crate) limits: Limits,
     pub(crate) writers: PgPool,
+    /// For readings, which hold a connection for as long as their reader takes.
     pub(crate) readers: PgPool,
+    /// For short looks (ceiling, checkpoints, queries), which must never wait for a slow reader.
+    pub(crate) looks: PgPool,
     pub(crate) hints: Hints,
     pub(crate) settling: Mutex<Settling>,
 }
@@ -96,6 +100,7 @@ impl PostgresStore {
                 limits: settings.limits,
                 writers: pool(WRITERS),
                 readers: pool(READERS),
+                looks: pool(LOOKS),
                 hints: Hints::new(&settings.schema, pool(HINTS)),
                 settling: Mutex::default(),
                 schema: settings.schema,
@@ -119,12 +124,12 @@ impl PostgresStore {
     async fn check_server(&self) -> Result<()> {
         // One try without the pool's patience: a server that is not there is told at once.
         let first = sqlx::query("select current_setting('server_version_num')::int");
-        let number: i32 = match self.inner.readers.try_acquire() {
+        let number: i32 = match self.inner.looks.try_acquire() {
             Some(mut connection) => first.fetch_one(&mut *connection).await,
             None => {
                 use sqlx::ConnectOptions as _;
                 let mut connection =
-                    self.inner.readers.connect_options().connect().await.map_err(unavailable)?;
+                    self.inner.looks.connect_options().connect().await.map_err(unavailable)?;
                 first.fetch_one(&mut connection).await
             }
         }
@@ -203,12 +208,16 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         self.inner.hints.stop();
-        tokio::join!(self.inner.writers.close(), self.inner.readers.close());
+        tokio::join!(
+            self.inner.writers.close(),
+            self.inner.readers.close(),
+            self.inner.looks.close()
+        );
     }
 
     async fn describe(&self) -> Result<String> {
         let version: String = sqlx::query("select current_setting('server_version')")
-            .fetch_one(&self.inner.readers)
+            .fetch_one(&self.inner.looks)
             .await
             .and_then(|row| row.try_get(0))
             .map_err(of_statement)?;

@@ -21,7 +21,7 @@ impl PostgresStore {
         shielded(async move {
             let row = sqlx::query(checked(&store.inner.statements.stream_info))
                 .bind(stream)
-                .fetch_optional(&store.inner.readers)
+                .fetch_optional(&store.inner.looks)
                 .await
                 .map_err(of_statement)?;
             row.as_ref().map(decode).transpose().map_err(of_statement)
@@ -55,7 +55,7 @@ impl PostgresStore {
                 .bind(category)
                 .bind(after)
                 .bind(PAGE)
-                .fetch_all(&store.inner.readers)
+                .fetch_all(&store.inner.looks)
                 .await
                 .map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use headwater_core::{
     Checkpoint, Error, Fold, GenerationState, Log, Position, Result, SqlProjection,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 
 use crate::{
     fold::FoldProjector,
@@ -14,6 +17,9 @@ use crate::{
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
 };
+
+/// How many projections are rebuilt at once: each reads the whole log over a connection of its own.
+const AT_ONCE: usize = 4;
 
 /// The projections of a service.
 #[derive(Default)]
@@ -153,10 +159,16 @@ impl App {
             return Err(rebuild::unknown(name, &known));
         }
         let (report, mut reports) = mpsc::unbounded_channel();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
         let mut running = JoinSet::new();
         for projector in &self.projectors {
             if names.is_empty() || names.contains(&projector.definition().name) {
-                running.spawn(rebuild::rebuild(log.clone(), projector.clone(), report.clone()));
+                let rebuild = rebuild::rebuild(log.clone(), projector.clone(), report.clone());
+                let turns = turns.clone();
+                running.spawn(async move {
+                    let _turn = turns.acquire().await;
+                    rebuild.await
+                });
             }
         }
         drop(report);
