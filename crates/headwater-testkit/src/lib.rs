@@ -1,1 +1,18 @@
-//! The conformance suite and PostgreSQL for tests.
+//! The conformance suite that every Headwater store passes, the model of the log, and PostgreSQL
+//! for tests.
+//!
+//! Whoever writes a store implements [`conformance::Harness`] for it and calls
+//! [`conformance!`] with one line; whoever writes a service takes [`postgres::database`] for a
+//! fresh database that needs no setting up. This crate is for tests: its functions panic, with a
+//! sentence that says what to do.
+
+#![allow(clippy::missing_panics_doc)]
+
+pub mod account;
+pub mod conformance;
+pub mod fixtures;
+pub mod model;
+pub mod postgres;
+mod wait;
+
+pub use wait::{eventually, scale, seed, within};

@@ -1,0 +1,206 @@
+//! The list of all behaviours, by topic: what a store promises.
+
+/// Makes a module with a test for each behaviour of the suite, on a fresh log for each of them.
+///
+/// The second argument is the path of an async function that yields a
+/// [`Harness`](crate::conformance::Harness).
+#[macro_export]
+macro_rules! conformance {
+    ($name:ident, $factory:path) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $crate::behaviours! {
+            $factory;
+            append:
+                an_append_is_applied_where_its_expected_version_holds,
+                a_conflict_leaves_no_stream_behind,
+                versions_are_1_2_3_without_holes,
+                positions_rise_in_the_order_of_the_append,
+                an_append_to_many_streams_is_all_or_nothing,
+                a_conflict_names_the_first_stream_that_is_elsewhere,
+                events_of_one_append_lie_in_the_log_in_the_order_given,
+                concurrent_appends_leave_no_hole_in_a_stream,
+                of_writers_with_one_expected_version_exactly_one_wins,
+                appends_to_the_same_streams_in_opposite_orders_do_not_deadlock,
+                a_refused_append_takes_no_other_with_it;
+            idempotency:
+                the_same_append_again_gives_the_first_result,
+                an_append_is_recognised_after_later_ones,
+                an_append_to_many_streams_again_gives_the_first_result,
+                the_same_id_with_other_content_is_refused,
+                the_same_ids_in_another_append_are_refused,
+                a_taken_id_is_told_before_a_conflict,
+                of_the_same_append_many_times_at_once_one_is_applied,
+                an_id_that_rivals_use_at_once_is_taken_once;
+            limits:
+                what_is_exactly_at_a_limit_is_taken,
+                what_is_over_a_limit_is_refused_by_its_size,
+                the_size_of_an_append_counts_all_its_streams,
+                a_name_that_is_no_name_is_refused,
+                data_and_metadata_that_do_not_fit_are_refused,
+                an_append_that_contradicts_itself_is_refused,
+                limits_can_be_set,
+                a_time_out_of_range_fails_alone;
+            bytes:
+                data_and_metadata_read_back_exactly,
+                delicate_data_is_recognised_when_it_is_tried_again,
+                a_large_event_reads_back_exactly,
+                names_are_byte_exact,
+                times_are_kept_to_the_microsecond,
+                the_time_of_recording_is_the_stores,
+                ids_read_back_exactly;
+            read:
+                a_stream_reads_forward_from_a_version,
+                a_stream_reads_backward_from_a_version,
+                what_does_not_exist_reads_as_nothing,
+                the_log_reads_from_a_position,
+                a_filter_yields_what_it_names,
+                a_filter_yields_a_conversation_or_one_event,
+                a_filter_yields_a_span_of_time,
+                dropping_a_reading_midway_leaves_the_log_usable,
+                readings_that_stand_still_hold_nobody_up,
+                a_slow_reader_sees_all_while_writers_go_on;
+            streams:
+                a_stream_tells_its_version_and_times,
+                streams_are_listed_by_name,
+                streams_are_listed_by_category,
+                a_refused_append_makes_no_stream,
+                many_streams_can_be_listed_in_part;
+            ceiling:
+                the_ceiling_of_an_empty_log_is_its_start,
+                an_acknowledged_append_lies_below_the_ceiling,
+                a_refused_append_does_not_hold_the_ceiling,
+                nothing_appears_below_the_ceiling,
+                the_ceiling_comes_to_rest_at_the_last_event;
+            subscribe:
+                each_event_comes_once_and_in_order,
+                each_subscriber_gets_every_event,
+                a_subscription_starts_behind_a_position,
+                a_waiting_subscriber_is_woken_at_once,
+                a_cursor_moves_past_what_its_filter_leaves_out,
+                batches_keep_to_their_limit,
+                dropped_futures_of_a_subscription_lose_nothing;
+            cancellation:
+                a_cancelled_append_is_there_as_a_whole_or_not_at_all,
+                dropped_calls_of_every_kind_leave_the_log_usable;
+            append_in:
+                events_share_the_fate_of_the_users_transaction,
+                events_are_seen_from_the_commit_on,
+                a_refused_append_leaves_the_transaction_usable,
+                a_transaction_begun_in_sql_takes_events,
+                an_append_that_was_committed_is_recognised,
+                a_subscriber_gets_events_of_such_a_transaction;
+            append_only:
+                events_cannot_be_changed_or_removed;
+            migrate:
+                migrating_again_changes_nothing,
+                sixteen_starts_at_once_all_succeed,
+                a_newer_schema_is_refused,
+                an_older_schema_is_refused_where_it_may_not_be_migrated,
+                a_schema_is_a_log_of_its_own;
+            checkpoint:
+                a_new_checkpoint_lies_before_the_first_event,
+                rows_and_checkpoint_move_in_one_transaction,
+                a_stale_checkpoint_does_not_move,
+                a_checkpoint_keeps_the_last_event_it_applied,
+                a_held_checkpoint_makes_the_next_one_wait,
+                a_dropped_commit_is_whole_or_nothing,
+                dropped_transactions_leave_the_store_usable,
+                a_promoted_generation_takes_the_place_of_the_one_before,
+                a_failure_is_noted_and_taken_back,
+                one_can_wait_for_a_read_model;
+            read_model:
+                every_type_of_column_reads_back,
+                every_type_of_column_can_be_queried,
+                every_type_can_be_a_parameter,
+                a_key_may_be_of_any_type,
+                text_with_a_nul_is_refused,
+                rows_are_replaced_and_removed_by_their_keys,
+                a_batch_may_be_empty_or_large,
+                sql_of_the_users_runs_in_the_transaction,
+                the_public_views_can_be_queried,
+                a_wrong_query_is_refused;
+            repository:
+                a_command_loads_decides_and_appends,
+                a_decision_without_events_writes_nothing,
+                a_refusal_comes_back_as_the_domains_own,
+                a_decision_is_made_anew_after_a_conflict,
+                a_decision_is_made_anew_until_it_is_applied,
+                retries_are_bounded,
+                an_expected_version_is_not_tried_again,
+                a_command_is_recognised_by_its_id,
+                of_the_same_command_many_times_at_once_one_is_carried_out,
+                several_decisions_go_into_one_append,
+                concurrent_commands_are_all_carried_out,
+                a_command_records_its_circumstances,
+                an_event_of_an_older_schema_is_brought_up,
+                an_event_that_cannot_be_decoded_stops_the_command;
+            projection:
+                projections_catch_up_with_the_log,
+                catching_up_again_applies_each_event_once,
+                an_empty_log_makes_empty_read_models,
+                many_events_over_many_rows_are_folded,
+                a_running_projection_sees_new_events,
+                rows_and_checkpoint_agree_at_each_moment,
+                a_failing_projection_stops_while_others_go_on,
+                an_interrupted_projection_goes_on_where_it_stood,
+                two_runners_at_once_apply_each_event_once,
+                a_checkpoint_of_another_log_stops_its_projection,
+                a_projection_that_changed_asks_for_a_rebuild;
+            rebuild:
+                a_rebuild_yields_the_same_rows,
+                a_rebuild_mends_a_read_model,
+                a_rebuild_of_an_unknown_projection_is_refused,
+                a_rebuild_may_be_the_first_build,
+                a_query_never_sees_a_rebuild,
+                a_rebuild_beside_a_running_projection_loses_nothing,
+                an_interrupted_rebuild_goes_on,
+                a_rebuild_tells_how_it_goes_on;
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! behaviours {
+    ($factory:path; $($topic:ident: $($behaviour:ident),+ $(,)?;)+) => {$(
+        mod $topic {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $(
+                #[test]
+                fn $behaviour() {
+                    $crate::conformance::run(
+                        async || $factory().await,
+                        $crate::conformance::$topic::$behaviour,
+                    );
+                }
+            )+
+        }
+    )+};
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    /// A behaviour that is written and not listed would be run by nobody.
+    #[test]
+    fn every_behaviour_is_listed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance");
+        let list = fs::read_to_string(folder.join("behaviours.rs")).expect("this file");
+        for file in fs::read_dir(folder).expect("this folder") {
+            let path = file.expect("an entry").path();
+            let source = fs::read_to_string(&path).expect("a source file");
+            for line in source.lines().filter_map(|line| line.strip_prefix("pub async fn ")) {
+                let name = line.split('(').next().unwrap_or_default();
+                let listed = list.split(|c: char| c != '_' && !c.is_alphanumeric());
+                assert!(listed.into_iter().any(|word| word == name), "{name} is not listed");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The readable ceiling: it never falls, and nothing appears below it.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use futures_util::future::{join, join_all};
+use headwater::{Append, Ceiling, ExpectedVersion::None, Filter, Log, Position};
+
+use super::Harness;
+use crate::{
+    eventually,
+    fixtures::{all, append_to, collect, events, positions, refused, stream},
+};
+
+async fn ceiling(log: &Log) -> Ceiling {
+    log.ceiling().await.expect("the log tells its ceiling")
+}
+
+/// Where nothing was written, there is nothing to read.
+pub async fn the_ceiling_of_an_empty_log_is_its_start(harness: &dyn Harness) {
+    let log = harness.log();
+    assert_eq!(ceiling(log).await, Ceiling { position: Position::START, unsettled: false });
+}
+
+/// Where nobody else writes, a writer reads what he has just written.
+pub async fn an_acknowledged_append_lies_below_the_ceiling(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 1..=50 {
+        let appended = append_to(log, "thing-1", 2).await;
+        let ceiling = ceiling(log).await;
+        assert!(ceiling.position >= appended.position(), "append {n}: {ceiling:?}");
+        assert_eq!(positions(&all(log).await).last(), Some(&appended.position().0));
+    }
+}
+
+/// A refused append draws no reader's patience: the ceiling is as high as before or higher.
+pub async fn a_refused_append_does_not_hold_the_ceiling(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 1).await;
+    for _ in 0..10 {
+        refused(log, [Append::new(stream("thing-1"), None, events(3))]).await;
+    }
+    let appended = append_to(log, "thing-2", 1).await;
+    let ceiling = ceiling(log).await;
+    assert!(ceiling.position >= appended.position() && !ceiling.unsettled, "{ceiling:?}");
+}
+
+/// Eight writers, four watchers: each watcher's ceiling only rises, and what lies below it stays.
+pub async fn nothing_appears_below_the_ceiling(harness: &dyn Harness) {
+    let log = harness.log();
+    let done = AtomicBool::new(false);
+    let writer = |n: usize| async move {
+        for round in 0..40 {
+            let name = format!("thing-{}", (n + round) % 5);
+            append_to(log, &name, u64::try_from(round % 3 + 1).expect("it is small")).await;
+        }
+    };
+    let watcher = |_| async {
+        let (mut last, mut seen) = (Position::START, BTreeSet::new());
+        let mut looks = 0_u32;
+        while !done.load(Ordering::Relaxed) || looks < 3 {
+            let now = ceiling(log).await.position;
+            assert!(now >= last, "the ceiling fell from {last} to {now}");
+            let below = positions(&collect(log.read(Filter::all(), Position::START)).await);
+            let late: Vec<_> =
+                below.iter().filter(|p| **p <= last.0 && !seen.contains(*p)).collect();
+            assert!(late.is_empty(), "{late:?} appeared below the ceiling {last}");
+            (last, seen) = (now, below.into_iter().filter(|p| *p <= now.0).collect());
+            looks += 1;
+        }
+    };
+    let writers = async {
+        join_all((0..8).map(writer)).await;
+        done.store(true, Ordering::Relaxed);
+    };
+    join(writers, join_all((0..4).map(watcher))).await;
+}
+
+/// After all writers have gone, the ceiling comes to rest at the last event.
+pub async fn the_ceiling_comes_to_rest_at_the_last_event(harness: &dyn Harness) {
+    let log = harness.log();
+    join_all((0..16).map(|n| async move { append_to(log, &format!("thing-{n}"), 5).await })).await;
+    eventually("the ceiling comes to rest", || async {
+        let ceiling = ceiling(log).await;
+        let last = positions(&all(log).await).last().copied();
+        (!ceiling.unsettled && last == Some(ceiling.position.0)).then_some(())
+    })
+    .await;
+    assert_eq!(all(log).await.len(), 80);
+}

@@ -1,0 +1,256 @@
+//! Checkpoints: they move by compare-and-set, in one transaction with the rows.
+
+use std::time::Duration;
+
+use headwater::{
+    Checkpoint, Error, Failure,
+    GenerationState::{Building, Live, Retired},
+    Log, Position, ReadModel as _, Value,
+    store::StoreTx,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use uuid::Uuid;
+
+use super::Harness;
+use crate::{
+    account::{Balance, balances},
+    fixtures::failure,
+    seed, within,
+};
+
+async fn begin(log: &Log) -> Box<dyn StoreTx> {
+    within("a transaction begins", log.store().begin()).await.expect("the store takes transactions")
+}
+
+/// A first generation in service, at position 0.
+async fn live(log: &Log) -> Checkpoint {
+    let mut tx = begin(log).await;
+    let made = tx.create_generation(&balances(), 1, Live).await.expect("it is made");
+    tx.commit().await.expect("it commits");
+    made
+}
+
+async fn hold(tx: &mut Box<dyn StoreTx>, generation: u32) -> Option<Checkpoint> {
+    tx.hold("balances", generation).await.expect("a checkpoint can be read")
+}
+
+async fn read(log: &Log, generation: u32) -> Option<Checkpoint> {
+    let all = log.store().checkpoints().await.expect("checkpoints can be listed");
+    all.into_iter().find(|c| c.projection == "balances" && c.generation == generation)
+}
+
+fn row(account: &str, cents: i64) -> Vec<Value> {
+    let account = account.to_owned();
+    Balance { account, owner: None, cents, bookings: 1 }.to_values()
+}
+
+async fn rows(log: &Log) -> Vec<Balance> {
+    log.find("order by account", &[]).await.expect("the read model can be queried")
+}
+
+async fn save(tx: &mut Box<dyn StoreTx>, account: &str, cents: i64) {
+    let rows = vec![(row(account, cents), Position(1))];
+    tx.save(&Balance::table(), 1, rows).await.expect("a row is written");
+}
+
+/// It starts before the first event, and everything of it reads back.
+pub async fn a_new_checkpoint_lies_before_the_first_event(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut tx = begin(log).await;
+    assert_eq!(hold(&mut tx, 1).await, None);
+    let made = tx.create_generation(&balances(), 1, Live).await.expect("it is made");
+    assert_eq!((made.position, made.event_id, made.state), (Position::START, None, Live));
+    assert_eq!((&*made.projection, made.generation), ("balances", 1));
+    assert_eq!((made.fingerprint.clone(), made.failure.clone()), (balances().fingerprint, None));
+    assert_eq!(hold(&mut tx, 1).await, Some(made.clone()));
+    tx.commit().await.expect("it commits");
+    assert_eq!(read(log, 1).await, Some(made));
+    assert_eq!(rows(log).await, []);
+}
+
+/// Rows and checkpoint, together.
+pub async fn rows_and_checkpoint_move_in_one_transaction(harness: &dyn Harness) {
+    let log = harness.log();
+    let from = live(log).await;
+    let last = Uuid::now_v7();
+    for ending in ["drop", "rollback", "commit"] {
+        let mut tx = begin(log).await;
+        save(&mut tx, "a", 5).await;
+        tx.advance(&from, Position(9), Some((Position(7), last))).await.expect("it is there");
+        match ending {
+            "drop" => drop(tx),
+            "rollback" => tx.rollback().await.expect("it rolls back"),
+            _ => tx.commit().await.expect("it commits"),
+        }
+        let (written, position) = (rows(log).await.len(), read(log, 1).await.map(|c| c.position));
+        let expected = if ending == "commit" { (1, 9) } else { (0, 0) };
+        assert_eq!((written, position), (expected.0, Some(Position(expected.1))), "{ending}");
+    }
+    let moved = read(log, 1).await.expect("it is there");
+    assert_eq!((moved.event_id, moved.event_position), (Some(last), Position(7)));
+}
+
+/// A runner that was asleep while another one went on: nothing of its batch is written.
+pub async fn a_stale_checkpoint_does_not_move(harness: &dyn Harness) {
+    let log = harness.log();
+    let stale = live(log).await;
+    let mut tx = begin(log).await;
+    tx.advance(&stale, Position(5), None).await.expect("it is where it was");
+    tx.commit().await.expect("it commits");
+    let now = read(log, 1).await.expect("it is there");
+    let other_epoch = Checkpoint { epoch: now.epoch + 1, ..now.clone() };
+    let retired = Checkpoint { state: Retired, ..now.clone() };
+    let missing = Checkpoint { generation: 2, ..now.clone() };
+    for from in [stale, other_epoch, retired, missing] {
+        let mut tx = begin(log).await;
+        save(&mut tx, "a", 5).await;
+        let error = failure(tx.advance(&from, Position(6), None).await);
+        assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() }, "{from:?}");
+        drop(tx);
+        assert_eq!((rows(log).await.len(), read(log, 1).await), (0, Some(now.clone())));
+    }
+}
+
+/// An event of no concern moves the checkpoint and keeps the last event that was applied.
+pub async fn a_checkpoint_keeps_the_last_event_it_applied(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut from = live(log).await;
+    let last = Uuid::now_v7();
+    for (to, event) in [(3, Some((Position(3), last))), (8, None)] {
+        let mut tx = begin(log).await;
+        tx.advance(&from, Position(to), event).await.expect("it is where it was");
+        tx.commit().await.expect("it commits");
+        from = read(log, 1).await.expect("it is there");
+        assert_eq!(from.position, Position(to));
+        assert_eq!((from.event_id, from.event_position), (Some(last), Position(3)));
+    }
+}
+
+/// Two runners at once: the second one waits, and finds the checkpoint moved.
+pub async fn a_held_checkpoint_makes_the_next_one_wait(harness: &dyn Harness) {
+    let log = harness.log();
+    let from = live(log).await;
+    let mut first = begin(log).await;
+    assert_eq!(hold(&mut first, 1).await, Some(from.clone()));
+    let mut second = Box::pin(async {
+        let mut tx = log.store().begin().await?;
+        let held = tx.hold("balances", 1).await?;
+        tx.rollback().await?;
+        Ok::<_, Error>(held)
+    });
+    // It cannot have ended, however long it is given: a moment is enough to see it if it has.
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
+    assert!(early.is_err(), "a second transaction held the checkpoint as well");
+    first.advance(&from, Position(4), None).await.expect("it is held");
+    first.commit().await.expect("it commits");
+    let held = within("the second one", second).await.expect("it comes next");
+    assert_eq!(held.map(|c| c.position), Some(Position(4)));
+}
+
+/// The future of a commit is dropped at any moment: rows and checkpoint agree all the same.
+pub async fn a_dropped_commit_is_whole_or_nothing(harness: &dyn Harness) {
+    let log = harness.log();
+    live(log).await;
+    let mut rng = StdRng::seed_from_u64(seed("a_dropped_commit_is_whole_or_nothing"));
+    for n in 0..60 {
+        let account = format!("a{n:03}");
+        let mut tx = begin(log).await;
+        let from = hold(&mut tx, 1).await.expect("it is there");
+        save(&mut tx, &account, n).await;
+        tx.advance(&from, Position(from.position.0 + 1), None).await.expect("it is held");
+        let patience = Duration::from_micros(rng.random_range(0..800));
+        let _ = tokio::time::timeout(patience, tx.commit()).await;
+        // The next transaction waits for whatever is still under way.
+        let mut tx = begin(log).await;
+        let now = hold(&mut tx, 1).await.expect("it is there").position.0;
+        let written = tx.load(&Balance::table(), 1, vec![vec![account.as_str().into()]]).await;
+        let written = u64::try_from(written.expect("rows can be read").len());
+        assert_eq!(Ok(now - from.position.0), written, "round {n}");
+        tx.rollback().await.expect("it rolls back");
+    }
+}
+
+/// A transaction dropped at any moment, in any step, blocks nobody.
+pub async fn dropped_transactions_leave_the_store_usable(harness: &dyn Harness) {
+    let log = harness.log();
+    let from = live(log).await;
+    let mut rng = StdRng::seed_from_u64(seed("dropped_transactions_leave_the_store_usable"));
+    for n in 0..100 {
+        let work = async {
+            let mut tx = log.store().begin().await?;
+            tx.hold("balances", 1).await?;
+            tx.save(&Balance::table(), 1, vec![(row("a", n), Position(1))]).await?;
+            tx.fetch(1, "select 1 as one", &[]).await?;
+            std::future::pending::<Result<(), Error>>().await
+        };
+        let patience = Duration::from_micros(rng.random_range(0..2_000));
+        assert!(tokio::time::timeout(patience, work).await.is_err(), "it never ends by itself");
+    }
+    assert_eq!(rows(log).await, []);
+    let mut tx = begin(log).await;
+    within("a held checkpoint", tx.advance(&from, Position(1), None))
+        .await
+        .expect("nobody holds it");
+    tx.commit().await.expect("it commits");
+}
+
+/// The generation in service is retired by the next one, and queries see the next one.
+pub async fn a_promoted_generation_takes_the_place_of_the_one_before(harness: &dyn Harness) {
+    let log = harness.log();
+    live(log).await;
+    let mut tx = begin(log).await;
+    save(&mut tx, "old", 1).await;
+    let building = tx.create_generation(&balances(), 2, Building).await.expect("it is made");
+    tx.save(&Balance::table(), 2, vec![(row("new", 2), Position(1))]).await.expect("written");
+    tx.advance(&building, Position(3), None).await.expect("a build moves as well");
+    tx.commit().await.expect("it commits");
+    assert_eq!(rows(log).await[0].account, "old");
+    let mut tx = begin(log).await;
+    tx.promote(&balances(), 2).await.expect("nobody reads the old one");
+    tx.commit().await.expect("it commits");
+    assert_eq!(rows(log).await[0].account, "new");
+    let states = [read(log, 1).await, read(log, 2).await].map(|c| c.map(|c| c.state));
+    assert_eq!(states, [Some(Retired), Some(Live)]);
+    let listed = log.checkpoints().await.expect("they can be listed");
+    assert_eq!(listed.len(), 1, "one that has retired is not listed");
+    let mut tx = begin(log).await;
+    tx.drop_generation(&balances(), 1).await.expect("it is out of service");
+    tx.commit().await.expect("it commits");
+    assert_eq!((read(log, 1).await, rows(log).await.len()), (None, 1));
+}
+
+/// Why a projection stands still is noted, seen by all, and taken back.
+pub async fn a_failure_is_noted_and_taken_back(harness: &dyn Harness) {
+    let log = harness.log();
+    let at = live(log).await;
+    let failure = Failure {
+        position: Position(12),
+        event_id: Some(Uuid::now_v7()),
+        error: "it cannot be decoded: 'é' \u{1F600}".into(),
+    };
+    for noted in [Some(failure), None] {
+        log.store().record_failure(&at, noted.as_ref()).await.expect("it is noted");
+        assert_eq!(read(log, 1).await.expect("it is there").failure, noted);
+        let failed = log.query("select failed, position from {all_checkpoints}", &[]).await;
+        let failed = failed.expect("the view can be queried");
+        assert_eq!(failed[0].get::<bool>("failed"), Ok(noted.is_some()));
+    }
+}
+
+/// A writer waits until his own event is in the read model.
+pub async fn one_can_wait_for_a_read_model(harness: &dyn Harness) {
+    let log = harness.log();
+    let soon = Duration::from_millis(50);
+    assert_eq!(log.wait_for("balances", Position(1), soon).await, Ok(false));
+    let from = live(log).await;
+    let patience = Duration::from_secs(30);
+    assert_eq!(log.wait_for("balances", Position(0), patience).await, Ok(true));
+    assert_eq!(log.wait_for("balances", Position(5), soon).await, Ok(false));
+    let mover = async {
+        let mut tx = begin(log).await;
+        tx.advance(&from, Position(6), None).await.expect("it is where it was");
+        tx.commit().await.expect("it commits");
+    };
+    let waiter = log.wait_for("balances", Position(5), patience);
+    assert_eq!(futures_util::future::join(waiter, mover).await.0, Ok(true));
+}

@@ -1,0 +1,308 @@
+//! Projections over a log, run by an [`App`]: rows and checkpoints agree, whatever happens.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all, select};
+use headwater::{
+    App, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent, Position,
+    ProjectionStatus,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{Dialect, Harness};
+use crate::{
+    account::{AccountEvent, Balance, Owners},
+    eventually,
+    fixtures::{failure, stream},
+    seed, within,
+};
+
+/// Both kinds of projection.
+pub(super) fn app() -> App {
+    App::new().projection::<Balance>().sql_projection(Owners)
+}
+
+pub(super) async fn append(log: &Log, account: &str, events: &[AccountEvent]) -> Position {
+    let events = events.iter().map(|event| NewEvent::of(event).expect("it is JSON"));
+    let stream = stream(&format!("account-{account}"));
+    log.append(&stream, Any, events).await.expect("a plain append is applied").position()
+}
+
+pub(super) async fn open(log: &Log, account: &str, owner: &str) -> Position {
+    append(log, account, &[AccountEvent::Opened { owner: owner.into() }]).await
+}
+
+pub(super) async fn book(log: &Log, account: &str, cents: i64) -> Position {
+    append(log, account, &[AccountEvent::Booked { cents }]).await
+}
+
+pub(super) async fn balances(log: &Log) -> Vec<Balance> {
+    log.find("order by account", &[]).await.expect("the read model can be queried")
+}
+
+async fn owners(log: &Log) -> Vec<(String, i64)> {
+    let rows = log.query("select owner, accounts from {owners} order by owner", &[]).await;
+    let pair = |row: &headwater::Row| (row.get("owner").ok(), row.get("accounts").ok());
+    let rows = rows.expect("the read model can be queried");
+    rows.iter().map(pair).map(|(o, a)| (o.expect("text"), a.expect("a number"))).collect()
+}
+
+pub(super) async fn catch_up(log: &Log) {
+    within("the projections catch up", app().catch_up(log)).await.expect("they catch up");
+}
+
+async fn status(log: &Log, name: &str) -> ProjectionStatus {
+    let all = app().status(log).await.expect("they have a status");
+    let live = all.into_iter().find(|s| s.projection == name && s.state == Live);
+    live.unwrap_or_else(|| panic!("{name} is not in the status"))
+}
+
+pub(super) fn balance(account: &str, owner: &str, cents: i64, bookings: i64) -> Balance {
+    Balance { account: account.into(), owner: Some(owner.into()), cents, bookings }
+}
+
+/// Both kinds, under the names of their tables.
+pub async fn projections_catch_up_with_the_log(harness: &dyn Harness) {
+    let log = harness.log();
+    assert_eq!(app().names(), ["balances", "owners"]);
+    open(log, "a", "ada").await;
+    open(log, "b", "ada").await;
+    append(log, "a", &[5, 7].map(|cents| AccountEvent::Booked { cents })).await;
+    crate::fixtures::append_to(log, "thing-1", 3).await;
+    open(log, "c", "bob").await;
+    catch_up(log).await;
+    let expected =
+        [balance("a", "ada", 12, 2), balance("b", "ada", 0, 0), balance("c", "bob", 0, 0)];
+    assert_eq!(balances(log).await, expected);
+    assert_eq!(owners(log).await, [("ada".into(), 2), ("bob".into(), 1)]);
+    let head = log.ceiling().await.expect("the log tells its ceiling").position;
+    for name in ["balances", "owners"] {
+        let status = status(log, name).await;
+        assert_eq!((status.position, status.head, status.lag()), (head, head, 0), "{name}");
+        assert_eq!((status.generation, status.failure), (1, None));
+    }
+}
+
+/// Once more, with nothing new and with something new.
+pub async fn catching_up_again_applies_each_event_once(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    for round in 0..4 {
+        book(log, "a", 10).await;
+        catch_up(log).await;
+        catch_up(log).await;
+        assert_eq!(balances(log).await, [balance("a", "ada", 10 * (round + 1), round + 1)]);
+        assert_eq!(owners(log).await, [("ada".into(), 1)]);
+    }
+}
+
+/// Where there is no event yet, there is a table to query.
+pub async fn an_empty_log_makes_empty_read_models(harness: &dyn Harness) {
+    let log = harness.log();
+    catch_up(log).await;
+    assert_eq!((balances(log).await, owners(log).await), (vec![], vec![]));
+}
+
+/// A large batch: more events and more rows than one statement takes parameters.
+pub async fn many_events_over_many_rows_are_folded(harness: &dyn Harness) {
+    let log = harness.log();
+    for part in 0..12 {
+        let appends = (0..500).map(|n| {
+            let events = [5, 7].map(|cents| AccountEvent::Booked { cents });
+            let events = events.iter().map(|event| NewEvent::of(event).expect("it is JSON"));
+            headwater::Append::new(stream(&format!("account-{}", part % 4 * 500 + n)), Any, events)
+        });
+        log.append_all(appends).await.expect("a plain append is applied");
+    }
+    catch_up(log).await;
+    let rows = balances(log).await;
+    assert_eq!(rows.len(), 2_000);
+    assert!(rows.iter().all(|row| (row.cents, row.bookings) == (36, 6)));
+}
+
+/// Live: each new event comes into the read model, and a writer can wait for it.
+pub async fn a_running_projection_sees_new_events(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = app();
+    let work = async {
+        open(log, "a", "ada").await;
+        for n in 1..=20 {
+            let position = book(log, "a", 1).await;
+            for name in ["balances", "owners"] {
+                let reached = log.wait_for(name, position, Duration::from_secs(30)).await;
+                assert_eq!(reached, Ok(true), "{name} has not come to {position}");
+            }
+            assert_eq!(balances(log).await, [balance("a", "ada", n, n)]);
+        }
+    };
+    run_while(&app, log, work).await;
+}
+
+/// Runs the projections as long as `work` takes, and drops them then.
+pub(super) async fn run_while<T>(app: &App, log: &Log, work: impl Future<Output = T>) -> T {
+    let running = Box::pin(app.run(log));
+    let work = Box::pin(within("work beside running projections", work));
+    match select(work, running).await {
+        futures_util::future::Either::Left((done, _)) => done,
+        futures_util::future::Either::Right((ended, _)) => {
+            panic!("the projections ended by themselves: {ended:?}")
+        }
+    }
+}
+
+/// At each moment the rows are those of the checkpoint: looked at in one statement.
+pub async fn rows_and_checkpoint_agree_at_each_moment(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = app();
+    let look = "select (select count(*) from {all_events} e \
+                        where e.type = 'account.booked' and e.position <= c.position) as expected, \
+                       (select cast(coalesce(sum(b.bookings), 0) as bigint) from {balances} b) as found \
+                from {all_checkpoints} c where c.projection = 'balances' and c.state = 'live'";
+    catch_up(log).await;
+    let write = async {
+        let writer = |n: usize| async move {
+            for round in 0..30 {
+                book(log, &format!("a{}", (n + round) % 6), 1).await;
+            }
+        };
+        join_all((0..4).map(writer)).await;
+    };
+    let watch = async {
+        let mut found = 0;
+        while found < 120 {
+            let rows = log.query(look, &[]).await.expect("the read model can be queried");
+            let expected: i64 = rows[0].get("expected").expect("a number");
+            found = rows[0].get("found").expect("a number");
+            assert_eq!(found, expected, "rows and checkpoint do not agree");
+            tokio::task::yield_now().await;
+        }
+    };
+    run_while(&app, log, join(write, watch)).await;
+}
+
+/// One event that cannot be decoded: its projection stops there and says so, the other goes on.
+pub async fn a_failing_projection_stops_while_others_go_on(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let before = book(log, "a", 5).await;
+    let poison = NewEvent::from_json("account.booked", 2, "{\"cents\": \"secret\"}");
+    let bad = log.append(&stream("account-a"), Any, [poison.clone()]).await.expect("it is JSON");
+    book(log, "a", 7).await;
+    let app = app();
+    let last = open(log, "b", "ada").await;
+    let work = async {
+        let reached = log.wait_for("owners", last, Duration::from_secs(30)).await;
+        assert_eq!(reached, Ok(true), "the sound projection goes on");
+        eventually("the failure is noted", || async { status(log, "balances").await.failure }).await
+    };
+    let failure = run_while(&app, log, work).await;
+    assert_eq!((failure.position, failure.event_id), (bad.position(), Some(poison.id)));
+    assert!(failure.error.contains("account.booked"), "{}", failure.error);
+    assert!(!failure.error.contains("secret"), "an error holds no content");
+    assert_eq!(balances(log).await, [balance("a", "ada", 5, 1)], "up to the event before");
+    let stopped = status(log, "balances").await;
+    assert!(stopped.position >= before && stopped.position < bad.position(), "{stopped:?}");
+    assert_eq!(status(log, "owners").await.failure, None);
+    let ended = within("catching up fails", app.catch_up(log)).await;
+    assert!(
+        matches!(ended, Err(Error::Decode { event_id, .. }) if event_id == poison.id),
+        "{ended:?}"
+    );
+    assert_eq!(balances(log).await, [balance("a", "ada", 5, 1)], "it stays where it was");
+}
+
+/// Dropped at any moment and begun again, many times, while events come in.
+pub async fn an_interrupted_projection_goes_on_where_it_stood(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut rng = StdRng::seed_from_u64(seed("an_interrupted_projection_goes_on_where_it_stood"));
+    let app = app();
+    for n in 0..40 {
+        let account = format!("a{}", n % 5);
+        open(log, &account, "ada").await;
+        for _ in 0..5 {
+            book(log, &account, 1).await;
+        }
+        let patience = Duration::from_micros(rng.random_range(0..8_000));
+        if n % 2 == 0 {
+            let _ = tokio::time::timeout(patience, app.run(log)).await;
+        } else {
+            let _ = tokio::time::timeout(patience, app.catch_up(log)).await;
+        }
+    }
+    catch_up(log).await;
+    let expected: Vec<_> = (0..5).map(|n| balance(&format!("a{n}"), "ada", 40, 40)).collect();
+    assert_eq!(balances(log).await, expected);
+    assert_eq!(owners(log).await, [("ada".into(), 40)]);
+}
+
+/// Two instances of a service, by mistake or on purpose: each event counts once.
+pub async fn two_runners_at_once_apply_each_event_once(harness: &dyn Harness) {
+    let log = harness.log();
+    let other = if harness.is_shared() {
+        harness.reopen(headwater::Settings::default()).await.expect("it opens twice")
+    } else {
+        log.clone()
+    };
+    let (first, second, third) = (app(), app(), app());
+    let work = async {
+        let writer = |n: usize| async move {
+            for round in 0..40 {
+                book(log, &format!("a{}", (n + round) % 4), 1).await;
+                open(log, &format!("b{n}-{round}"), "ada").await;
+            }
+        };
+        join_all((0..4).map(writer)).await;
+        let last = open(log, "c", "bob").await;
+        for name in ["balances", "owners"] {
+            let reached = log.wait_for(name, last, Duration::from_secs(40)).await;
+            assert_eq!(reached, Ok(true), "{name} has not come to {last}");
+        }
+    };
+    let work = run_while(&second, &other, run_while(&third, log, work));
+    run_while(&first, log, work).await;
+    let cents: i64 = balances(log).await.iter().map(|row| row.cents).sum();
+    assert_eq!(cents, 160);
+    assert_eq!(owners(log).await, [("ada".into(), 160), ("bob".into(), 1)]);
+    other.close().await;
+}
+
+/// A log that was restored from a backup, or is another one: the checkpoint recognises it.
+pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let id = match harness.dialect() {
+        Dialect::Postgres => "'00000000-0000-0000-0000-000000000007'",
+        Dialect::Sqlite => "x'00000000000000000000000000000007'",
+    };
+    let checkpoints = harness.table("checkpoints");
+    let sql = format!("update {checkpoints} set event_id = {id} where projection = 'balances'");
+    harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
+    book(log, "a", 1).await;
+    let error = failure(within("it stops", app().catch_up(log)).await);
+    assert!(
+        matches!(&error, Error::ForeignCheckpoint { projection, .. } if projection == "balances"),
+        "{error:?}"
+    );
+    assert_eq!(balances(log).await[0].cents, 0);
+}
+
+/// The code has changed since the read model was built: nothing is mixed up, a rebuild is asked for.
+pub async fn a_projection_that_changed_asks_for_a_rebuild(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let sql = format!(
+        "update {} set fingerprint = 'other' where projection = 'balances'",
+        harness.table("checkpoints")
+    );
+    harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
+    book(log, "a", 1).await;
+    let error = failure(within("it stops", app().catch_up(log)).await);
+    assert_eq!(error, Error::ProjectionChanged { projection: "balances".into() });
+    assert_eq!(balances(log).await[0].cents, 0);
+    let names = ["balances".to_owned()];
+    within("a rebuild", app().rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    catch_up(log).await;
+    assert_eq!(balances(log).await, [balance("a", "ada", 1, 1)]);
+}

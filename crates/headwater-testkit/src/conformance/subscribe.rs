@@ -1,0 +1,152 @@
+//! Subscriptions: catching up and following in one cursor, each event once and in order.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{join, join_all};
+use headwater::{Cursor, Filter, Log, Position, StoredEvent};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::Harness;
+use crate::{
+    fixtures::{all, append_to, positions},
+    seed, within,
+};
+
+async fn take(cursor: &mut Cursor, count: usize) -> Vec<StoredEvent> {
+    let mut events = Vec::new();
+    while events.len() < count {
+        let batch = within("events of a subscription", cursor.next_batch(64)).await;
+        events.extend(batch.expect("the log can be followed").events);
+    }
+    events
+}
+
+async fn write(log: &Log, writers: u64, appends: u64) {
+    let writer = |n: u64| async move {
+        for round in 0..appends {
+            append_to(log, &format!("thing-{}", (n * 7 + round) % 11), round % 3 + 1).await;
+        }
+    };
+    join_all((0..writers).map(writer)).await;
+}
+
+/// A subscriber that starts with history behind it, while eight writers go on.
+pub async fn each_event_comes_once_and_in_order(harness: &dyn Harness) {
+    let log = harness.log();
+    write(log, 8, 30).await;
+    let total = 8 * 60 * 2;
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    let (events, ()) = join(take(&mut cursor, total), write(log, 8, 30)).await;
+    let found = positions(&events);
+    assert!(found.is_sorted_by(|a, b| a < b), "a position came twice or too late");
+    assert_eq!(found, positions(&all(log).await));
+}
+
+/// Two cursors do not share anything.
+pub async fn each_subscriber_gets_every_event(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut cursors: Vec<_> =
+        (0..4).map(|_| log.subscribe(Filter::all(), Position::START)).collect();
+    let readers = cursors.iter_mut().map(|cursor| take(cursor, 8 * 18));
+    let (read, ()) = join(join_all(readers), write(log, 8, 9)).await;
+    for events in read {
+        assert_eq!(positions(&events), positions(&all(log).await)[..events.len()]);
+    }
+}
+
+/// From a position in the middle on.
+pub async fn a_subscription_starts_behind_a_position(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 10).await;
+    let events = all(log).await;
+    let mut cursor = log.subscribe(Filter::all(), events[3].position);
+    append_to(log, "thing-1", 1).await;
+    let read = take(&mut cursor, 7).await;
+    assert_eq!(positions(&read)[..6], positions(&events[4..]));
+    assert_eq!(read[6].version, 11);
+}
+
+/// The hint within the process, not the poll of once a second.
+pub async fn a_waiting_subscriber_is_woken_at_once(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    let mut delays = Vec::new();
+    for n in 1..=9 {
+        let delay = async {
+            let event = cursor.next().await.expect("the log can be followed");
+            (Instant::now(), event.version)
+        };
+        let write = async {
+            // The subscriber is to be asleep by then; nothing depends on it.
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            append_to(log, "thing-1", 1).await;
+            Instant::now()
+        };
+        let ((woken, version), written) = within("an event wakes", join(delay, write)).await;
+        assert_eq!(version, n);
+        delays.push(woken.saturating_duration_since(written));
+    }
+    delays.sort_unstable();
+    assert!(delays[4] < Duration::from_millis(500), "the median of {delays:?}");
+}
+
+/// A filter that lets nothing through does not keep the cursor at the start.
+pub async fn a_cursor_moves_past_what_its_filter_leaves_out(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "cart-1", 2).await;
+    let last = append_to(log, "thing-1", 50).await.position();
+    let mut cursor = log.subscribe(Filter::all().category("cart"), Position::START);
+    assert_eq!(take(&mut cursor, 2).await.len(), 2);
+    while cursor.position() < last {
+        let batch = within("the cursor moves on", cursor.next_batch(10)).await;
+        assert!(batch.expect("the log can be followed").events.is_empty());
+    }
+    let next = append_to(log, "cart-1", 1).await.position();
+    assert_eq!(take(&mut cursor, 1).await[0].position, next);
+}
+
+/// Batches are as large as asked, say when the cursor has caught up, and nothing comes after that.
+pub async fn batches_keep_to_their_limit(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 25).await;
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    let mut sizes = Vec::new();
+    loop {
+        let batch = within("a batch", cursor.next_batch(10)).await.expect("the log can be read");
+        assert_eq!(batch.position, cursor.position());
+        sizes.push(batch.events.len());
+        if batch.caught_up {
+            break;
+        }
+    }
+    assert_eq!(sizes.iter().sum::<usize>(), 25);
+    assert!(sizes.iter().all(|size| *size <= 10), "{sizes:?}");
+    assert!(cursor.available(10).await.expect("the log can be read").is_none());
+}
+
+/// A `select!` around a subscription drops its future at any moment.
+pub async fn dropped_futures_of_a_subscription_lose_nothing(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut rng = StdRng::seed_from_u64(seed("dropped_futures_of_a_subscription_lose_nothing"));
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    let reader = async {
+        let mut read = Vec::new();
+        let mut dropped = 0_u32;
+        while read.len() < 4 * 60 {
+            let patience = Duration::from_micros(rng.random_range(0..1_500));
+            match tokio::time::timeout(patience, cursor.next_batch(7)).await {
+                Ok(batch) => read.extend(batch.expect("the log can be followed").events),
+                Err(_) => dropped += 1,
+            }
+        }
+        (read, dropped)
+    };
+    let both = join(reader, write(log, 4, 30));
+    let ((read, dropped), ()) = within("a subscription with short patience", both).await;
+    println!("{dropped} futures were dropped");
+    assert_eq!(positions(&read), positions(&all(log).await));
+    assert_eq!(read.iter().map(|event| event.id).collect::<BTreeSet<_>>().len(), 4 * 60);
+}
