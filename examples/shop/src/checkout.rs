@@ -52,7 +52,8 @@ impl Shop {
     /// # Errors
     ///
     /// [`CommandError::Refused`] where the cart is closed, empty or unknown, or the order's id is
-    /// taken; [`CommandError::Log`] as for [`CommandOptions::execute`].
+    /// taken; [`CommandError::Log`] with [`Error::VersionConflict`] where the expected version is not
+    /// met or the retries are used up, and with what else the log reports.
     pub async fn check_out(
         &self,
         cart_id: CartId,

@@ -1,8 +1,6 @@
 //! The shop as code uses it: its aggregates over one log, and how a command reaches them.
 
-use headwater::{
-    Aggregate, Command, CommandError, Done, Error, Log, Repository, Result, RetryPolicy,
-};
+use headwater::{Aggregate, Command, Log, Repository, Result, RetryPolicy};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -47,7 +45,7 @@ impl Shop {
     ///
     /// # Errors
     ///
-    /// [`Error::EventDeclaration`] where an event is declared in a way that cannot be read back.
+    /// [`EventDeclaration`](headwater::Error::EventDeclaration) where an event is declared in a way that cannot be read back.
     pub fn new(log: &Log) -> Result<Self> {
         let retry = RetryPolicy { attempts: RETRIES, ..RetryPolicy::default() };
         Ok(Self {
@@ -61,30 +59,8 @@ impl Shop {
 }
 
 impl CommandOptions {
-    /// Loads the aggregate, decides, appends; decides again where somebody else was faster.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::Refused`] with the domain's reason; [`CommandError::Log`] with
-    /// [`Error::VersionConflict`] where the expected version is not met or the retries are used up,
-    /// and with what else the log reports.
-    pub async fn execute<A: Aggregate, R>(
-        &self,
-        repository: &Repository<A>,
-        id: &A::Id,
-        mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
-    ) -> Result<Done<A::Event>, CommandError<R>> {
-        match self.command(repository, id).execute(&mut decide).await {
-            // The same command was carried out by another request at this very moment, on another
-            // state or in another conversation: now its result can be found.
-            Err(CommandError::Log(Error::IdempotencyConflict { .. })) => {
-                self.command(repository, id).execute(decide).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    fn command<'a, A: Aggregate>(
+    /// A command to one aggregate, with these options.
+    pub fn command<'a, A: Aggregate>(
         &self,
         repository: &'a Repository<A>,
         id: &'a A::Id,

@@ -20,7 +20,7 @@ impl CommandHeaders {
         decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
     ) -> Result<Done<A::Event>, Problem> {
         let options = self.options(repository, id, fingerprint).await?;
-        let done = options.execute(repository, id, decide).await;
+        let done = options.command(repository, id).execute(decide).await;
         let done = done.map_err(|error| self.problem(error))?;
         self.check_repeated(done.repeated, done.metadata.as_deref(), &options)?;
         Ok(done)
