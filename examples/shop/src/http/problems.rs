@@ -181,8 +181,6 @@ pub(super) fn render(mut response: Response, instance: &str, trace_id: Uuid) -> 
     if let Some(cause) = &problem.cause {
         tracing::error!(%trace_id, code = cause.code(), "{instance}: {cause}");
     }
-    // The length was that of the empty body.
-    response.headers_mut().remove(header::CONTENT_LENGTH);
     let json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
     *response.body_mut() = Body::from(problem.body(instance, trace_id).to_string());

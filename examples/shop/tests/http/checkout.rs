@@ -110,3 +110,25 @@ async fn a_checkout_that_comes_many_times_at_once_makes_one_order() {
     assert_eq!(first, 1, "one request was carried out, the others were answered");
     assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
 }
+
+#[tokio::test]
+async fn of_several_buyers_with_one_cart_one_gets_the_order() {
+    let shop = Client::new().await;
+    let checkout = format!("{}/checkout", shop.full_cart().await);
+    let buy = |buyer: usize| {
+        let (shop, checkout) = (shop.clone(), checkout.clone());
+        let key = buyer.to_string();
+        tokio::spawn(async move { shop.post(checkout, json!({})).key(&key).reply().await })
+    };
+    let requests: Vec<_> = (0..8).map(buy).collect();
+    let mut orders = 0;
+    for request in requests {
+        let reply = request.await.unwrap();
+        if reply.status == 202 {
+            orders += 1;
+        } else {
+            reply.problem(409, "cart-closed");
+        }
+    }
+    assert_eq!(orders, 1);
+}

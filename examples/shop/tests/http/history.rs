@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use headwater::{ExpectedVersion, NewEvent, StreamName};
@@ -38,15 +38,16 @@ async fn a_history_comes_in_pages() {
         shop.add(&cart, KIT, quantity).await;
     }
     let mut next = format!("{cart}/events?limit=2");
-    let mut versions = Vec::new();
+    let mut pages = Vec::new();
     loop {
         let page = shop.get(&next).reply().await.is(200).body;
         let events = page["events"].as_array().unwrap();
-        versions.extend(events.iter().map(|event| event["version"].as_u64().unwrap()));
+        let version = |event: &Value| event["version"].as_u64().unwrap();
+        pages.push(events.iter().map(version).collect::<Vec<_>>());
         let Some(link) = page["next"].as_str() else { break };
         next = link.into();
     }
-    assert_eq!(versions, [1, 2, 3, 4, 5]);
+    assert_eq!(pages, [vec![1, 2], vec![3, 4], vec![5]]);
     let order = shop.order().await;
     let events = shop.get(format!("{order}/events")).reply().await.is(200).body;
     assert_eq!(events["events"][0]["type"], "order.placed");
