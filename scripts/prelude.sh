@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Installs packages of the distribution, for the scripts beside it, which source this file.
+# What the scripts beside it begin with: words to the person, packages of the distribution.
 
 # Says in a line what a script found or does.
 say() {
@@ -10,6 +10,15 @@ say() {
 fail() {
     say "$*" >&2
     exit 1
+}
+
+# Runs a command for so many seconds at most, where the system can.
+bounded() {
+    if command -v timeout >/dev/null; then
+        timeout "$@"
+    else
+        "${@:2}"
+    fi
 }
 
 # Runs a command as root; where there is no way to be root, it yields 1.
