@@ -8,7 +8,7 @@ use headwater_core::{
     Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, limits,
 };
 use sqlx::{
-    PgPool, Row as _,
+    ConnectOptions as _, PgPool, Row as _,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::{Mutex, watch};
@@ -87,7 +87,8 @@ impl PostgresStore {
     /// As for [`PostgresStore::connect`].
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self> {
         limits::check_identifier("schema", &settings.schema)?;
-        let options = options.application_name("headwater");
+        // A statement of the driver's log would say at warning level how long a rebuild reads.
+        let options = options.application_name("headwater").disable_statement_logging();
         let pool = |connections| {
             PgPoolOptions::new()
                 .max_connections(connections)
@@ -127,7 +128,6 @@ impl PostgresStore {
         let number: i32 = match self.inner.looks.try_acquire() {
             Some(mut connection) => first.fetch_one(&mut *connection).await,
             None => {
-                use sqlx::ConnectOptions as _;
                 let mut connection =
                     self.inner.looks.connect_options().connect().await.map_err(unavailable)?;
                 first.fetch_one(&mut connection).await
