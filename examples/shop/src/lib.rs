@@ -4,9 +4,14 @@
 //! into the log, [`views`] folds the log into tables, [`http`] takes commands in and gives both out.
 
 mod checkout;
+pub mod demo;
 pub mod domain;
 pub mod http;
+pub mod import;
+pub mod page;
+pub mod report;
 mod shop;
+pub mod traffic;
 pub mod views;
 
 pub use checkout::{CheckedOut, CheckoutError};

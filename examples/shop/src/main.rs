@@ -1,2 +1,80 @@
-//! The shop.
-fn main() {}
+//! The shop's commands: its own, and all of Headwater's.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use headwater_cli::{Failure, Options};
+use shop::{
+    demo::{self, DemoArgs, WebArgs},
+    import::{self, ImportArgs},
+    report,
+    traffic::{self, TrafficArgs},
+};
+
+/// An event-sourced shop, to look at and to copy.
+#[derive(Parser)]
+#[command(name = "shop", version, after_help = EXAMPLES)]
+struct Shop {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the shop at work: visitors, read models, and a page that moves
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(DemoArgs),
+    /// Serve the shop: the API, the page and the projections
+    #[command(after_help = demo::EXAMPLES)]
+    Web(WebArgs),
+    /// Bring the trade of a real shop into the log
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArgs),
+    /// Sum up what was sold and what came back
+    #[command(after_help = report::EXAMPLES)]
+    Report,
+    /// Send made-up visitors
+    #[command(after_help = traffic::EXAMPLES)]
+    Traffic(TrafficArgs),
+    #[command(flatten)]
+    Headwater(headwater_cli::Command),
+}
+
+const EXAMPLES: &str = "\
+Where no log is named, demo writes one in the user's data directory, and report and the commands that
+only look show it.
+
+Examples:
+  shop demo
+  shop events --follow
+  export DATABASE_URL=sqlite://year.db
+  shop import online-retail online-retail.csv.gz
+  shop report
+  shop projections rebuild --all";
+
+fn main() -> ExitCode {
+    headwater_cli::start(run)
+}
+
+async fn run(Shop { options, command }: Shop) -> Result<(), Failure> {
+    match command {
+        Command::Demo(args) => demo::demo(&options, args).await,
+        Command::Web(args) => demo::web(&options, args).await,
+        Command::Import(args) => import::run(&options, args).await,
+        Command::Traffic(args) => traffic::run(&options, args).await,
+        Command::Report => report::run(&or_demo(options)).await,
+        Command::Headwater(command) => {
+            headwater_cli::run(&or_demo(options), command, &shop::app()).await
+        }
+    }
+}
+
+/// The log of the demo where no other one is named.
+fn or_demo(options: Options) -> Options {
+    match demo::demo_log() {
+        Some(url) => options.or_database_url(url),
+        None => options,
+    }
+}

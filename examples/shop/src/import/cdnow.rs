@@ -1,0 +1,85 @@
+//! CDNOW: the orders that 23,570 customers of a record shop placed from January 1997 to June 1998.
+//!
+//! A line is an order. It says how many records, and what they cost together; each becomes an order
+//! of one line with the sku `cd`, whose total is exact and whose price per record is rounded.
+//! Published by Fader and Hardie as the master data set of the CDNOW study.
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use csv::StringRecord;
+use headwater::Append;
+
+use super::{
+    Dataset,
+    amount::minor_units,
+    ids::{Ids, begin},
+};
+use crate::domain::{
+    ids::{CartId, OrderId, Sku},
+    line::OrderLine,
+    money::{Currency, Money},
+    order::{OrderEvent, Placed},
+};
+
+/// The data set.
+pub struct Cdnow;
+
+/// An order.
+pub struct Line {
+    /// A customer may place several orders on a day: only the row tells them apart.
+    row: u64,
+    customer: String,
+    at: DateTime<Utc>,
+    records: u32,
+    dollars: Money,
+}
+
+impl Dataset for Cdnow {
+    const NAME: &'static str = "cdnow";
+    const DELIMITER: u8 = b' ';
+    const COLUMNS: &'static [&'static str] =
+        &["customer_id", "date", "number_of_cds", "dollar_value"];
+    type Line = Line;
+
+    fn read(row: u64, fields: &StringRecord) -> Result<Line, String> {
+        let field = |index| fields.get(index).unwrap_or_default();
+        let day = NaiveDate::parse_from_str(field(1), "%Y%m%d").map_err(|_| "date is not a day")?;
+        let records = field(2).parse().ok().filter(|records| *records > 0);
+        let cents = minor_units(field(3)).ok_or("dollar_value is not an amount")?;
+        Ok(Line {
+            row,
+            customer: format!("cdnow-{}", field(0)),
+            at: day.and_time(NaiveTime::MIN).and_utc(),
+            records: records.ok_or("number_of_cds is not a number above zero")?,
+            dollars: Money::new(cents, Currency::Usd),
+        })
+    }
+
+    fn group(line: &Line) -> String {
+        line.row.to_string()
+    }
+
+    fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
+        lines.iter().map(|line| order(ids, line)).collect()
+    }
+}
+
+fn order(ids: Ids, line: &Line) -> headwater::Result<Append> {
+    let Line { row, customer, at, records, dollars } = line;
+    let sku: Sku = "cd".parse().map_err(|error: crate::domain::ids::InvalidSku| {
+        headwater::Error::InvalidInput(error.to_string())
+    })?;
+    let pieces = i64::from(*records);
+    let unit_price = Money::new((dollars.amount + pieces / 2) / pieces, dollars.currency);
+    let lines = vec![OrderLine {
+        total: *dollars,
+        ..OrderLine::new(sku, "CD".into(), *records, unit_price)
+    }];
+    let placed = OrderEvent::Placed(Placed {
+        cart_id: CartId(ids.id("cart", row)),
+        customer: Some(customer.clone()),
+        lines,
+        total: *dollars,
+    });
+    let order_id = OrderId(ids.id("order", row));
+    begin("order", order_id.0, [(*at, placed), (*at, OrderEvent::Confirmed)])
+}

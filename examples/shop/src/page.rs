@@ -1,0 +1,53 @@
+//! The page that shows the shop at work, and the one endpoint that feeds it.
+//!
+//! Its files are part of the binary, so it needs no build step and works offline.
+
+mod live;
+mod window;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+pub use self::{live::Live, window::Window};
+
+/// The page runs its own scripts and styles, asks its own server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+type Headers = [(HeaderName, &'static str); 4];
+
+/// The routes of the page.
+pub fn router(live: Arc<Live>) -> Router {
+    let file = |kind, text: &'static str| get(move || async move { (headers(kind), text) });
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("../static/index.html")))
+        .route("/app.js", file("text/javascript", include_str!("../static/app.js")))
+        .route("/charts.js", file("text/javascript", include_str!("../static/charts.js")))
+        .route("/style.css", file("text/css", include_str!("../static/style.css")))
+        .route("/icon.svg", file("image/svg+xml", include_str!("../static/icon.svg")))
+        .route("/api/live", get(answer).with_state(live))
+}
+
+async fn answer(State(live): State<Arc<Live>>) -> Response {
+    match live.json().await {
+        Ok(json) => (headers("application/json"), json).into_response(),
+        // The page asks again in a second.
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+fn headers(kind: &'static str) -> Headers {
+    [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ]
+}

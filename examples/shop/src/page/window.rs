@@ -1,0 +1,161 @@
+//! The last hour of the log, kept in memory by a live subscriber: what the page draws over time.
+//!
+//! It is a window and no read model: it may be lost at any time, and is filled from the log again.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use headwater::{Decoder, Filter, Log, Position, Result, StoredEvent};
+use serde::Serialize;
+
+use crate::domain::order::OrderEvent;
+
+/// How far back the window reaches, in seconds.
+const SECONDS: i64 = 3600;
+
+/// How many events are listed.
+const LISTED: usize = 30;
+
+/// The last hour of a log.
+pub struct Window {
+    log: Log,
+    orders: Decoder<OrderEvent>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Seconds since 1970, of those in which something was recorded or sold.
+    seconds: BTreeMap<i64, Second>,
+    /// The newest event first.
+    last: VecDeque<Listed>,
+}
+
+/// What happened in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Second {
+    /// Events that were recorded in it.
+    pub events: u64,
+    /// Orders that were placed in it.
+    pub orders: i64,
+    /// What they cost, in minor units.
+    pub revenue: i64,
+}
+
+/// An event as the page lists it: its place and type, and never its content.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    position: Position,
+    stream: String,
+    version: u64,
+    r#type: String,
+    /// When it was recorded, in milliseconds since 1970.
+    at: i64,
+}
+
+impl Window {
+    /// An empty window over `log`.
+    ///
+    /// # Errors
+    ///
+    /// [`headwater::Error::EventDeclaration`], where the events of orders are declared wrongly.
+    pub fn new(log: &Log) -> Result<Self> {
+        Ok(Self { log: log.clone(), orders: Decoder::new()?, state: Mutex::default() })
+    }
+
+    /// Fills the window, and follows the log until it is dropped.
+    pub async fn follow(&self) {
+        while self.follow_until_failure().await.is_err() {
+            // The store is away; the page says so, and this waits.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            *self.lock() = State::default();
+        }
+    }
+
+    async fn follow_until_failure(&self) -> Result<()> {
+        // The newest events first: in a log that rests, they may be older than the window.
+        let newest = self.log.read_backward(Filter::all(), Position::END).take(LISTED);
+        let newest: Vec<_> = newest.try_collect().await?;
+        self.lock().last = newest.into_iter().map(Listed::from).collect();
+        let begin = self.log.position_at(Utc::now() - TimeDelta::seconds(SECONDS)).await?;
+        let mut cursor = self.log.subscribe(Filter::all(), begin);
+        loop {
+            for event in cursor.next_batch(1_000).await?.events {
+                self.take_in(event);
+            }
+        }
+    }
+
+    fn take_in(&self, event: StoredEvent) {
+        let recorded = event.recorded_at.timestamp();
+        let listed = Listed::from(event.clone());
+        let sold = self.sold(event);
+        let mut state = self.lock();
+        state.seconds.entry(recorded).or_default().events += 1;
+        if let Some((at, amount)) = sold {
+            let second = state.seconds.entry(at).or_default();
+            second.orders += 1;
+            second.revenue += amount;
+        }
+        if state.last.front().is_none_or(|newest| newest.position < listed.position) {
+            state.last.push_front(listed);
+            state.last.truncate(LISTED);
+        }
+        let begin = Utc::now().timestamp() - SECONDS;
+        state.seconds = state.seconds.split_off(&begin);
+    }
+
+    /// When and for how much something was sold. By the time at which it happened: an import of last
+    /// year's trade is no revenue of this hour.
+    fn sold(&self, event: StoredEvent) -> Option<(i64, i64)> {
+        if event.event.event_type != "order.placed" {
+            return None;
+        }
+        let event = self.orders.decode(event).ok()?;
+        let OrderEvent::Placed(order) = event.event else { return None };
+        Some((event.occurred_at.timestamp(), order.total.amount))
+    }
+
+    /// The last so many seconds, oldest first, without the one that is running.
+    pub fn seconds(&self, count: i64, now: DateTime<Utc>) -> Vec<Second> {
+        let (state, now) = (self.lock(), now.timestamp());
+        (now - count..now).map(|at| state.seconds.get(&at).copied().unwrap_or_default()).collect()
+    }
+
+    /// All that happened in the last hour.
+    pub fn hour(&self) -> Second {
+        let add = |sum: Second, second: &Second| Second {
+            events: sum.events + second.events,
+            orders: sum.orders + second.orders,
+            revenue: sum.revenue + second.revenue,
+        };
+        self.lock().seconds.values().fold(Second::default(), add)
+    }
+
+    /// The last events, newest first.
+    pub fn last(&self) -> Vec<Listed> {
+        self.lock().last.iter().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        // A panic elsewhere leaves at worst a number that is behind.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<StoredEvent> for Listed {
+    fn from(event: StoredEvent) -> Self {
+        Self {
+            position: event.position,
+            stream: event.stream.to_string(),
+            version: event.version,
+            at: event.recorded_at.timestamp_millis(),
+            r#type: event.event.event_type,
+        }
+    }
+}

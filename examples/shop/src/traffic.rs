@@ -1,0 +1,174 @@
+//! Made-up visitors, so that there is something to look at.
+//!
+//! All that a visitor does follows from the seed and from his number: ids, choices, and where he
+//! gives up. So a start goes on with the first visitor that the log does not know, and completes
+//! what the ones before him had begun.
+
+mod visitor;
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use headwater::Result;
+use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
+
+use self::visitor::Visitor;
+use crate::{Shop, domain::catalogue::coffee_shop};
+
+/// Shown below the help of the command.
+pub const EXAMPLES: &str = "\
+Examples:
+  shop traffic --rps 50 --seconds 60
+  shop traffic --seed 7 --visitors 200";
+
+/// Who comes, and how fast.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TrafficOptions {
+    /// Another seed, other visitors
+    #[arg(long, default_value_t = 42, value_name = "NUMBER")]
+    pub seed: u64,
+    /// How many commands a second they give, on average
+    #[arg(long, default_value_t = 20, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rps: u32,
+    /// How many of them are in the shop at once
+    #[arg(long, default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub visitors: u32,
+}
+
+/// The arguments of `shop traffic`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TrafficArgs {
+    #[command(flatten)]
+    options: TrafficOptions,
+    /// End after so many seconds; otherwise Ctrl-C does
+    #[arg(long, value_name = "NUMBER")]
+    seconds: Option<u64>,
+}
+
+/// Visitors on their way through the shop.
+pub struct Traffic {
+    shop: Shop,
+    options: TrafficOptions,
+    pace: Pace,
+    commands: AtomicU64,
+}
+
+/// Runs `shop traffic`.
+///
+/// # Errors
+///
+/// What went wrong, with its exit code.
+pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen(Exit::Failed)?;
+    let log = options.connect().await?;
+    let traffic = Traffic::new(Shop::new(&log)?, args.options);
+    let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let ended = tokio::select! {
+        () = interrupt.requested() => Ok(()),
+        () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
+        failed = traffic.run() => failed,
+    };
+    log.close().await;
+    ended?;
+    let (commands, mut out) = (traffic.commands(), Output::new(options));
+    if out.is_json() {
+        out.object(&serde_json::json!({ "commands": commands }))?;
+    } else {
+        out.line(format!("{commands} commands were carried out"))?;
+    }
+    out.flush()
+}
+
+impl Traffic {
+    /// Visitors for a shop.
+    pub fn new(shop: Shop, options: TrafficOptions) -> Self {
+        let pace = Pace::new(options.rps, options.seed);
+        Self { shop, options, pace, commands: AtomicU64::new(0) }
+    }
+
+    /// How many commands were carried out so far.
+    pub fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
+    }
+
+    /// Fills the catalogue, and sends visitors until it is dropped. A log that is away is waited
+    /// for.
+    ///
+    /// # Errors
+    ///
+    /// What waiting does not mend.
+    pub async fn run(&self) -> Result<()> {
+        for offer in coffee_shop() {
+            let list =
+                self.shop.products.execute(&offer.sku, |product| product.list(offer.clone()));
+            // A refusal says that it is or was there.
+            visitor::unless_refused(list.await)?;
+        }
+        let begun = self.options.visitors.into();
+        let first = self.first_unknown().await?.saturating_sub(begun);
+        let visitors = usize::try_from(begun).unwrap_or(usize::MAX);
+        stream::iter(first..).map(Ok).try_for_each_concurrent(visitors, |n| self.visit(n)).await
+    }
+
+    async fn visit(&self, number: u64) -> Result<()> {
+        Visitor::new(self.options.seed, number).visit(&self.shop, &self.pace, &self.commands).await
+    }
+
+    /// The number of the first visitor who has not taken a cart yet: they come in turn, so it is
+    /// found in a few steps.
+    async fn first_unknown(&self) -> Result<u64> {
+        let (mut known, mut unknown) = (0, 1);
+        while self.is_known(unknown - 1).await? {
+            (known, unknown) = (unknown, unknown * 2);
+        }
+        while known < unknown - 1 {
+            let middle = known.midpoint(unknown);
+            match self.is_known(middle - 1).await? {
+                true => known = middle,
+                false => unknown = middle,
+            }
+        }
+        Ok(known)
+    }
+
+    async fn is_known(&self, number: u64) -> Result<bool> {
+        let cart = self.shop.carts.stream(&Visitor::new(self.options.seed, number).cart_id)?;
+        Ok(self.shop.log.stream_info(&cart).await?.is_some())
+    }
+}
+
+/// Lets commands through at a rate that breathes as that of a real shop does.
+struct Pace {
+    rate: f64,
+    begun: Instant,
+    next: Mutex<(Instant, StdRng)>,
+}
+
+impl Pace {
+    fn new(rps: u32, seed: u64) -> Self {
+        let begun = Instant::now();
+        let next = Mutex::new((begun, StdRng::seed_from_u64(seed)));
+        Self { rate: rps.into(), begun, next }
+    }
+
+    /// Waits for one's turn; whoever came first goes first.
+    async fn turn(&self) {
+        let mut next = self.next.lock().await;
+        let (at, random) = &mut *next;
+        sleep_until(*at).await;
+        // Random gaps (exponential), on a wave of three quarters of a minute.
+        let wave = 1.0 + 0.5 * (self.begun.elapsed().as_secs_f64() / 7.0).sin();
+        let gap = -(1.0 - random.random::<f64>()).ln() / (self.rate * wave);
+        // Who was held up catches up a moment, and not for ever.
+        let earliest = Instant::now() - Duration::from_millis(100);
+        *at = (*at + Duration::from_secs_f64(gap)).max(earliest);
+    }
+}

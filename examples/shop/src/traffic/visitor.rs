@@ -1,0 +1,184 @@
+//! One visitor: what he will do, and how he does it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use headwater::{CommandError, ErrorKind, Result};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use uuid::Uuid;
+
+use super::Pace;
+use crate::{
+    CommandOptions, Shop,
+    domain::{
+        cart::CartStatus,
+        catalogue::COFFEE_SHOP,
+        ids::{CartId, Sku},
+        money::Currency,
+    },
+};
+
+/// How many customers the visitors are: some come back.
+const CUSTOMERS: u64 = 500;
+
+pub(super) struct Visitor {
+    pub(super) cart_id: CartId,
+    customer: String,
+    plan: Vec<Step>,
+}
+
+/// A thing to do. Products are named by their place in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    Open,
+    Add {
+        product: usize,
+        quantity: u32,
+    },
+    Set {
+        product: usize,
+        quantity: u32,
+    },
+    /// Leave the cart alone, until the shop gives it up.
+    Idle {
+        seconds: u64,
+    },
+    CheckOut,
+    Cancel,
+}
+
+impl Visitor {
+    pub(super) fn new(seed: u64, number: u64) -> Self {
+        let crowd = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("shop traffic {seed}").as_bytes());
+        let id = Uuid::new_v5(&crowd, &number.to_be_bytes());
+        let (high, low) = id.as_u64_pair();
+        let mut random = StdRng::seed_from_u64(high ^ low);
+        let customer = format!("customer-{:03}", random.random_range(0..CUSTOMERS));
+        Self { cart_id: CartId(id), customer, plan: plan(&mut random) }
+    }
+
+    /// Goes through the shop, from where an earlier visit broke off.
+    pub(super) async fn visit(&self, shop: &Shop, pace: &Pace, commands: &AtomicU64) -> Result<()> {
+        let cart = shop.carts.load(&self.cart_id).await?;
+        if !matches!(cart.state.status(), CartStatus::Unknown | CartStatus::Open) {
+            return Ok(());
+        }
+        for (number, step) in (0_u64..).zip(&self.plan) {
+            // Each step so far made an event; done again, it only yields its first result.
+            if number >= cart.version {
+                if let Step::Idle { seconds } = step {
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
+                }
+                pace.turn().await;
+            }
+            let command_id = Some(Uuid::new_v5(&self.cart_id.0, &number.to_be_bytes()));
+            let options = CommandOptions { command_id, ..CommandOptions::default() };
+            while let Err(error) = self.step(shop, *step, &options).await {
+                if error.kind() != ErrorKind::Retry {
+                    return Err(error);
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            commands.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn step(&self, shop: &Shop, step: Step, options: &CommandOptions) -> Result<()> {
+        let (id, limits) = (&self.cart_id, shop.limits);
+        let cart = options.command(&shop.carts, id);
+        match step {
+            Step::Open => {
+                let customer = Some(self.customer.clone());
+                let open = cart.execute(|cart| cart.open(customer.clone(), Currency::Usd));
+                unless_refused(open.await)
+            }
+            Step::Add { product, quantity } => {
+                let product = shop.products.load(&sku(product)?).await?;
+                // Somebody may have taken it out of the catalogue: then there is nothing to add.
+                let Ok(offer) = product.state.offer() else { return Ok(()) };
+                unless_refused(cart.execute(|cart| cart.add_item(offer, quantity, limits)).await)
+            }
+            Step::Set { product, quantity } => {
+                let sku = sku(product)?;
+                unless_refused(cart.execute(|cart| cart.set_quantity(&sku, quantity, limits)).await)
+            }
+            Step::Idle { seconds } => {
+                unless_refused(cart.execute(|cart| cart.abandon(seconds)).await)
+            }
+            Step::CheckOut => unless_refused(shop.check_out(*id, None, options).await),
+            Step::Cancel => {
+                let (by, order) = (&self.customer, id.order());
+                let order = options.command(&shop.orders, &order);
+                unless_refused(order.execute(|order| order.cancel(by.clone(), None)).await)
+            }
+        }
+    }
+}
+
+/// Six of ten buy; most of the others leave for good, and a few come back.
+fn plan(random: &mut StdRng) -> Vec<Step> {
+    let mut plan = vec![Step::Open];
+    // The lower of two draws: what stands first in the catalogue sells best.
+    let draw = |random: &mut StdRng| {
+        let mut product = || random.random_range(0..COFFEE_SHOP.len());
+        product().min(product())
+    };
+    for _ in 0..random.random_range(1..=5) {
+        let quantity = random.random_range(1..=3);
+        plan.push(Step::Add { product: draw(random), quantity });
+    }
+    if let Step::Add { product, quantity } = plan[1]
+        && random.random_ratio(1, 4)
+    {
+        plan.push(Step::Set { product, quantity: quantity + random.random_range(1..=2) });
+    }
+    if random.random_ratio(4, 10) {
+        plan.push(Step::Idle { seconds: random.random_range(8..=25) });
+        if random.random_ratio(5, 6) {
+            return plan;
+        }
+        plan.push(Step::Add { product: draw(random), quantity: 1 });
+    }
+    plan.push(Step::CheckOut);
+    if random.random_ratio(1, 25) {
+        plan.push(Step::Cancel);
+    }
+    plan
+}
+
+fn sku(product: usize) -> Result<Sku> {
+    let (sku, ..) = COFFEE_SHOP[product % COFFEE_SHOP.len()];
+    sku.parse().map_err(|_| headwater::Error::InvalidInput(format!("{sku} is no sku")))
+}
+
+/// Visitors take a refusal as it is, and go on.
+pub(super) fn unless_refused<T, R>(outcome: Result<T, CommandError<R>>) -> Result<()> {
+    match outcome {
+        Err(CommandError::Log(error)) => Err(error),
+        Ok(_) | Err(CommandError::Refused(_)) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_visitor_is_the_same_at_each_visit() {
+        let (one, again) = (Visitor::new(42, 7), Visitor::new(42, 7));
+        assert_eq!((one.cart_id, &one.plan), (again.cart_id, &again.plan));
+        assert_ne!(one.cart_id, Visitor::new(42, 8).cart_id);
+        assert_ne!(one.cart_id, Visitor::new(43, 7).cart_id);
+    }
+
+    #[test]
+    fn some_buy_and_some_give_up() {
+        let plans: Vec<_> = (0..1_000).map(|number| Visitor::new(1, number).plan).collect();
+        let buyers = plans.iter().filter(|plan| plan.contains(&Step::CheckOut)).count();
+        assert!((550..750).contains(&buyers), "{buyers} of 1,000 buy");
+        assert!(plans.iter().all(|plan| plan[0] == Step::Open && plan.len() > 1));
+    }
+}
