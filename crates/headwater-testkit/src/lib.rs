@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod fixtures;
 pub mod model;
 pub mod postgres;
+mod steps;
 mod wait;
 
 pub use wait::{eventually, scale, seed, within};

@@ -73,6 +73,7 @@ macro_rules! conformance {
                 an_acknowledged_append_lies_below_the_ceiling,
                 a_refused_append_does_not_hold_the_ceiling,
                 nothing_appears_below_the_ceiling,
+                looks_that_nobody_waits_for_do_not_pile_up,
                 the_ceiling_comes_to_rest_at_the_last_event;
             subscribe:
                 each_event_comes_once_and_in_order,
@@ -158,6 +159,9 @@ macro_rules! conformance {
                 a_rebuild_beside_a_running_projection_loses_nothing,
                 an_interrupted_rebuild_goes_on,
                 a_rebuild_tells_how_it_goes_on;
+            properties:
+                the_store_behaves_like_the_model,
+                any_json_reads_back_exactly;
             }
         }
     };

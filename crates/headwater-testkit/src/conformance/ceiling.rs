@@ -3,9 +3,13 @@
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    FutureExt as _,
+    future::{join, join_all},
+};
 use headwater::{Append, Ceiling, ExpectedVersion::None, Filter, Log, Position};
 
 use super::Harness;
@@ -76,6 +80,19 @@ pub async fn nothing_appears_below_the_ceiling(harness: &dyn Harness) {
         done.store(true, Ordering::Relaxed);
     };
     join(writers, join_all((0..4).map(watcher))).await;
+}
+
+/// Twenty thousand callers ask and go away at once: the next one does not wait for their answers.
+pub async fn looks_that_nobody_waits_for_do_not_pile_up(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 1).await;
+    for _ in 0..20_000 {
+        drop(log.ceiling().now_or_never());
+    }
+    let begun = Instant::now();
+    ceiling(log).await;
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(2), "one look took {waited:?} behind abandoned ones");
 }
 
 /// After all writers have gone, the ceiling comes to rest at the last event.

@@ -22,6 +22,7 @@ pub mod limits;
 pub mod migrate;
 mod postgres;
 pub mod projection;
+pub mod properties;
 pub mod read;
 pub mod read_model;
 pub mod rebuild;

@@ -1,0 +1,185 @@
+//! The readable ceiling in PostgreSQL: what holds it, and what does not. The races are steered: one
+//! connection holds its commit until the other has been looked at.
+
+use headwater::{
+    Append,
+    ExpectedVersion::{Any, None as NoStream},
+    Filter, Log, Position,
+};
+use headwater_testkit::{
+    fixtures::{append, append_to, event, events, positions, stream},
+    postgres::database,
+    within,
+};
+
+use crate::place::{Open, Place};
+
+/// What a reader gets now, asked again and again: a ceiling that is held stays where it is.
+async fn readable(log: &Log) -> Vec<String> {
+    let mut names = Vec::new();
+    for _ in 0..20 {
+        let events = headwater_testkit::fixtures::all(log).await;
+        names = events.iter().map(|event| event.stream.to_string()).collect();
+        tokio::task::yield_now().await;
+    }
+    names
+}
+
+/// The next events of a subscription, by their streams.
+async fn next(cursor: &mut headwater::Cursor, count: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    for _ in 0..count {
+        let event = within("the next event", cursor.next()).await.expect("the log can be read");
+        names.push(event.stream.to_string());
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_does_not_pass_an_uncommitted_lower_position() {
+    let place = Place::fresh().await;
+    let mut cursor = place.log.subscribe(Filter::all(), Position::START);
+    for commits in [true, false] {
+        let before = readable(&place.log).await;
+        let mut late = Open::begin(&place).await;
+        let low = late.append(append("late-1", 1)).await.position();
+        let high = append_to(&place.log, "soon-1", 1).await.position();
+        assert!(low < high, "the late one drew its position first");
+        assert_eq!(readable(&place.log).await, before, "nothing passes the uncommitted position");
+        let batch = cursor.available(10).await.expect("the log can be read");
+        assert!(batch.is_none_or(|batch| batch.events.is_empty()), "nor does a subscription");
+        let ceiling = place.log.ceiling().await.expect("the log tells its ceiling");
+        assert!(ceiling.position < low && ceiling.unsettled, "{ceiling:?}");
+        if commits {
+            late.commit().await;
+            assert_eq!(next(&mut cursor, 2).await, ["late-1", "soon-1"]);
+        } else {
+            late.rollback().await;
+            assert_eq!(next(&mut cursor, 1).await, ["soon-1"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_late_transactions_come_in_the_order_of_their_positions() {
+    let place = Place::fresh().await;
+    let mut cursor = place.log.subscribe(Filter::all(), Position::START);
+    let mut open = Vec::new();
+    for n in 0..3 {
+        let mut late = Open::begin(&place).await;
+        late.append(append(&format!("late-{n}"), 1)).await;
+        append_to(&place.log, &format!("soon-{n}"), 1).await;
+        open.push(late);
+    }
+    // The last one first: what it wrote waits for those below it.
+    open.pop().expect("three are open").commit().await;
+    assert_eq!(readable(&place.log).await, [""; 0]);
+    open.remove(0).commit().await;
+    // The store need not know yet that the one still open lies above these two.
+    let below = readable(&place.log).await;
+    assert!(
+        ["late-0", "soon-0"].map(str::to_owned).starts_with(&below),
+        "{below:?} passes the one still open"
+    );
+    open.remove(0).rollback().await;
+    let expected = ["late-0", "soon-0", "soon-1", "late-2", "soon-2"];
+    assert_eq!(next(&mut cursor, 5).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_has_not_appended_yet_holds_nothing() {
+    let place = Place::fresh().await;
+    let mut late = Open::begin(&place).await;
+    late.execute("select 1").await;
+    let soon = append_to(&place.log, "soon-1", 1).await.position();
+    assert!(place.log.ceiling().await.expect("the log tells its ceiling").position >= soon);
+    assert!(late.append(append("late-1", 1)).await.position() > soon, "it draws above");
+    late.commit().await;
+}
+
+/// Appends, and demands that a reader gets the event at once.
+async fn nothing_holds_the_ceiling(log: &Log, what: &str) {
+    let position = append_to(log, "soon-1", 1).await.position();
+    let ceiling = log.ceiling().await.expect("the log tells its ceiling");
+    assert!(ceiling.position >= position && !ceiling.unsettled, "{what} holds {ceiling:?}");
+    let last = positions(&headwater_testkit::fixtures::all(log).await).pop();
+    assert_eq!(last, Some(position.0), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_only_reads_does_not_hold_the_ceiling() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "soon-1", 1).await;
+    let mut reader = Open::begin(&place).await;
+    reader.execute("set transaction isolation level serializable").await;
+    reader.execute("select count(*) from headwater.events").await;
+    reader.execute("select * from headwater.events for share").await;
+    nothing_holds_the_ceiling(&place.log, "a reader").await;
+    reader.rollback().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_writes_elsewhere_does_not_hold_the_ceiling() {
+    let place = Place::fresh().await;
+    let other = database().await;
+    let table = "create table orders (id bigint); insert into orders values (1)";
+    let mut same_database = Open::begin(&place).await;
+    same_database.execute(table).await;
+    let mut other_database = Open::begin_at(other.url(), &place).await;
+    other_database.execute(table).await;
+    other_database.execute("select pg_current_xact_id()").await;
+    nothing_holds_the_ceiling(&place.log, "a writer elsewhere").await;
+    same_database.rollback().await;
+    other_database.rollback().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_in_the_same_database_does_not_hold_the_ceiling() {
+    let place = Place::fresh().await;
+    let other = place.in_schema("other").await;
+    let mut late = Open::begin(&other).await;
+    late.append(append("late-1", 1)).await;
+    nothing_holds_the_ceiling(&place.log, "another log").await;
+    late.rollback().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_of_a_million_positions_delays_nobody() {
+    let place = Place::fresh().await;
+    let mut cursor = place.log.subscribe(Filter::all(), Position::START);
+    let before = append_to(&place.log, "soon-1", 1).await.position();
+    place.draw_positions(1_000_000).await;
+    nothing_holds_the_ceiling(&place.log, "a hole").await;
+    let ceiling = place.log.ceiling().await.expect("the log tells its ceiling").position;
+    assert!(ceiling.0 > before.0 + 1_000_000);
+    assert_eq!(next(&mut cursor, 2).await, ["soon-1", "soon-1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_transaction_makes_writers_of_its_stream_wait_and_no_others() {
+    let place = Place::fresh().await;
+    let mut late = Open::begin(&place).await;
+    late.append(append("late-1", 1)).await;
+    let (log, stream_name) = (place.log.clone(), stream("late-1"));
+    let waiting = tokio::spawn(async move { log.append(&stream_name, NoStream, [event(1)]).await });
+    for n in 0..50 {
+        let name = format!("soon-{n}");
+        within("others go on", append_to(&place.log, &name, 1)).await;
+    }
+    assert!(!waiting.is_finished(), "its version is not known before the late one ends");
+    late.rollback().await;
+    let appended = within("the one who waited", waiting).await.expect("it does not panic");
+    assert_eq!(appended.map(|appended| appended.version()), Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_connection_holds_nothing() {
+    let place = Place::fresh().await;
+    let mut late = Open::begin(&place).await;
+    late.append(Append::new(stream("late-1"), Any, events(3))).await;
+    append_to(&place.log, "soon-1", 1).await;
+    assert_eq!(readable(&place.log).await, [""; 0]);
+    drop(late);
+    let mut cursor = place.log.subscribe(Filter::all(), Position::START);
+    assert_eq!(next(&mut cursor, 1).await, ["soon-1"]);
+}

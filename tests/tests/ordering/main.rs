@@ -1,0 +1,7 @@
+//! What the log promises of order, under writers that commit in another order than they began.
+
+mod ceiling;
+mod follower;
+mod happened_before;
+mod place;
+mod rounds;
