@@ -1,4 +1,5 @@
 //! The shop's read models: what each event leaves in them.
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
 
 use chrono::{DateTime, NaiveDate, Utc};
 use headwater::{Append, Event, ExpectedVersion, Log, NewEvent, ReadModel, StreamName};

@@ -7,7 +7,10 @@ use super::{Client, KIT};
 
 #[tokio::test]
 async fn a_cart_becomes_an_order_that_can_be_cancelled() {
-    let shop = Client::new().await;
+    a_sale_from_cart_to_cancellation(&Client::new().await).await;
+}
+
+pub(super) async fn a_sale_from_cart_to_cancellation(shop: &Client) {
     let cart = shop.full_cart().await;
     let body = json!({ "payment_token": "tok_ok" });
     let placed = shop.post(format!("{cart}/checkout"), body).key("c1").reply().await.is(202);
@@ -94,7 +97,10 @@ async fn a_checkout_that_comes_again_is_answered_as_before() {
 
 #[tokio::test]
 async fn a_checkout_that_comes_many_times_at_once_makes_one_order() {
-    let shop = Client::new().await;
+    one_order_however_often_it_comes(&Client::new().await).await;
+}
+
+pub(super) async fn one_order_however_often_it_comes(shop: &Client) {
     let checkout = format!("{}/checkout", shop.full_cart().await);
     let twice = |_| {
         let (shop, checkout) = (shop.clone(), checkout.clone());
@@ -113,7 +119,10 @@ async fn a_checkout_that_comes_many_times_at_once_makes_one_order() {
 
 #[tokio::test]
 async fn of_several_buyers_with_one_cart_one_gets_the_order() {
-    let shop = Client::new().await;
+    one_order_for_one_of_the_buyers(&Client::new().await).await;
+}
+
+pub(super) async fn one_order_for_one_of_the_buyers(shop: &Client) {
     let checkout = format!("{}/checkout", shop.full_cart().await);
     let buy = |buyer: usize| {
         let (shop, checkout) = (shop.clone(), checkout.clone());

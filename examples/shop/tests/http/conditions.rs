@@ -4,7 +4,10 @@ use super::{Client, KIT};
 
 #[tokio::test]
 async fn a_command_to_another_version_is_refused() {
-    let shop = Client::new().await;
+    no_command_to_another_version(&Client::new().await).await;
+}
+
+pub(super) async fn no_command_to_another_version(shop: &Client) {
     let cart = shop.full_cart().await;
     let item = format!("{cart}/items/{KIT}");
     let set = async |tag: &str, quantity: u32| {

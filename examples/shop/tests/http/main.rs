@@ -1,10 +1,12 @@
 //! The shop over HTTP, in this process, over a log in memory.
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
 
 mod carts;
 mod checkout;
 mod conditions;
 mod history;
 mod keys;
+mod postgres;
 mod problems;
 mod products;
 
@@ -15,7 +17,10 @@ use axum::{
 };
 use headwater::Log;
 use serde_json::{Value, json};
-use shop::{Shop, domain::catalogue::coffee_shop};
+use shop::{
+    Shop,
+    domain::catalogue::{Product, coffee_shop},
+};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -47,10 +52,14 @@ struct Sent<'a> {
 
 impl Client {
     async fn new() -> Self {
-        let log = headwater::connect("sqlite::memory:").await.unwrap();
+        Self::over("sqlite::memory:").await
+    }
+
+    async fn over(url: &str) -> Self {
+        let log = headwater::connect(url).await.unwrap();
         let shop = Shop::new(&log).unwrap();
         for offer in coffee_shop() {
-            let list = |product: &shop::domain::catalogue::Product| product.list(offer.clone());
+            let list = |product: &Product| product.list(offer.clone());
             shop.products.execute(&offer.sku, list).await.unwrap();
         }
         Self { log, router: shop::http::router(shop) }

@@ -62,7 +62,10 @@ async fn a_price_is_changed_by_who_has_read_it() {
 
 #[tokio::test]
 async fn the_catalogue_is_listed_as_far_as_its_reader_wants() {
-    let shop = Client::new().await;
+    a_list_as_far_as_its_reader_wants(&Client::new().await).await;
+}
+
+pub(super) async fn a_list_as_far_as_its_reader_wants(shop: &Client) {
     let listed = shop.post("/products", mug("a-mug")).reply().await.is(201);
     let position = listed.header("headwater-position").to_owned();
     let list = async |path: &str, position: &str| {
