@@ -32,10 +32,10 @@ impl Fold for ProductSales {
 
     fn keys(event: &Recorded<TradeEvent>) -> Vec<Sku> {
         let Some(trade) = event.event.trade() else { return Vec::new() };
-        let mut skus: Vec<_> = trade.goods().lines.iter().map(|line| line.sku.clone()).collect();
+        let mut skus: Vec<_> = trade.goods().lines.iter().map(|line| &line.sku).collect();
         skus.sort_unstable();
         skus.dedup();
-        skus
+        skus.into_iter().cloned().collect()
     }
 
     fn fold(row: Option<Self>, sku: &Sku, event: &Recorded<TradeEvent>) -> Option<Self> {
