@@ -19,6 +19,18 @@ pub enum AccountEvent {
         /// Who owns it.
         owner: String,
     },
+    /// Money went to another account: `account.transferred`, which touches two balances.
+    Transferred {
+        /// The account that got it.
+        to: String,
+        /// How much, in cents.
+        cents: i64,
+    },
+    /// It was closed: `account.closed`, after which it has no balance.
+    Closed {
+        /// Why.
+        reason: String,
+    },
     /// Money came or went: `account.booked`, whose first schema counted whole units.
     Booked {
         /// How much, in cents; negative where it went.
@@ -46,6 +58,8 @@ impl Event for AccountEvent {
         let category = "account";
         vec![
             EventType { name: "account.opened", version: 1, category, upcasters: vec![] },
+            EventType { name: "account.transferred", version: 1, category, upcasters: vec![] },
+            EventType { name: "account.closed", version: 1, category, upcasters: vec![] },
             EventType { name: "account.booked", version: 2, category, upcasters: vec![booked] },
         ]
     }
@@ -53,6 +67,8 @@ impl Event for AccountEvent {
     fn event_type(&self) -> (&'static str, u32) {
         match self {
             Self::Opened { .. } => ("account.opened", 1),
+            Self::Transferred { .. } => ("account.transferred", 1),
+            Self::Closed { .. } => ("account.closed", 1),
             Self::Booked { .. } => ("account.booked", 2),
         }
     }
@@ -62,7 +78,8 @@ impl Event for AccountEvent {
     }
 
     fn decode(name: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
-        matches!(name, "account.opened" | "account.booked").then(|| serde_json::from_str(data))
+        let known = Self::types().iter().any(|event_type| event_type.name == name);
+        known.then(|| serde_json::from_str(data))
     }
 }
 
@@ -96,6 +113,8 @@ impl Aggregate for Account {
     fn apply(&mut self, event: &AccountEvent) {
         match event {
             AccountEvent::Opened { .. } => self.open = true,
+            AccountEvent::Transferred { cents, .. } => self.cents -= cents,
+            AccountEvent::Closed { .. } => self.open = false,
             AccountEvent::Booked { cents } => {
                 self.cents += cents;
                 self.bookings += 1;
@@ -191,7 +210,11 @@ impl Fold for Balance {
     type Event = AccountEvent;
 
     fn keys(event: &Recorded<AccountEvent>) -> Vec<String> {
-        vec![event.stream.id().to_owned()]
+        let own = event.stream.id().to_owned();
+        match &event.event {
+            AccountEvent::Transferred { to, .. } => vec![own, to.clone()],
+            _ => vec![own],
+        }
     }
 
     fn fold(row: Option<Self>, key: &String, event: &Recorded<AccountEvent>) -> Option<Self> {
@@ -202,6 +225,9 @@ impl Fold for Balance {
             bookings: 0,
         });
         match &event.event {
+            AccountEvent::Closed { .. } => return None,
+            AccountEvent::Transferred { to, cents } if to == key => row.cents += cents,
+            AccountEvent::Transferred { cents, .. } => row.cents -= cents,
             AccountEvent::Opened { owner } => row.owner = Some(owner.clone()),
             AccountEvent::Booked { cents } => {
                 row.cents += cents;

@@ -107,6 +107,7 @@ macro_rules! conformance {
                 a_stale_checkpoint_does_not_move,
                 a_checkpoint_keeps_the_last_event_it_applied,
                 a_held_checkpoint_makes_the_next_one_wait,
+                a_transaction_with_a_refused_statement_cannot_be_committed,
                 a_dropped_commit_is_whole_or_nothing,
                 dropped_transactions_leave_the_store_usable,
                 a_promoted_generation_takes_the_place_of_the_one_before,
@@ -143,6 +144,7 @@ macro_rules! conformance {
                 catching_up_again_applies_each_event_once,
                 an_empty_log_makes_empty_read_models,
                 many_events_over_many_rows_are_folded,
+                an_event_may_touch_many_rows_and_remove_some,
                 a_running_projection_sees_new_events,
                 rows_and_checkpoint_agree_at_each_moment,
                 a_failing_projection_stops_while_others_go_on,
@@ -157,6 +159,7 @@ macro_rules! conformance {
                 a_rebuild_may_be_the_first_build,
                 a_query_never_sees_a_rebuild,
                 a_rebuild_beside_a_running_projection_loses_nothing,
+                two_rebuilds_at_once_end_well,
                 an_interrupted_rebuild_goes_on,
                 a_rebuild_tells_how_it_goes_on;
             properties:

@@ -147,6 +147,19 @@ pub async fn a_held_checkpoint_makes_the_next_one_wait(harness: &dyn Harness) {
     assert_eq!(held.map(|c| c.position), Some(Position(4)));
 }
 
+/// After a refused statement there is nothing left to commit, on either database.
+pub async fn a_transaction_with_a_refused_statement_cannot_be_committed(harness: &dyn Harness) {
+    let log = harness.log();
+    let from = live(log).await;
+    let mut tx = begin(log).await;
+    tx.advance(&from, Position(5), None).await.expect("it is where it was");
+    save(&mut tx, "a", 5).await;
+    let refused = tx.execute(1, "insert into {missing} values (1)", &[]).await;
+    assert!(refused.is_err());
+    assert!(tx.commit().await.is_err(), "half of it was committed");
+    assert_eq!((rows(log).await.len(), read(log, 1).await), (0, Some(from)));
+}
+
 /// The future of a commit is dropped at any moment: rows and checkpoint agree all the same.
 pub async fn a_dropped_commit_is_whole_or_nothing(harness: &dyn Harness) {
     let log = harness.log();

@@ -120,6 +120,40 @@ pub async fn many_events_over_many_rows_are_folded(harness: &dyn Harness) {
     assert!(rows.iter().all(|row| (row.cents, row.bookings) == (36, 6)));
 }
 
+/// One event that touches two rows, and one that removes its row: within a batch and over several.
+pub async fn an_event_may_touch_many_rows_and_remove_some(harness: &dyn Harness) {
+    let log = harness.log();
+    let transfer = |to: &str, cents| [AccountEvent::Transferred { to: to.into(), cents }];
+    let close = [AccountEvent::Closed { reason: "moved".into() }];
+    for one_batch in [true, false] {
+        let (a, b) = if one_batch { ("a", "b") } else { ("c", "d") };
+        open(log, a, "ada").await;
+        open(log, b, "bob").await;
+        let steps = [transfer(b, 7), transfer(a, 2), close.clone(), transfer(b, 1)];
+        for (n, (account, events)) in [a, b, a, a].into_iter().zip(steps).enumerate() {
+            append(log, account, &events).await;
+            if !one_batch {
+                catch_up(log).await;
+                assert_eq!(balances(log).await.iter().any(|row| row.account == a), n != 2);
+            }
+        }
+        catch_up(log).await;
+        let found: Vec<_> = balances(log).await;
+        let of = |account: &str| found.iter().find(|row| row.account == account).cloned();
+        assert_eq!(of(b), Some(balance(b, "bob", 6, 0)));
+        let reborn = Balance { account: a.into(), owner: None, cents: -1, bookings: 0 };
+        assert_eq!(of(a), Some(reborn), "a row that was removed begins anew");
+    }
+    append(log, "b", &close).await;
+    catch_up(log).await;
+    let left: Vec<_> = balances(log).await.into_iter().map(|row| row.account).collect();
+    assert_eq!(left, ["a", "c", "d"]);
+    let names = ["balances".to_owned()];
+    within("a rebuild", app().rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    let rebuilt: Vec<_> = balances(log).await.into_iter().map(|row| row.account).collect();
+    assert_eq!(rebuilt, left);
+}
+
 /// Live: each new event comes into the read model, and a writer can wait for it.
 pub async fn a_running_projection_sees_new_events(harness: &dyn Harness) {
     let log = harness.log();
