@@ -25,8 +25,9 @@ Examples:
   shop demo --port 3001 --rps 100
   shop web --database-url postgres://localhost/shop --host 0.0.0.0";
 
-/// How long requests that are under way may take when the process is asked to end.
-const GRACE: Duration = Duration::from_millis(700);
+/// How long requests that are under way, and then the log, may take when the process is asked to
+/// end.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Where the shop listens.
 #[derive(Clone, Copy, Debug, clap::Args)]

@@ -6,6 +6,7 @@ const $ = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 let seen = null;
+let drawn = null;
 
 const count = (n, one, many) => `${whole.format(n)} ${n === 1 ? one : many}`;
 const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
@@ -110,6 +111,7 @@ async function refresh() {
     const live = await answer.json();
     tiles(live);
     charts(live);
+    drawn = live;
     products(live.top_products);
     projections(live.projections);
     events(live.events, live.now);
@@ -121,4 +123,5 @@ async function refresh() {
   setTimeout(refresh, 1000);
 }
 
+addEventListener("resize", () => drawn && charts(drawn));
 refresh();

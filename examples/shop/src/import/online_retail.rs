@@ -56,7 +56,7 @@ impl Dataset for OnlineRetail {
     type Line = Line;
 
     fn read(_row: u64, fields: &StringRecord) -> Result<Line, String> {
-        let field = |index| fields.get(index).unwrap_or_default().trim();
+        let field = |index| fields.get(index).unwrap_or_default();
         let sku: Sku = field(1).parse().map_err(|error| format!("StockCode: {error}"))?;
         let title = if field(2).is_empty() { sku.as_str() } else { field(2) };
         let time = |form: &&str| NaiveDateTime::parse_from_str(field(4), form).ok();

@@ -55,6 +55,10 @@ impl Source {
             if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let reader = csv::ReaderBuilder::new()
             .delimiter(D::DELIMITER)
+            // Each line feed ends a line, so that their numbers are right where each stands behind a
+            // carriage return, which is trimmed.
+            .terminator(csv::Terminator::Any(b'\n'))
+            .trim(csv::Trim::All)
             .has_headers(false)
             // The count of columns is checked here, where empty ones between blanks are known.
             .flexible(true)

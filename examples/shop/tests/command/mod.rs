@@ -1,0 +1,124 @@
+//! Runs the compiled shop, as a user does.
+#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder for a log and files, which goes with the test.
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The URL of the log in this folder.
+    pub fn log(&self) -> String {
+        format!("sqlite://{}", self.path().join("shop.db").display())
+    }
+
+    /// A file with this content.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// Runs the shop on the log of this folder.
+    pub fn shop<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Ended {
+        ended(shop(&self.log()).args(arguments))
+    }
+
+    /// Imports a file.
+    pub fn import(&self, dataset: &str, file: &Path) -> Ended {
+        self.shop(["import", dataset, file.to_str().unwrap(), "--json", "--no-progress"])
+    }
+
+    /// How many events and streams the log holds, as its own commands say.
+    pub fn counts(&self) -> (usize, usize) {
+        let lines = |command: &str| {
+            let listed = self.shop([command, "--json"]);
+            assert_eq!(listed.code, 0, "{}", listed.err);
+            listed.out.lines().count()
+        };
+        (lines("events"), lines("streams"))
+    }
+}
+
+/// The command, on this log.
+pub fn shop(log: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
+    command.env("DATABASE_URL", log).env_remove("HEADWATER_SCHEMA");
+    command
+}
+
+/// What a command said before it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// The last line as JSON.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{}", self.err);
+        serde_json::from_str(self.out.lines().last().unwrap()).unwrap()
+    }
+
+    /// The numbers of an import.
+    pub fn added(&self) -> (i64, i64, i64) {
+        let json = self.json();
+        let number = |name: &str| json[name].as_i64().unwrap();
+        assert!(json["seconds"].as_f64().unwrap() >= 0.0);
+        (number("events"), number("streams"), number("ignored"))
+    }
+}
+
+pub fn ended(command: &mut Command) -> Ended {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: status.code().unwrap_or(-1), out: text(stdout), err: text(stderr) }
+}
+
+/// Packs a text with gzip.
+pub fn packed(text: &str) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap()
+}
+
+/// A data set that ships with the shop.
+pub fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name)
+}
+
+/// The year of Online Retail, which may not lie in this repository.
+pub fn online_retail() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let file = std::env::var_os("HEADWATER_ONLINE_RETAIL")
+        .map_or_else(|| beside.join("online-retail.csv.gz"), PathBuf::from);
+    if file.exists() {
+        return Some(file);
+    }
+    let line = "!".repeat(78);
+    eprintln!(
+        "{line}\nNOT TESTED on real input: there is no {}.\nFetch Online Retail as \
+         examples/shop/data/NOTICE says, and set HEADWATER_ONLINE_RETAIL to the file.\n{line}",
+        file.display()
+    );
+    None
+}

@@ -1,0 +1,65 @@
+//! `shop report`: the numbers of a real year, and how they are drawn.
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+mod command;
+
+use command::{Folder, online_retail, shop};
+use serde_json::{Value, json};
+
+/// Counted independently of this program, from the file.
+fn check(report: &Value) {
+    for (name, number) in [
+        ("orders", 20_725_i64),
+        ("lines", 531_282),
+        ("units", 5_660_978),
+        ("gross", 1_065_562_248),
+        ("returns", -89_681_249),
+        ("net", 975_880_999),
+        ("customers", 4_339),
+    ] {
+        assert_eq!(report[name], number, "{name}");
+    }
+    let top = |name: &str, place: usize| report[name][place].clone();
+    assert_eq!(top("top_gross_units", 0), json!({"sku": "23843", "units": 80_995}));
+    assert_eq!(top("top_gross_units", 1), json!({"sku": "23166", "units": 78_033}));
+    assert_eq!(top("top_gross_units", 2), json!({"sku": "22197", "units": 56_921}));
+    // The first two were sold once, in huge numbers, and came back.
+    assert_eq!(top("top_net_units", 0), json!({"sku": "22197", "units": 56_450}));
+    assert_eq!(top("top_net_units", 9), json!({"sku": "21977", "units": 24_753}));
+    let months = report["orders_per_month"].as_array().unwrap();
+    assert_eq!(months.len(), 13);
+    assert_eq!(months[11], json!({"month": "2011-11", "orders": 2_884}));
+    assert_eq!(report["busiest_day"], json!({"day": "2011-11-22", "orders": 151}));
+}
+
+#[test]
+fn a_real_year_comes_to_the_numbers_that_were_counted_in_sqlite() {
+    let Some(file) = online_retail() else { return };
+    let folder = Folder::new();
+    assert_eq!(folder.import("online-retail", &file).added(), (618_018, 45_286, 1_339));
+    check(&folder.shop(["report", "--json"]).json());
+
+    let drawn = folder.shop(["report"]).out;
+    for line in drawn.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(drawn.contains("9,758,809.99 GBP") && drawn.contains('█'), "{drawn}");
+}
+
+#[tokio::test]
+async fn a_real_year_comes_to_the_numbers_that_were_counted_in_postgresql() {
+    let Some(file) = online_retail() else { return };
+    let database = headwater_testkit::postgres::database().await;
+    let import = ["import", "online-retail", file.to_str().unwrap(), "--json", "--no-progress"];
+    let imported = command::ended(shop(database.url()).args(import));
+    assert_eq!(imported.added(), (618_018, 45_286, 1_339));
+    check(&command::ended(shop(database.url()).args(["report", "--json"])).json());
+}
+
+#[test]
+fn a_log_without_trade_has_a_report_too() {
+    let folder = Folder::new();
+    let report = folder.shop(["report", "--json"]).json();
+    assert_eq!((&report["orders"], &report["busiest_day"]), (&json!(0), &Value::Null));
+    assert!(folder.shop(["report"]).out.contains("Nothing is sold yet"));
+}
