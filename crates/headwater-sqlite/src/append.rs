@@ -36,6 +36,8 @@ impl SqliteStore {
     /// Appends what is waiting once the writer is free, and answers the callers.
     async fn append_group(&self) {
         let turn = self.inner.connections.turn().await;
+        // The callers of the group before were just answered: let them bring their next appends.
+        tokio::task::yield_now().await;
         let group = self.inner.queue.take_group();
         if group.is_empty() {
             // Another task has taken the append along.

@@ -11,6 +11,7 @@ mod connect;
 mod connections;
 mod errors;
 mod migrate;
+mod page;
 mod queue;
 mod read;
 mod read_model;

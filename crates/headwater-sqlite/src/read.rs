@@ -6,24 +6,22 @@
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use headwater_core::{
-    Ceiling, Direction, Error, EventStream, Filter, Position, Query, Recorded, Result, Stored,
-    StoredEvent, StreamName,
+    Ceiling, Direction, Error, EventStream, Filter, Position, Query, Result, StoredEvent,
+    StreamName,
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
 
 use crate::{
-    rows::{Statement, fetch_each, fetch_one},
+    page::{fetch_page, page},
+    rows::{Statement, fetch_one},
     store::SqliteStore,
-    values::{json, time},
+    values::json,
 };
 
 /// How many events the first page holds, for readers who want one or a few, and the later ones.
 const FIRST_PAGE: i64 = 64;
 const PAGE: i64 = 1_024;
-
-/// How large the data of a page may grow, in bytes, before it is cut.
-const PAGE_BYTES: usize = 4 << 20;
 
 impl SqliteStore {
     pub(crate) async fn find_ceiling(&self) -> Result<Ceiling> {
@@ -59,34 +57,28 @@ impl SqliteStore {
         pages: &mpsc::Sender<Result<Vec<StoredEvent>>>,
     ) -> Result<()> {
         let mut reading = Reading::new(query);
+        let mut limit = FIRST_PAGE;
         let mut connection = self.inner.connections.log_reader().await?;
         reading.narrow(&mut connection).await?;
-        let mut page = reading.page(&mut connection, FIRST_PAGE).await?;
         loop {
+            let page = fetch_page(&mut connection, reading.statement(limit)).await?;
             // Nothing is held while the reader makes us wait.
             drop(connection);
-            if let Some(last) = page.events.last() {
-                reading.pass(last);
-            }
-            if pages.send(Ok(page.events)).await.is_err() || page.last {
+            let last = page.whole && i64::try_from(page.events.len()).is_ok_and(|n| n < limit);
+            reading.pass(&page.events)?;
+            if pages.send(Ok(page.events)).await.is_err() || last {
                 return Ok(());
             }
+            limit = PAGE.min(limit * 4);
             connection = self.inner.connections.log_reader().await?;
-            page = reading.page(&mut connection, PAGE).await?;
         }
     }
-}
-
-/// Events of one statement, and whether there are none behind them.
-struct Page {
-    events: Vec<StoredEvent>,
-    last: bool,
 }
 
 /// What is still to be read.
 enum Reading {
     Stream { stream: StreamName, from: i64, direction: Direction },
-    Log(LogReading),
+    Log(Box<LogReading>),
 }
 
 struct LogReading {
@@ -116,7 +108,7 @@ impl Reading {
                 let streams: Vec<_> = filter.streams.iter().map(StreamName::as_str).collect();
                 let from = filter.recorded_from.map_or(i64::MIN, |time| time.timestamp_micros());
                 let end = filter.recorded_until.map_or(i64::MAX, |time| time.timestamp_micros());
-                Self::Log(LogReading {
+                Self::Log(Box::new(LogReading {
                     after: after.to_i64(),
                     until: until.to_i64(),
                     direction,
@@ -125,7 +117,7 @@ impl Reading {
                     types: texts(&filter.types),
                     recorded: from..end,
                     filter,
-                })
+                }))
             }
         }
     }
@@ -150,8 +142,8 @@ impl Reading {
     fn statement(&self, limit: i64) -> Statement<'_> {
         match self {
             Self::Stream { stream, from, direction } => sqlx::query(match direction {
-                Direction::Forward => include_str!("read_stream.sql"),
-                Direction::Backward => include_str!("read_stream_backward.sql"),
+                Direction::Forward => page!("read_stream.sql"),
+                Direction::Backward => page!("read_stream_backward.sql"),
             })
             .bind(stream.as_str())
             .bind(from)
@@ -160,30 +152,32 @@ impl Reading {
         }
     }
 
-    async fn page(&self, connection: &mut SqliteConnection, limit: i64) -> Result<Page> {
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        let whole = fetch_each(connection, self.statement(limit), |row| {
-            let event = decode(&row)?;
-            bytes += event.event.data.len();
-            events.push(event);
-            Ok(bytes < PAGE_BYTES)
+    /// Goes on behind these events.
+    fn pass(&mut self, events: &[StoredEvent]) -> Result<()> {
+        let Some(last) = events.last() else { return Ok(()) };
+        let version = i64::try_from(last.version).unwrap_or(i64::MAX);
+        let direction = match self {
+            Self::Stream { direction, .. } => *direction,
+            Self::Log(log) => log.direction,
+        };
+        // SQLite packs a page in the order of its rows; it documents that nowhere.
+        let in_order = events.is_sorted_by(|a, b| match direction {
+            Direction::Forward => a.position < b.position,
+            Direction::Backward => a.position > b.position,
         });
-        let last = whole.await? && i64::try_from(events.len()).is_ok_and(|count| count < limit);
-        Ok(Page { events, last })
-    }
-
-    /// Goes on behind this event.
-    fn pass(&mut self, event: &StoredEvent) {
-        let version = i64::try_from(event.version).unwrap_or(i64::MAX);
-        match self {
-            Self::Stream { from, direction: Direction::Forward, .. } => *from = version + 1,
-            Self::Stream { from, direction: Direction::Backward, .. } => *from = version - 1,
-            Self::Log(log) => match log.direction {
-                Direction::Forward => log.after = event.position.to_i64(),
-                Direction::Backward => log.until = event.position.to_i64() - 1,
-            },
+        if !in_order {
+            return Err(Error::Database {
+                code: "order".into(),
+                message: "SQLite did not yield the events in their order".into(),
+            });
         }
+        match (self, direction) {
+            (Self::Stream { from, .. }, Direction::Forward) => *from = version + 1,
+            (Self::Stream { from, .. }, Direction::Backward) => *from = version - 1,
+            (Self::Log(log), Direction::Forward) => log.after = last.position.to_i64(),
+            (Self::Log(log), Direction::Backward) => log.until = last.position.to_i64() - 1,
+        }
+        Ok(())
     }
 }
 
@@ -191,11 +185,11 @@ impl LogReading {
     fn statement(&self, limit: i64) -> Statement<'_> {
         let Filter { event_id, correlation_id, .. } = self.filter;
         let sql = match (event_id, correlation_id, self.direction) {
-            (Some(_), _, _) => include_str!("read_event.sql"),
-            (None, Some(_), Direction::Forward) => include_str!("read_correlation.sql"),
-            (None, Some(_), Direction::Backward) => include_str!("read_correlation_backward.sql"),
-            (None, None, Direction::Forward) => include_str!("read_log.sql"),
-            (None, None, Direction::Backward) => include_str!("read_log_backward.sql"),
+            (Some(_), _, _) => page!("read_event.sql"),
+            (None, Some(_), Direction::Forward) => page!("read_correlation.sql"),
+            (None, Some(_), Direction::Backward) => page!("read_correlation_backward.sql"),
+            (None, None, Direction::Forward) => page!("read_log.sql"),
+            (None, None, Direction::Backward) => page!("read_log_backward.sql"),
         };
         sqlx::query(sql)
             .bind(self.after)
@@ -209,27 +203,4 @@ impl LogReading {
             .bind(correlation_id)
             .bind(event_id)
     }
-}
-
-// By index and unchecked: a rebuild spends a good part of its time here, and the tables are strict.
-fn decode(row: &SqliteRow) -> Result<StoredEvent, sqlx::Error> {
-    let version: i64 = row.try_get_unchecked(2)?;
-    let occurred_at: Option<i64> = row.try_get_unchecked(10)?;
-    let recorded_at = row.try_get_unchecked(11)?;
-    Ok(Recorded {
-        position: Position::from_i64(row.try_get_unchecked(0)?),
-        stream: StreamName::from_store(row.try_get_unchecked(1)?),
-        version: u64::try_from(version).unwrap_or(0),
-        id: row.try_get_unchecked(3)?,
-        event: Stored {
-            event_type: row.try_get_unchecked(4)?,
-            schema_version: row.try_get_unchecked(5)?,
-            data: row.try_get_unchecked(6)?,
-        },
-        metadata: row.try_get_unchecked(7)?,
-        correlation_id: row.try_get_unchecked(8)?,
-        causation_id: row.try_get_unchecked(9)?,
-        occurred_at: time(occurred_at.unwrap_or(recorded_at)),
-        recorded_at: time(recorded_at),
-    })
 }

@@ -1,5 +1,3 @@
-select position, stream, version, id, type, schema_version, data, metadata, correlation_id, causation_id, occurred_at, recorded_at
-from events
 where id = $10
   and position > $1 and position <= $2
   and ($4 is null or category in (select value from json_each($4)))

@@ -22,13 +22,15 @@ pub(crate) async fn fetch_all(
     connection: &mut SqliteConnection,
     statement: Statement<'_>,
 ) -> Result<Vec<SqliteRow>> {
-    let mut rows = Vec::new();
-    fetch_each(connection, statement, |row| {
-        rows.push(row);
-        Ok(true)
-    })
-    .await?;
-    Ok(rows)
+    let (mut rows, mut whole) = (Vec::new(), false);
+    let mut results = connection.fetch_many(statement);
+    while let Some(result) = results.try_next().await.map_err(of_statement)? {
+        match result {
+            Either::Left(_) => whole = true,
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    if whole { Ok(rows) } else { Err(of_statement(sqlx::Error::WorkerCrashed)) }
 }
 
 /// The row of a statement that has exactly one.
@@ -39,25 +41,4 @@ pub(crate) async fn fetch_one<T>(
 ) -> Result<T> {
     let rows = fetch_all(connection, statement).await?;
     rows.first().ok_or(sqlx::Error::RowNotFound).and_then(decode).map_err(of_statement)
-}
-
-/// Takes row after row until `take` yields false; whether it came to the last one.
-pub(crate) async fn fetch_each(
-    connection: &mut SqliteConnection,
-    statement: Statement<'_>,
-    mut take: impl FnMut(SqliteRow) -> Result<bool, sqlx::Error>,
-) -> Result<bool> {
-    let mut whole = false;
-    let mut rows = connection.fetch_many(statement);
-    while let Some(row) = rows.try_next().await.map_err(of_statement)? {
-        match row {
-            Either::Left(_) => whole = true,
-            Either::Right(row) => {
-                if !take(row).map_err(of_statement)? {
-                    return Ok(false);
-                }
-            }
-        }
-    }
-    if whole { Ok(true) } else { Err(of_statement(sqlx::Error::WorkerCrashed)) }
 }

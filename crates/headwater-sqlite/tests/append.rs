@@ -1,4 +1,5 @@
 //! Appends: their outcomes, inside the user's transaction, cancelled, and at the same moment.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -78,7 +79,7 @@ async fn what_was_stored_reads_back_byte_for_byte() {
 #[tokio::test]
 async fn appends_at_the_same_moment_form_groups_and_each_gets_its_own_outcome() {
     let file = file().await;
-    let store = &file.store;
+    let store = file.store.clone();
     let retried = append(999, Any, 1);
     let appends = (0..200).map(|number| match number % 4 {
         0 => vec![append(number, NoStream, 2)],
@@ -98,7 +99,7 @@ async fn appends_at_the_same_moment_form_groups_and_each_gets_its_own_outcome() 
 #[tokio::test]
 async fn an_append_in_the_users_transaction_comes_and_goes_with_it() {
     let file = file().await;
-    let store = &file.store;
+    let store = file.store.clone();
     let mut hints = store.hints();
     let mut connection = store.pool().acquire().await.unwrap();
 
@@ -126,7 +127,7 @@ async fn an_append_in_the_users_transaction_comes_and_goes_with_it() {
 #[tokio::test]
 async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all() {
     let file = file().await;
-    let store = &file.store;
+    let store = file.store.clone();
     let mut connection = store.pool().acquire().await.unwrap();
     for polls in 1..12 {
         let mut tx = connection.begin_with("begin immediate").await.unwrap();
@@ -144,7 +145,7 @@ async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all
         let found = store.stream_info(&stream(polls)).await.unwrap();
         let version = found.map_or(0, |info| info.version);
         assert!(version == 3 || version == 0 && !applied, "{version} after {polls} polls");
-        assert_eq!(events_of(store, polls).await, version, "after {polls} polls");
+        assert_eq!(events_of(&store, polls).await, version, "after {polls} polls");
     }
 }
 
@@ -156,7 +157,7 @@ async fn events_of(store: &SqliteStore, id: usize) -> u64 {
 #[tokio::test]
 async fn a_dropped_append_is_there_wholly_or_not_at_all() {
     let file = file().await;
-    let store = &file.store;
+    let store = file.store.clone();
     for id in 0..50 {
         let mut first = Box::pin(store.append(vec![append(id, NoStream, 3)]));
         assert!(first.as_mut().now_or_never().is_none());

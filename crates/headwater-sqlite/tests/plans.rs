@@ -1,9 +1,16 @@
 //! The plans of the statements that read the log: in order, by an index, and never by sorting.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
 use common::{file, fill};
 use sqlx::{AssertSqlSafe, Row as _};
+
+macro_rules! page {
+    ($file:literal) => {
+        concat!(include_str!("../src/read_page.sql"), include_str!($file), ")")
+    };
+}
 
 async fn plan(pool: &sqlx::SqlitePool, sql: &str) -> String {
     let rows =
@@ -21,26 +28,23 @@ async fn no_reading_sorts_and_each_uses_its_index() {
             sqlx::query("analyze").execute(file.store.pool()).await.unwrap();
         }
         for (sql, path) in [
-            (include_str!("../src/read_log.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (page!("../src/read_log.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (page!("../src/read_log_backward.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
             (
-                include_str!("../src/read_log_backward.sql"),
-                "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
-            ),
-            (
-                include_str!("../src/read_correlation.sql"),
+                page!("../src/read_correlation.sql"),
                 "INDEX events_correlation (correlation_id=? AND position>? AND position<?)",
             ),
             (
-                include_str!("../src/read_correlation_backward.sql"),
+                page!("../src/read_correlation_backward.sql"),
                 "INDEX events_correlation (correlation_id=? AND position>? AND position<?)",
             ),
-            (include_str!("../src/read_event.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
+            (page!("../src/read_event.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
             (
-                include_str!("../src/read_stream.sql"),
+                page!("../src/read_stream.sql"),
                 "INDEX sqlite_autoindex_events_2 (stream=? AND version>?)",
             ),
             (
-                include_str!("../src/read_stream_backward.sql"),
+                page!("../src/read_stream_backward.sql"),
                 "INDEX sqlite_autoindex_events_2 (stream=? AND version<?)",
             ),
             (

@@ -1,4 +1,5 @@
 //! Reading: pages, directions, filters, plans, and readers beside writers.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -109,6 +110,33 @@ async fn a_time_filter_takes_its_first_and_leaves_its_last_moment() {
     assert!(read(&store, later, Forward).await.is_empty());
     let earlier = Filter::all().recorded_until(times[0]);
     assert!(read(&store, earlier, Backward).await.is_empty());
+}
+
+#[tokio::test]
+async fn payloads_of_every_size_and_any_text_come_whole() {
+    let store = memory().await;
+    let mut given = Vec::new();
+    for size in [0, 1, 2, 100, 4_000, 4_080, 4_085, 4_090, 4_095, 4_096, 4_097, 5_000, 70_000] {
+        for (data, metadata) in
+            [("ü", None), ("x,", Some(20)), ("\u{1F600}", Some(size.min(9_000)))]
+        {
+            let mut event = event(size);
+            event.data = format!("\"{}\"", data.repeat(size / data.len()));
+            event.metadata = metadata.map(|size| format!("{{\"m\":\"{}\"}}", ",1".repeat(size)));
+            event.causation_id = metadata.map(|_| event.id);
+            given.push(event);
+        }
+    }
+    let append = Append::new(stream("1,2,ü"), ExpectedVersion::Any, given.clone());
+    store.append(vec![append]).await.unwrap();
+    let read = all(&store).await;
+    assert_eq!(read.len(), given.len());
+    for (read, given) in read.iter().zip(given) {
+        assert_eq!((&read.stream, read.id), (&stream("1,2,ü"), given.id));
+        assert_eq!((&read.event.data, &read.metadata), (&given.data, &given.metadata));
+        assert_eq!((read.correlation_id, read.causation_id), (None, given.causation_id));
+        assert_eq!(read.occurred_at, read.recorded_at);
+    }
 }
 
 #[tokio::test]

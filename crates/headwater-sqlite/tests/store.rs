@@ -1,4 +1,5 @@
 //! Opening and closing: files that are not there, not ours or not writable, and the schema.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Transactions over checkpoints and read models.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

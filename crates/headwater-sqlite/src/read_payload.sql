@@ -1,0 +1,3 @@
+select data, metadata
+from events
+where position = $1
