@@ -1,5 +1,5 @@
 -- The schema that the migrations result in. Not to be edited, and never run: it is written by
---     HEADWATER_BLESS=1 cargo test -p headwater-tests --test schema_dump
+--     HEADWATER_BLESS=1 cargo test --workspace --test schema_dump
 
 create table headwater.checkpoints (
     projection text collate "C" not null,

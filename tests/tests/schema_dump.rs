@@ -1,15 +1,16 @@
 //! The schema that the migrations result in lies in git, in words, so that a diff shows what a
 //! migration changes; and every statement of the stores can be prepared against it.
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+mod support;
+
+use std::{fmt::Write as _, fs, path::PathBuf};
 
 use headwater::{Settings, connect, connect_with};
 use headwater_testkit::postgres;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use support::workspace;
 
 const DESCRIPTIONS: [&str; 6] = [
     include_str!("support/postgres_tables.sql"),
@@ -19,10 +20,6 @@ const DESCRIPTIONS: [&str; 6] = [
     include_str!("support/postgres_functions.sql"),
     include_str!("support/postgres_others.sql"),
 ];
-
-fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
 
 /// Describes a schema from the catalogs, in the words of SQL.
 async fn describe_postgres(url: &str, schema: &str) -> String {
@@ -56,7 +53,7 @@ async fn describe_sqlite(url: &str) -> String {
 /// Compares a description with the file in git, or writes it there.
 fn compare(file: &str, description: &str) {
     let path = workspace().join("migrations/schema").join(file);
-    let bless = "HEADWATER_BLESS=1 cargo test -p headwater-tests --test schema_dump";
+    let bless = "HEADWATER_BLESS=1 cargo test --workspace --test schema_dump";
     let now = format!(
         "-- The schema that the migrations result in. Not to be edited, and never run: it is written by\n\
          --     {bless}\n{description}"
