@@ -1,0 +1,213 @@
+//! Callers that go away: futures of every kind are dropped at random points, under load.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{TryStreamExt as _, future::join_all};
+use headwater::{Append, Cursor, ErrorKind, Filter, Log, Position, Repository, Result, connect};
+use headwater_testkit::{
+    account::{Account, Balance},
+    fixtures::stream,
+    postgres, scale, seed, within,
+};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::{task::JoinSet, time::timeout};
+use uuid::Uuid;
+
+use crate::{
+    audit::{Audit, app, caught_up},
+    load::{Ledger, Load, Outcome, account, command, draw, fill},
+};
+
+/// Somebody who loses patience again and again, with whatever he has asked for.
+struct Impatient {
+    log: Log,
+    accounts: Repository<Account>,
+    rng: StdRng,
+    /// His appends that were applied before he went away.
+    ledger: Ledger,
+    /// Those that he did not wait for.
+    left: Vec<(Uuid, Left)>,
+    cursor: Cursor,
+    seen: Vec<Uuid>,
+    waited: u32,
+    dropped: u32,
+}
+
+impl Impatient {
+    fn new(log: &Log, seed: u64) -> Self {
+        Self {
+            log: log.clone(),
+            accounts: Repository::new(log).unwrap(),
+            rng: StdRng::seed_from_u64(seed),
+            ledger: Ledger::default(),
+            left: Vec::new(),
+            cursor: log.subscribe(Filter::all(), Position::START),
+            seen: Vec::new(),
+            waited: 0,
+            dropped: 0,
+        }
+    }
+
+    async fn run(mut self, rounds: u32) -> Self {
+        for _ in 0..rounds {
+            let patience = Duration::from_micros(1 << self.rng.random_range(0..20));
+            if let Some(()) = self.ask(patience).await {
+                self.waited += 1;
+            } else {
+                self.dropped += 1;
+            }
+        }
+        self
+    }
+
+    /// Asks for something; `None` where it was dropped.
+    async fn ask(&mut self, patience: Duration) -> Option<()> {
+        let log = self.log.clone();
+        match self.rng.random_range(0..10) {
+            0 | 1 => self.append(patience).await,
+            2 => self.command(patience).await,
+            3 => {
+                let batch = timeout(patience, self.cursor.next_batch(50)).await.ok()?;
+                let batch = available(batch)?;
+                self.seen.extend(batch.events.iter().map(|event| event.id));
+                Some(())
+            }
+            4 => {
+                let mut read = log.read(Filter::all(), Position::START);
+                let all = async { while available(read.try_next().await).flatten().is_some() {} };
+                timeout(patience, all).await.ok()
+            }
+            5 => {
+                let name = stream(&format!("account-{}", account(&mut self.rng)));
+                let read = log.read_stream(&name, 1).try_collect::<Vec<_>>();
+                timeout(patience, read).await.ok().and_then(available).map(drop)
+            }
+            6 => {
+                let found = timeout(patience, log.find::<Balance>("", &[])).await;
+                found.ok().and_then(available).map(drop)
+            }
+            7 => timeout(patience, app().status(&log)).await.ok().and_then(available).map(drop),
+            8 => timeout(patience, app().catch_up(&log)).await.ok().and_then(available),
+            _ => {
+                let rebuilt = timeout(patience, app().rebuild(&log, &[], &|_| {})).await;
+                rebuilt.ok().and_then(available).map(drop)
+            }
+        }
+    }
+
+    async fn append(&mut self, patience: Duration) -> Option<()> {
+        let id = Uuid::from_u128(self.rng.random());
+        let left = Left::Append(draw(&mut self.rng, id));
+        self.write(id, left, patience).await
+    }
+
+    async fn command(&mut self, patience: Duration) -> Option<()> {
+        let id = Uuid::from_u128(self.rng.random());
+        let left = Left::Command(account(&mut self.rng));
+        self.write(id, left, patience).await
+    }
+
+    async fn write(&mut self, id: Uuid, left: Left, patience: Duration) -> Option<()> {
+        let done = timeout(patience, left.send(&self.log, &self.accounts, id))
+            .await
+            .ok()
+            .and_then(available);
+        match done {
+            Some(()) => self.ledger.outcomes.push((id, Outcome::Acknowledged(None))),
+            None => self.left.push((id, left)),
+        }
+        done
+    }
+
+    /// Comes back, and asks again for what he had left: whether it was applied or not, now it is,
+    /// once.
+    async fn come_back(&mut self) {
+        for (id, left) in std::mem::take(&mut self.left) {
+            let sent = async {
+                while available(left.send(&self.log, &self.accounts, id).await).is_none() {}
+            };
+            within("what was left is asked for again", sent).await;
+            self.ledger.outcomes.push((id, Outcome::Acknowledged(None)));
+        }
+    }
+}
+
+/// What somebody did not wait for.
+enum Left {
+    Append(Vec<Append>),
+    Command(String),
+}
+
+impl Left {
+    async fn send(&self, log: &Log, accounts: &Repository<Account>, id: Uuid) -> Result<()> {
+        match self {
+            Self::Append(appends) => log.append_all(appends.clone()).await.map(drop),
+            Self::Command(account) => command(accounts, account, id).await,
+        }
+    }
+}
+
+/// What came, unless the crowd was too large: then it may be tried again.
+fn available<T>(answer: Result<T>) -> Option<T> {
+    answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Retry, "{error}")).ok()
+}
+
+async fn drop_and_audit(url: &str, seed: u64) {
+    let log = connect(url).await.unwrap();
+    fill(&log, 1_000).await;
+    app().catch_up(&log).await.unwrap();
+    let load = Load::start(&log, 4, seed, Arc::new(|_| {}));
+    let mut impatient = JoinSet::new();
+    for number in 0..6 {
+        impatient.spawn(Impatient::new(&log, !seed ^ number).run(60 * scale()));
+    }
+    let mut impatient = impatient.join_all().await;
+    let mut ledger = load.stop().await;
+    for one in &mut impatient {
+        one.come_back().await;
+    }
+    // No connection was lost to those who went away.
+    let many = join_all((0..40).map(|_| log.find::<Balance>("", &[])));
+    for found in within("forty queries at once", many).await {
+        found.unwrap();
+    }
+    within("the projections catch up", app().catch_up(&log)).await.unwrap();
+    let audit = Audit::of(&log).await;
+    audit.agrees_with_read_models(&log).await;
+    let ids: Vec<_> = audit.events.iter().map(|event| event.id).collect();
+    for mut one in impatient {
+        println!("{} futures were waited for, {} dropped", one.waited, one.dropped);
+        assert!(one.dropped > 0);
+        ledger.outcomes.append(&mut one.ledger.outcomes);
+        while one.seen.len() < ids.len() {
+            if let Some(batch) = available(within("the rest", one.cursor.next_batch(1_000)).await) {
+                one.seen.extend(batch.events.iter().map(|event| event.id));
+            }
+        }
+        assert!(one.seen == ids, "a cursor lost or doubled an event");
+    }
+    audit.agrees_with(&ledger);
+    let rebuilt = within("a rebuild", app().rebuild(&log, &[], &|_| {})).await.unwrap();
+    assert_eq!(rebuilt.len(), 2);
+    caught_up(&log).await;
+    audit.agrees_with_read_models(&log).await;
+    log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_on_sqlite_may_go_away_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("log.db").display());
+    drop_and_audit(&url, seed("cancellation_on_sqlite")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_on_sqlite_in_memory_may_go_away_at_any_moment() {
+    drop_and_audit("sqlite::memory:", seed("cancellation_in_memory")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_on_postgresql_may_go_away_at_any_moment() {
+    let database = postgres::database().await;
+    drop_and_audit(database.url(), seed("cancellation_on_postgresql")).await;
+}
