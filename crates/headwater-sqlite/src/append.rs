@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use headwater_core::{Append, Appended, Error, NewEvent, Result};
-use sqlx::{Connection as _, Row as _, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -16,6 +16,7 @@ use crate::{
     errors::of_statement,
     queue::Waiting,
     rows::fetch_all,
+    savepoint::Savepoint,
     store::{SqliteStore, now},
     values::{json, time},
 };
@@ -66,9 +67,9 @@ impl SqliteStore {
 
     /// Appends inside the user's own transaction: his change and the events, or nothing.
     ///
-    /// `connection` is one of [`SqliteStore::pool`] or another to the same file. Its transaction was
-    /// begun by sqlx, best with `begin_with("begin immediate")`: SQLite refuses to write in one that
-    /// has read before another writer committed. Without a transaction the append is its own.
+    /// `connection` is one of [`SqliteStore::pool`] or another to the same file. Begin with
+    /// `begin immediate`: SQLite refuses to write in a transaction that has read before another
+    /// writer committed. Without a transaction the append is one of its own.
     ///
     /// A refused append changes nothing and leaves the transaction usable; one whose future is dropped
     /// is in the transaction wholly or not at all. The events become visible when the user commits,
@@ -85,17 +86,16 @@ impl SqliteStore {
         appends: Vec<Append>,
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        // Inside a transaction this is a savepoint, which the driver rolls back when it is dropped.
-        let mut savepoint = connection.begin().await.map_err(of_statement)?;
-        let appended = match write(&mut savepoint, &[appends]).await {
+        let mut savepoint = Savepoint::begin(connection).await?;
+        let outcomes = write(savepoint.connection(), &[appends]).await;
+        let appended = match outcomes {
             Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Err(lost())),
             Err(error) => Err(error),
         };
-        let ended = match appended {
-            Ok(_) => savepoint.commit().await,
-            Err(_) => savepoint.rollback().await,
-        };
-        appended.and_then(|appended| ended.map(|()| appended).map_err(of_statement))
+        match appended {
+            Ok(appended) => savepoint.keep().await.map(|()| appended),
+            Err(error) => savepoint.undo().await.and(Err(error)),
+        }
     }
 }
 

@@ -100,7 +100,8 @@ impl Place {
         let options = SqliteConnectOptions::new().busy_timeout(BUSY).disable_statement_logging();
         match self {
             Self::File { path, read_only } => {
-                options.filename(path).read_only(*read_only).synchronous(SqliteSynchronous::Full)
+                let options = options.filename(path).read_only(*read_only);
+                options.synchronous(SqliteSynchronous::Full).pragma("cache_size", CACHE)
             }
             // A name that begins with a slash is shared within the process, and ends with its last
             // connection. There is no write-ahead log in memory.

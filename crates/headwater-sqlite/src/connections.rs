@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     connect,
-    errors::{closed, of_commit, of_statement},
+    errors::{closed, is_busy, of_commit, of_statement},
 };
 
 /// The connections of a store.
@@ -111,8 +111,13 @@ impl Connections {
         connection.writer.in_transaction = true;
         match sqlx::query("begin immediate").execute(&mut *connection).await {
             Ok(_) => Ok(Transaction { connections: self.clone(), turn: Some(turn) }),
-            Err(error) => {
+            // Another process is writing: the connection is as it was.
+            Err(error) if is_busy(&error) => {
                 connection.writer.in_transaction = false;
+                Err(of_statement(error))
+            }
+            Err(error) => {
+                discard(&mut connection.writer).await;
                 Err(of_statement(error))
             }
         }

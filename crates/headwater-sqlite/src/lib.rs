@@ -16,6 +16,7 @@ mod queue;
 mod read;
 mod read_model;
 mod rows;
+mod savepoint;
 mod store;
 mod streams;
 mod transaction;

@@ -1,8 +1,8 @@
 //! A page of events on its way out of SQLite: one text instead of a thousand rows.
 //!
 //! The driver copies each value of each row and sends each row through a channel, which costs four
-//! times what SQLite needs to find it. So `read_page.sql` packs the rows of a page into one text:
-//! for each event twelve fields that end with a comma, then its texts, of the lengths that the
+//! times what SQLite needs to find it. So `read_log.sql` and its like pack a page into one text: for
+//! each event twelve fields that end with a comma, then its texts, of the lengths that the
 //! fields name. Large payloads do not travel along; they are fetched one by one.
 
 use headwater_core::{Error, Position, Recorded, Result, Stored, StoredEvent, StreamName};
@@ -14,7 +14,7 @@ use crate::{
     values::time,
 };
 
-/// How large a payload may be that travels in the page, in bytes; `read_page.sql` names it too.
+/// How large a payload may be that travels in the page, in bytes; the statements name it too.
 const INLINE: usize = 4_096;
 
 /// How large the payloads that are fetched one by one may grow before the page is cut.
@@ -26,15 +26,7 @@ pub(crate) struct Page {
     pub(crate) whole: bool,
 }
 
-/// The statement that packs what stands in a file: `where ... order by ... limit ...`.
-macro_rules! page {
-    ($file:literal) => {
-        concat!(include_str!("read_page.sql"), include_str!($file), ")")
-    };
-}
-pub(crate) use page;
-
-/// Runs a statement that `page!` made.
+/// Runs one of the statements that pack a page.
 pub(crate) async fn fetch_page(
     connection: &mut SqliteConnection,
     statement: Statement<'_>,
@@ -169,6 +161,23 @@ mod tests {
         assert_eq!((event.event.data.as_str(), event.metadata.as_deref()), ("[,]", Some("{}")));
         assert_eq!((event.correlation_id, event.causation_id), (None, Some(event.id)));
         assert_eq!(event.occurred_at.timestamp_micros(), 1_000_001);
+    }
+
+    #[test]
+    fn every_statement_packs_alike() {
+        let head = |sql: &'static str| sql.split_once("where").unwrap().0;
+        let log = include_str!("read_log.sql");
+        assert!(log.contains(&format!("<= {INLINE}")));
+        for sql in [
+            include_str!("read_log_backward.sql"),
+            include_str!("read_correlation.sql"),
+            include_str!("read_correlation_backward.sql"),
+            include_str!("read_event.sql"),
+            include_str!("read_stream.sql"),
+            include_str!("read_stream_backward.sql"),
+        ] {
+            assert_eq!(head(sql), head(log));
+        }
     }
 
     #[test]

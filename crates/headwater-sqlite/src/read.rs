@@ -13,7 +13,7 @@ use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
 
 use crate::{
-    page::{fetch_page, page},
+    page::fetch_page,
     rows::{Statement, fetch_one},
     store::SqliteStore,
     values::json,
@@ -142,8 +142,8 @@ impl Reading {
     fn statement(&self, limit: i64) -> Statement<'_> {
         match self {
             Self::Stream { stream, from, direction } => sqlx::query(match direction {
-                Direction::Forward => page!("read_stream.sql"),
-                Direction::Backward => page!("read_stream_backward.sql"),
+                Direction::Forward => include_str!("read_stream.sql"),
+                Direction::Backward => include_str!("read_stream_backward.sql"),
             })
             .bind(stream.as_str())
             .bind(from)
@@ -185,11 +185,11 @@ impl LogReading {
     fn statement(&self, limit: i64) -> Statement<'_> {
         let Filter { event_id, correlation_id, .. } = self.filter;
         let sql = match (event_id, correlation_id, self.direction) {
-            (Some(_), _, _) => page!("read_event.sql"),
-            (None, Some(_), Direction::Forward) => page!("read_correlation.sql"),
-            (None, Some(_), Direction::Backward) => page!("read_correlation_backward.sql"),
-            (None, None, Direction::Forward) => page!("read_log.sql"),
-            (None, None, Direction::Backward) => page!("read_log_backward.sql"),
+            (Some(_), _, _) => include_str!("read_event.sql"),
+            (None, Some(_), Direction::Forward) => include_str!("read_correlation.sql"),
+            (None, Some(_), Direction::Backward) => include_str!("read_correlation_backward.sql"),
+            (None, None, Direction::Forward) => include_str!("read_log.sql"),
+            (None, None, Direction::Backward) => include_str!("read_log_backward.sql"),
         };
         sqlx::query(sql)
             .bind(self.after)

@@ -1,7 +1,15 @@
-where position > $1 and position <= $2
-  and ($4 is null or category in (select value from json_each($4)))
-  and ($5 is null or stream in (select value from json_each($5)))
-  and ($6 is null or type in (select value from json_each($6)))
-  and +recorded_at >= $7 and +recorded_at < $8
-order by position desc
-limit $3
+select group_concat(packed, '')
+from (select concat_ws(',',
+             position, version, schema_version, recorded_at, ifnull(occurred_at, ''),
+             octet_length(stream), octet_length(type), octet_length(data), ifnull(octet_length(metadata), ''),
+             hex(id), ifnull(hex(correlation_id), ''), ifnull(hex(causation_id), ''),
+             stream || type || iif(octet_length(data) + ifnull(octet_length(metadata), 0) <= 4096,
+                                   data || ifnull(metadata, ''), '')) as packed
+      from events
+      where position > $1 and position <= $2
+        and ($4 is null or category in (select value from json_each($4)))
+        and ($5 is null or stream in (select value from json_each($5)))
+        and ($6 is null or type in (select value from json_each($6)))
+        and +recorded_at >= $7 and +recorded_at < $8
+      order by position desc
+      limit $3)

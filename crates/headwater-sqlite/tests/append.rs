@@ -119,6 +119,16 @@ async fn an_append_in_the_users_transaction_comes_and_goes_with_it() {
     tx.commit().await.unwrap();
     assert_eq!(all(&store).await.len(), 3);
 
+    // A transaction that the driver does not know of, and none at all.
+    sqlx::query("begin immediate").execute(&mut *connection).await.unwrap();
+    store.append_in(&mut connection, vec![append(2, NoStream, 2)]).await.unwrap();
+    assert!(store.append_in(&mut connection, vec![append(2, NoStream, 1)]).await.is_err());
+    sqlx::query("rollback").execute(&mut *connection).await.unwrap();
+    assert_eq!(all(&store).await.len(), 3);
+    store.append_in(&mut connection, vec![append(2, NoStream, 2)]).await.unwrap();
+    assert!(store.append_in(&mut connection, vec![append(2, NoStream, 1)]).await.is_err());
+    assert_eq!(all(&store).await.len(), 5);
+
     hints.mark_unchanged();
     store.hint();
     assert!(hints.has_changed().unwrap());
@@ -127,25 +137,26 @@ async fn an_append_in_the_users_transaction_comes_and_goes_with_it() {
 #[tokio::test]
 async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all() {
     let file = file().await;
-    let store = file.store.clone();
+    let store = &file.store;
     let mut connection = store.pool().acquire().await.unwrap();
-    for polls in 1..12 {
-        let mut tx = connection.begin_with("begin immediate").await.unwrap();
-        let mut append_in = Box::pin(store.append_in(&mut tx, vec![append(polls, NoStream, 3)]));
+    for polls in 1..40 {
+        sqlx::query("begin immediate").execute(&mut *connection).await.unwrap();
+        let mut append_in =
+            Box::pin(store.append_in(&mut connection, vec![append(polls, NoStream, 3)]));
         let mut applied = false;
         for _ in 0..polls {
             applied |= append_in.as_mut().now_or_never().is_some();
             if applied {
                 break;
             }
-            tokio::time::sleep(Duration::from_micros(50)).await;
+            tokio::time::sleep(Duration::from_micros(20)).await;
         }
         drop(append_in);
-        tx.commit().await.unwrap();
+        sqlx::query("commit").execute(&mut *connection).await.unwrap();
         let found = store.stream_info(&stream(polls)).await.unwrap();
         let version = found.map_or(0, |info| info.version);
         assert!(version == 3 || version == 0 && !applied, "{version} after {polls} polls");
-        assert_eq!(events_of(&store, polls).await, version, "after {polls} polls");
+        assert_eq!(events_of(store, polls).await, version, "after {polls} polls");
     }
 }
 

@@ -6,12 +6,6 @@ mod common;
 use common::{file, fill};
 use sqlx::{AssertSqlSafe, Row as _};
 
-macro_rules! page {
-    ($file:literal) => {
-        concat!(include_str!("../src/read_page.sql"), include_str!($file), ")")
-    };
-}
-
 async fn plan(pool: &sqlx::SqlitePool, sql: &str) -> String {
     let rows =
         sqlx::query(AssertSqlSafe(format!("explain query plan {sql}"))).fetch_all(pool).await;
@@ -28,23 +22,26 @@ async fn no_reading_sorts_and_each_uses_its_index() {
             sqlx::query("analyze").execute(file.store.pool()).await.unwrap();
         }
         for (sql, path) in [
-            (page!("../src/read_log.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
-            (page!("../src/read_log_backward.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+            (include_str!("../src/read_log.sql"), "INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
             (
-                page!("../src/read_correlation.sql"),
+                include_str!("../src/read_log_backward.sql"),
+                "INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            ),
+            (
+                include_str!("../src/read_correlation.sql"),
                 "INDEX events_correlation (correlation_id=? AND position>? AND position<?)",
             ),
             (
-                page!("../src/read_correlation_backward.sql"),
+                include_str!("../src/read_correlation_backward.sql"),
                 "INDEX events_correlation (correlation_id=? AND position>? AND position<?)",
             ),
-            (page!("../src/read_event.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
+            (include_str!("../src/read_event.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
             (
-                page!("../src/read_stream.sql"),
+                include_str!("../src/read_stream.sql"),
                 "INDEX sqlite_autoindex_events_2 (stream=? AND version>?)",
             ),
             (
-                page!("../src/read_stream_backward.sql"),
+                include_str!("../src/read_stream_backward.sql"),
                 "INDEX sqlite_autoindex_events_2 (stream=? AND version<?)",
             ),
             (
