@@ -1,0 +1,13 @@
+//! The shop's own binary is killed by SIGKILL in the middle of its work: as a service under load, and
+//! while it rebuilds its read models.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod customer;
+mod rebuild;
+mod service;
+mod views;
+mod web;
