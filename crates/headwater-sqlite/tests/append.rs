@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{all, append, event, events, file, memory, stream};
 use futures_util::{FutureExt as _, future::join_all};
@@ -139,28 +139,28 @@ async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all
     let file = file().await;
     let store = &file.store;
     let mut connection = store.pool().acquire().await.unwrap();
-    for polls in 1..40 {
+    let (mut id, mut applied) = (0, false);
+    // Dropped a little later each time, until it is through: most fall into the long insert.
+    while !applied {
         sqlx::query("begin immediate").execute(&mut *connection).await.unwrap();
-        let mut append_in =
-            Box::pin(store.append_in(&mut connection, vec![append(polls, NoStream, 3)]));
-        let mut applied = false;
-        for _ in 0..polls {
-            applied |= append_in.as_mut().now_or_never().is_some();
-            if applied {
-                break;
-            }
-            tokio::time::sleep(Duration::from_micros(20)).await;
+        let append = append(id, NoStream, 500);
+        let mut append_in = Box::pin(store.append_in(&mut connection, vec![append]));
+        let patience = Instant::now() + Duration::from_micros(200 * id);
+        while !applied && Instant::now() < patience {
+            applied = append_in.as_mut().now_or_never().is_some();
         }
         drop(append_in);
         sqlx::query("commit").execute(&mut *connection).await.unwrap();
-        let found = store.stream_info(&stream(polls)).await.unwrap();
+        let found = store.stream_info(&stream(id)).await.unwrap();
         let version = found.map_or(0, |info| info.version);
-        assert!(version == 3 || version == 0 && !applied, "{version} after {polls} polls");
-        assert_eq!(events_of(store, polls).await, version, "after {polls} polls");
+        assert!(version == 500 || version == 0 && !applied, "{version} at try {id}");
+        assert_eq!(events_of(store, id).await, version, "at try {id}");
+        id += 1;
     }
+    println!("{id} tries");
 }
 
-async fn events_of(store: &SqliteStore, id: usize) -> u64 {
+async fn events_of(store: &SqliteStore, id: u64) -> u64 {
     let found = all(store).await;
     found.iter().filter(|event| event.stream == stream(id)).map(|_| 1).sum()
 }
