@@ -45,6 +45,15 @@ impl Names {
     }
 }
 
+/// The appends of a case so far.
+#[derive(Default)]
+pub(crate) struct Tried {
+    /// Every one.
+    pub(crate) all: Vec<Vec<Append>>,
+    /// Those that wrote something.
+    pub(crate) applied: Vec<Vec<Append>>,
+}
+
 /// One step of a case.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -52,7 +61,7 @@ pub(crate) enum Step {
     Append(Vec<Part>),
     /// One that was tried before, once more.
     Again(usize),
-    /// One that was tried before, with a change.
+    /// One that was applied before, with a change.
     Changed(usize, Change),
     /// A stream, from a version on.
     ReadStream { stream: usize, from: u64, backward: bool },
@@ -187,16 +196,18 @@ impl Step {
         &self,
         names: &Names,
         model: &Model,
-        tried: &[Vec<Append>],
+        tried: &Tried,
     ) -> Option<Vec<Append>> {
-        let earlier = |n: usize| tried.get(n.checked_rem(tried.len()).unwrap_or(0)).cloned();
+        let earlier = |tried: &[Vec<Append>], n: usize| {
+            tried.get(n.checked_rem(tried.len()).unwrap_or(0)).cloned().unwrap_or_default()
+        };
         match self {
             Self::Append(parts) => {
                 Some(parts.iter().map(|part| part.append(names, model)).collect())
             }
-            Self::Again(n) => Some(earlier(*n).unwrap_or_default()),
+            Self::Again(n) => Some(earlier(&tried.all, *n)),
             Self::Changed(n, change) => {
-                let mut appends = earlier(*n).unwrap_or_default();
+                let mut appends = earlier(&tried.applied, *n);
                 change.apply(&mut appends, names);
                 Some(appends)
             }

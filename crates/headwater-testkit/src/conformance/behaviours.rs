@@ -73,6 +73,7 @@ macro_rules! conformance {
                 an_acknowledged_append_lies_below_the_ceiling,
                 a_refused_append_does_not_hold_the_ceiling,
                 nothing_appears_below_the_ceiling,
+                nothing_is_read_past_an_open_transaction,
                 looks_that_nobody_waits_for_do_not_pile_up,
                 the_ceiling_comes_to_rest_at_the_last_event;
             subscribe:

@@ -12,10 +12,10 @@ use futures_util::{
 };
 use headwater::{Append, Ceiling, ExpectedVersion::None, Filter, Log, Position};
 
-use super::Harness;
+use super::{Harness, only_where_shared};
 use crate::{
     eventually,
-    fixtures::{all, append_to, collect, events, positions, refused, stream},
+    fixtures::{all, append, append_to, collect, events, positions, refused, stream},
 };
 
 async fn ceiling(log: &Log) -> Ceiling {
@@ -80,6 +80,44 @@ pub async fn nothing_appears_below_the_ceiling(harness: &dyn Harness) {
         done.store(true, Ordering::Relaxed);
     };
     join(writers, join_all((0..4).map(watcher))).await;
+}
+
+/// An open transaction that has appended: what others append behind it is read after its commit.
+pub async fn nothing_is_read_past_an_open_transaction(harness: &dyn Harness) {
+    // In memory a reader would wait for the transaction to end.
+    if !harness.is_shared() {
+        return only_where_shared();
+    }
+    let log = harness.log();
+    for (n, commits) in [true, false].into_iter().enumerate() {
+        let before = all(log).await;
+        let mut tx = harness.begin().await;
+        let late = tx.append(vec![append("late-1", 2)]).await.expect("it is applied");
+        // With one writer at a time it waits for the transaction, otherwise it ends at once.
+        let mut soon = Box::pin(append_to(log, "soon-1", 1));
+        let ended = tokio::time::timeout(Duration::from_millis(300), &mut soon).await;
+        for _ in 0..10 {
+            assert_eq!(all(log).await, before, "a reader passes an open transaction");
+            assert!(ceiling(log).await.position < late.position());
+        }
+        if commits {
+            tx.commit().await
+        } else {
+            tx.rollback().await
+        }
+        let soon = match ended {
+            Ok(appended) => appended,
+            Err(_) => soon.await,
+        };
+        let read = eventually("the later append is read", || async {
+            let read = all(log).await;
+            (read.last()?.position == soon.position()).then_some(read)
+        })
+        .await;
+        let names: Vec<_> = read[before.len()..].iter().map(|e| e.stream.to_string()).collect();
+        let expected: &[_] = if n == 0 { &["late-1", "late-1", "soon-1"] } else { &["soon-1"] };
+        assert_eq!(names, expected);
+    }
 }
 
 /// Twenty thousand callers ask and go away at once: the next one does not wait for their answers.

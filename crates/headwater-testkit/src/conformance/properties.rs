@@ -20,7 +20,7 @@ use crate::{
     fixtures::{collect, stream},
     model::{Kept, Model, Outcome},
     scale, seed,
-    steps::{self, Names, Read, Step},
+    steps::{self, Names, Read, Step, Tried},
 };
 
 /// Appends to one and many streams, retries with the same and with other content, versions that
@@ -109,12 +109,12 @@ struct Pair<'a> {
     model: Model,
     /// The position of each event of the model.
     positions: Vec<Position>,
-    /// Every append that was tried, for retries.
-    tried: Vec<Vec<Append>>,
+    /// Every append that was tried, and those that were applied, for retries.
+    tried: Tried,
 }
 
 async fn run(log: &Log, names: Names, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let (model, positions, tried) = (Model::default(), Vec::new(), Vec::new());
+    let (model, positions, tried) = (Model::default(), Vec::new(), Tried::default());
     let mut pair = Pair { log, names, model, positions, tried };
     for step in steps {
         match step.appends(&pair.names, &pair.model, &pair.tried) {
@@ -130,7 +130,10 @@ impl Pair<'_> {
     async fn append(&mut self, appends: Vec<Append>) -> Result<(), TestCaseError> {
         let expected = self.model.append(&appends);
         let found = self.log.append_all(appends.clone()).await;
-        self.tried.push(appends);
+        if expected.as_ref().is_ok_and(|outcome| !outcome.repeated) {
+            self.tried.applied.push(appends.clone());
+        }
+        self.tried.all.push(appends);
         match (found, expected) {
             (Ok(found), Ok(expected)) => self.applied(&found, &expected),
             (found, expected) => same("outcome", found.map(drop), expected.map(drop)),

@@ -6,12 +6,12 @@ use std::{
 };
 
 use futures_util::future::{join, join_all};
-use headwater::{Cursor, Filter, Log, Position, StoredEvent};
+use headwater::{Cursor, ExpectedVersion::Any, Filter, Log, NewEvent, Position, StoredEvent};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::Harness;
 use crate::{
-    fixtures::{all, append_to, positions},
+    fixtures::{all, append_to, positions, stream},
     seed, within,
 };
 
@@ -131,18 +131,30 @@ pub async fn batches_keep_to_their_limit(harness: &dyn Harness) {
 pub async fn dropped_futures_of_a_subscription_lose_nothing(harness: &dyn Harness) {
     let log = harness.log();
     let mut rng = StdRng::seed_from_u64(seed("dropped_futures_of_a_subscription_lose_nothing"));
+    // So large that a batch arrives in several parts, with a moment to be dropped at in between.
+    let large = format!("\"{}\"", "x".repeat(50_000));
+    let large = (0..100).map(|_| NewEvent::from_json("thing.grown", 1, &*large));
+    log.append(&stream("large-1"), Any, large).await.expect("a plain append is applied");
     let mut cursor = log.subscribe(Filter::all(), Position::START);
+    let total = 100 + 4 * 60;
     let reader = async {
         let mut read = Vec::new();
         let mut dropped = 0_u32;
-        while read.len() < 4 * 60 {
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while read.len() < total {
             // Now and then long enough for a busy machine.
             let longest = if rng.random_bool(0.1) { 200_000 } else { 1_500 };
             let patience = Duration::from_micros(rng.random_range(0..longest));
-            match tokio::time::timeout(patience, cursor.next_batch(7)).await {
+            match tokio::time::timeout(patience, cursor.next_batch(70)).await {
                 Ok(batch) => read.extend(batch.expect("the log can be followed").events),
                 Err(_) => dropped += 1,
             }
+            assert!(
+                Instant::now() < deadline,
+                "{} of {total} events were delivered, {dropped} futures dropped, at {}",
+                read.len(),
+                cursor.position()
+            );
         }
         (read, dropped)
     };
@@ -150,5 +162,5 @@ pub async fn dropped_futures_of_a_subscription_lose_nothing(harness: &dyn Harnes
     let ((read, dropped), ()) = within("a subscription with short patience", both).await;
     println!("{dropped} futures were dropped");
     assert_eq!(positions(&read), positions(&all(log).await));
-    assert_eq!(read.iter().map(|event| event.id).collect::<BTreeSet<_>>().len(), 4 * 60);
+    assert_eq!(read.iter().map(|event| event.id).collect::<BTreeSet<_>>().len(), total);
 }
