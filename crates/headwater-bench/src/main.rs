@@ -9,7 +9,7 @@ mod table;
 mod workload;
 
 use clap::Parser;
-use subject::{Headwater, Subject};
+use subject::{Headwater, Outcome, Subject};
 use table::Measured;
 
 /// Measures Headwater beside hand-written SQL.
@@ -27,7 +27,7 @@ struct Options {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Outcome<()> {
     let options = Options::parse();
     let mut measured = Vec::new();
     for repetition in 0..options.repetitions {
