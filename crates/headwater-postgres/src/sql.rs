@@ -25,12 +25,6 @@ macro_rules! statements {
                     $($name: place(include_str!(concat!(stringify!($name), ".sql")), schema).into(),)+
                 }
             }
-
-            /// All statements, for a test that prepares each.
-            #[cfg(test)]
-            pub(crate) fn all(&self) -> Vec<(&'static str, Arc<str>)> {
-                vec![$((stringify!($name), self.$name.clone()),)+]
-            }
         }
     };
 }
