@@ -8,7 +8,7 @@ pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod import;
-pub mod page;
+mod page;
 pub mod report;
 mod shop;
 pub mod traffic;

@@ -15,7 +15,7 @@ use axum::{
     routing::get,
 };
 
-pub use self::{live::Live, window::Window};
+pub(crate) use self::{live::Live, window::Window};
 
 /// The page runs its own scripts and styles, asks its own server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 type Headers = [(HeaderName, &'static str); 4];
 
 /// The routes of the page.
-pub fn router(live: Arc<Live>) -> Router {
+pub(crate) fn router(live: Arc<Live>) -> Router {
     let file = |kind, text: &'static str| get(move || async move { (headers(kind), text) });
     Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("../static/index.html")))

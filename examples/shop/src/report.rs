@@ -2,7 +2,7 @@
 
 mod draw;
 
-use chrono::{Datelike as _, NaiveDate};
+use chrono::NaiveDate;
 use headwater::{Log, Result};
 use headwater_cli::{Failure, Options, Output};
 use serde::Serialize;
@@ -15,60 +15,45 @@ Examples:
   shop report
   shop report --json | jq .net";
 
-/// What was sold, and what came back. Amounts are in minor units.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Report {
-    /// How many orders were placed.
-    pub orders: i64,
-    /// How many lines they had.
-    pub lines: i64,
-    /// How many pieces.
-    pub units: i64,
-    /// What they cost.
-    pub gross: i64,
-    /// What was given back, at or below zero.
-    pub returns: i64,
-    /// The sum of both.
-    pub net: i64,
-    /// How many known customers placed an order.
-    pub customers: i64,
-    /// The ten products that sold most pieces.
-    pub top_gross_units: Vec<Top>,
-    /// The ten products that sold most pieces, without those that came back.
-    pub top_net_units: Vec<Top>,
-    /// The orders of each month that had one, in the order of time.
-    pub orders_per_month: Vec<Month>,
-    /// The day with the most orders, the first one of several.
-    pub busiest_day: Option<Day>,
+/// What was sold, and what came back. Amounts are in minor units, and returns at or below zero.
+#[derive(Default, Serialize)]
+struct Report {
+    orders: i64,
+    lines: i64,
+    units: i64,
+    gross: i64,
+    returns: i64,
+    net: i64,
+    /// The known ones who placed an order.
+    customers: i64,
+    /// The ten products that sold most pieces; below without those that came back.
+    top_gross_units: Vec<Top>,
+    top_net_units: Vec<Top>,
+    /// Those that had an order, in the order of time.
+    orders_per_month: Vec<Month>,
+    /// The one with the most orders, the first of several.
+    busiest_day: Option<Day>,
 }
 
-/// A product and how many pieces of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Top {
-    /// The product.
-    pub sku: String,
-    /// How many pieces.
-    pub units: i64,
+#[derive(Serialize)]
+struct Top {
+    sku: String,
+    units: i64,
     #[serde(skip)]
     title: String,
 }
 
-/// A month and its orders.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Month {
-    /// The month, such as `2011-11`.
-    pub month: String,
-    /// How many orders were placed.
-    pub orders: i64,
+#[derive(Serialize)]
+struct Month {
+    /// Such as `2011-11`.
+    month: String,
+    orders: i64,
 }
 
-/// A day and its orders.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Day {
-    /// The day.
-    pub day: NaiveDate,
-    /// How many orders were placed.
-    pub orders: i64,
+#[derive(Clone, Copy, Serialize)]
+struct Day {
+    day: NaiveDate,
+    orders: i64,
 }
 
 /// Runs `shop report`. The read models are brought up to date first.
@@ -97,12 +82,7 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
 }
 
 impl Report {
-    /// Asks the read models as they are.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Log::query`].
-    pub async fn of(log: &Log) -> Result<Self> {
+    async fn of(log: &Log) -> Result<Self> {
         let customers = "select count(*) as customers from {customer_totals} where orders > 0";
         let customers = log.query(customers, &[]).await?;
         let mut report = Self {
@@ -130,7 +110,7 @@ impl Report {
         if self.busiest_day.is_none_or(|busiest| busiest.orders < sales.orders) {
             self.busiest_day = Some(Day { day: sales.day, orders: sales.orders });
         }
-        let month = format!("{}-{:02}", sales.day.year(), sales.day.month());
+        let month = sales.day.format("%Y-%m").to_string();
         match self.orders_per_month.last_mut() {
             Some(last) if last.month == month => last.orders += sales.orders,
             _ => self.orders_per_month.push(Month { month, orders: sales.orders }),

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use headwater::Result;
+use headwater::{ErrorKind, Result};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -31,16 +31,16 @@ Examples:
 
 /// Who comes, and how fast.
 #[derive(Clone, Debug, clap::Args)]
-pub struct TrafficOptions {
+pub(crate) struct TrafficOptions {
     /// Another seed, other visitors
     #[arg(long, default_value_t = 42, value_name = "NUMBER")]
-    pub seed: u64,
+    seed: u64,
     /// How many commands a second they give, on average
     #[arg(long, default_value_t = 20, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub rps: u32,
+    rps: u32,
     /// How many of them are in the shop at once
     #[arg(long, default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub visitors: u32,
+    visitors: u32,
 }
 
 /// The arguments of `shop traffic`.
@@ -54,7 +54,7 @@ pub struct TrafficArgs {
 }
 
 /// Visitors on their way through the shop.
-pub struct Traffic {
+pub(crate) struct Traffic {
     shop: Shop,
     options: TrafficOptions,
     pace: Pace,
@@ -89,23 +89,19 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
 
 impl Traffic {
     /// Visitors for a shop.
-    pub fn new(shop: Shop, options: TrafficOptions) -> Self {
+    pub(crate) fn new(shop: Shop, options: TrafficOptions) -> Self {
         let pace = Pace::new(options.rps, options.seed);
         Self { shop, options, pace, commands: AtomicU64::new(0) }
     }
 
     /// How many commands were carried out so far.
-    pub fn commands(&self) -> u64 {
+    pub(crate) fn commands(&self) -> u64 {
         self.commands.load(Ordering::Relaxed)
     }
 
     /// Fills the catalogue, and sends visitors until it is dropped. A log that is away is waited
     /// for.
-    ///
-    /// # Errors
-    ///
-    /// What waiting does not mend.
-    pub async fn run(&self) -> Result<()> {
+    pub(crate) async fn run(&self) -> Result<()> {
         for offer in coffee_shop() {
             let list =
                 self.shop.products.execute(&offer.sku, |product| product.list(offer.clone()));
@@ -119,29 +115,25 @@ impl Traffic {
     }
 
     async fn visit(&self, number: u64) -> Result<()> {
-        Visitor::new(self.options.seed, number).visit(&self.shop, &self.pace, &self.commands).await
-    }
-
-    /// The number of the first visitor who has not taken a cart yet: they come in turn, so it is
-    /// found in a few steps.
-    async fn first_unknown(&self) -> Result<u64> {
-        let (mut known, mut unknown) = (0, 1);
-        while self.is_known(unknown - 1).await? {
-            (known, unknown) = (unknown, unknown * 2);
-        }
-        while known < unknown - 1 {
-            let middle = known.midpoint(unknown);
-            match self.is_known(middle - 1).await? {
-                true => known = middle,
-                false => unknown = middle,
+        let visitor = Visitor::new(self.options.seed, number);
+        while let Err(error) = visitor.visit(&self.shop, &self.pace, &self.commands).await {
+            if error.kind() != ErrorKind::Retry {
+                return Err(error);
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        Ok(known)
+        Ok(())
     }
 
-    async fn is_known(&self, number: u64) -> Result<bool> {
-        let cart = self.shop.carts.stream(&Visitor::new(self.options.seed, number).cart_id)?;
-        Ok(self.shop.log.stream_info(&cart).await?.is_some())
+    /// The number of the first visitor who has not taken a cart yet, or of one before him: who was
+    /// there changes nothing.
+    async fn first_unknown(&self) -> Result<u64> {
+        let carts = self.shop.log.query("select count(*) as carts from {cart_views}", &[]).await;
+        match carts.as_deref() {
+            Ok([row]) => Ok(row.get("carts")?),
+            // The read model is made at this very moment, or waits for its database.
+            _ => Ok(0),
+        }
     }
 }
 

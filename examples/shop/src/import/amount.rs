@@ -1,7 +1,7 @@
 //! Amounts of money as data sets write them, without a detour over floating point.
 
 /// An amount such as `2.55` in minor units. What is below one is rounded, a half away from zero.
-pub fn minor_units(amount: &str) -> Option<i64> {
+pub(super) fn minor_units(amount: &str) -> Option<i64> {
     let (sign, digits) = amount.strip_prefix('-').map_or((1, amount), |digits| (-1, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

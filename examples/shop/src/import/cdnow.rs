@@ -14,23 +14,22 @@ use super::{
     ids::{Ids, begin},
 };
 use crate::domain::{
-    ids::{CartId, OrderId, Sku},
+    ids::{CartId, InvalidSku},
     line::OrderLine,
     money::{Currency, Money},
     order::{OrderEvent, Placed},
 };
 
 /// The data set.
-pub struct Cdnow;
+pub(super) struct Cdnow;
 
 /// An order.
-pub struct Line {
+pub(super) struct Line {
     /// A customer may place several orders on a day: only the row tells them apart.
     row: u64,
     customer: String,
     at: DateTime<Utc>,
-    records: u32,
-    dollars: Money,
+    records: OrderLine,
 }
 
 impl Dataset for Cdnow {
@@ -43,14 +42,17 @@ impl Dataset for Cdnow {
     fn read(row: u64, fields: &StringRecord) -> Result<Line, String> {
         let field = |index| fields.get(index).unwrap_or_default();
         let day = NaiveDate::parse_from_str(field(1), "%Y%m%d").map_err(|_| "date is not a day")?;
-        let records = field(2).parse().ok().filter(|records| *records > 0);
+        let count: u32 = field(2).parse().unwrap_or(0);
         let cents = minor_units(field(3)).ok_or("dollar_value is not an amount")?;
+        let each = (cents + i64::from(count / 2)).checked_div(count.into());
+        let each = each.ok_or("number_of_cds is not a number above zero")?;
+        let sku = "cd".parse().map_err(|error: InvalidSku| error.to_string())?;
+        let records = OrderLine::new(sku, "CD".into(), count, Money::new(each, Currency::Usd));
         Ok(Line {
             row,
             customer: format!("cdnow-{}", field(0)),
             at: day.and_time(NaiveTime::MIN).and_utc(),
-            records: records.ok_or("number_of_cds is not a number above zero")?,
-            dollars: Money::new(cents, Currency::Usd),
+            records: OrderLine { total: Money::new(cents, Currency::Usd), ..records },
         })
     }
 
@@ -59,27 +61,15 @@ impl Dataset for Cdnow {
     }
 
     fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
-        lines.iter().map(|line| order(ids, line)).collect()
+        let order = |Line { row, customer, at, records }: &Line| {
+            let placed = OrderEvent::Placed(Placed {
+                cart_id: CartId(ids.id("cart", row)),
+                customer: Some(customer.clone()),
+                lines: vec![records.clone()],
+                total: records.total,
+            });
+            begin("order", ids.id("order", row), [(*at, placed), (*at, OrderEvent::Confirmed)])
+        };
+        lines.iter().map(order).collect()
     }
-}
-
-fn order(ids: Ids, line: &Line) -> headwater::Result<Append> {
-    let Line { row, customer, at, records, dollars } = line;
-    let sku: Sku = "cd".parse().map_err(|error: crate::domain::ids::InvalidSku| {
-        headwater::Error::InvalidInput(error.to_string())
-    })?;
-    let pieces = i64::from(*records);
-    let unit_price = Money::new((dollars.amount + pieces / 2) / pieces, dollars.currency);
-    let lines = vec![OrderLine {
-        total: *dollars,
-        ..OrderLine::new(sku, "CD".into(), *records, unit_price)
-    }];
-    let placed = OrderEvent::Placed(Placed {
-        cart_id: CartId(ids.id("cart", row)),
-        customer: Some(customer.clone()),
-        lines,
-        total: *dollars,
-    });
-    let order_id = OrderId(ids.id("order", row));
-    begin("order", order_id.0, [(*at, placed), (*at, OrderEvent::Confirmed)])
 }

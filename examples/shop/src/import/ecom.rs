@@ -49,10 +49,10 @@ pub struct Click {
 }
 
 /// The data set.
-pub struct Ecom;
+pub(super) struct Ecom;
 
 /// A click of a session.
-pub struct Line {
+pub(super) struct Line {
     session: String,
     at: DateTime<Utc>,
     click: Click,

@@ -5,62 +5,34 @@
 //! a group may be scattered (in the year of Online Retail one invoice of 25,900 is), and only the
 //! groups that are incomplete lie in memory.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, path::Path};
 
 use headwater_cli::Failure;
 
-use super::{
-    Dataset,
-    source::{ReadBytes, Source},
-};
-
-/// A file that was read once and found in order.
-pub struct Checked {
-    path: PathBuf,
-    sizes: HashMap<String, usize>,
-    lines: u64,
-}
-
-impl Checked {
-    /// Reads a file once.
-    ///
-    /// # Errors
-    ///
-    /// A sentence that names the first line that is wrong.
-    pub fn read<D: Dataset>(path: &Path) -> Result<Self, Failure> {
-        let mut source = Source::open::<D>(path, &ReadBytes::default())?;
-        let mut checked = Self { path: path.into(), sizes: HashMap::new(), lines: 0 };
-        while let Some(line) = source.next::<D>()? {
-            *checked.sizes.entry(D::group(&line)).or_default() += 1;
-            checked.lines += 1;
-        }
-        Ok(checked)
-    }
-
-    /// How many lines of data the file has.
-    pub fn lines(&self) -> u64 {
-        self.lines
-    }
-
-    /// Reads the file again, group by group.
-    ///
-    /// # Errors
-    ///
-    /// A sentence, where the file cannot be opened again.
-    pub fn groups<D: Dataset>(self, read: &ReadBytes) -> Result<Groups<D>, Failure> {
-        let source = Source::open::<D>(&self.path, read)?;
-        Ok(Groups { source, sizes: self.sizes, open: HashMap::new() })
-    }
-}
+use super::{Dataset, source::Source};
 
 /// The groups of a file, in the order in which they are completed.
-pub struct Groups<D: Dataset> {
+pub(super) struct Groups<D: Dataset> {
     source: Source,
     sizes: HashMap<String, usize>,
     open: HashMap<String, Vec<D::Line>>,
+}
+
+impl<D: Dataset> Groups<D> {
+    /// Checks a file, and begins to read its groups.
+    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+        let mut sizes = HashMap::<_, usize>::new();
+        let mut source = Source::open::<D>(path)?;
+        while let Some(line) = source.next::<D>()? {
+            *sizes.entry(D::group(&line)).or_default() += 1;
+        }
+        Ok(Self { source: Source::open::<D>(path)?, sizes, open: HashMap::new() })
+    }
+
+    /// How many groups the file has.
+    pub(super) fn total(&self) -> usize {
+        self.sizes.len()
+    }
 }
 
 impl<D: Dataset> Iterator for Groups<D> {
@@ -73,10 +45,9 @@ impl<D: Dataset> Iterator for Groups<D> {
                 Err(failure) => return Some(Err(failure)),
             };
             let key = D::group(&line);
-            let size = self.sizes.get(&key).copied();
             let lines = self.open.entry(key.clone()).or_default();
             lines.push(line);
-            if Some(lines.len()) == size {
+            if self.sizes.get(&key) == Some(&lines.len()) {
                 return self.open.remove(&key).map(Ok);
             }
         }

@@ -9,23 +9,23 @@ use uuid::Uuid;
 
 /// The ids of one data set.
 #[derive(Clone, Copy, Debug)]
-pub struct Ids(Uuid);
+pub(super) struct Ids(Uuid);
 
 impl Ids {
     /// Those of the data set with this name. The name of its file plays no part.
-    pub fn of(dataset: &str) -> Self {
+    pub(super) fn of(dataset: &str) -> Self {
         let shop = Uuid::new_v5(&Uuid::NAMESPACE_URL, b"https://headwater.rs/examples/shop/import");
         Self(Uuid::new_v5(&shop, dataset.as_bytes()))
     }
 
     /// The id of a cart, an order, a session: from its kind and the data set's own name for it.
-    pub fn id(self, kind: &str, name: impl Display) -> Uuid {
+    pub(super) fn id(self, kind: &str, name: impl Display) -> Uuid {
         Uuid::new_v5(&self.0, format!("{kind}/{name}").as_bytes())
     }
 }
 
 /// The whole history of a stream, each event with the time at which it happened.
-pub fn begin<E: Event>(
+pub(super) fn begin<E: Event>(
     category: &str,
     id: Uuid,
     history: impl IntoIterator<Item = (DateTime<Utc>, E)>,

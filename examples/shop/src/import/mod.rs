@@ -16,13 +16,13 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use csv::StringRecord;
 use headwater::{Append, Log};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
 use serde::Serialize;
 
-use self::{groups::Checked, ids::Ids, progress::Progress};
+pub use self::ecom::{Click, TelemetryEvent};
+use self::{groups::Groups, ids::Ids, progress::Progress};
 
 /// Shown below the help of the command.
 pub const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ Examples:
   shop import cdnow examples/shop/data/CDNOW_master.txt.gz --json
   shop import ecom examples/shop/data/ecom.csv.gz";
 
-/// What is imported from where.
+/// The arguments of `shop import`.
 #[derive(clap::Args)]
 pub struct ImportArgs {
     /// The data set
@@ -41,8 +41,8 @@ pub struct ImportArgs {
 }
 
 /// A data set that the shop can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DatasetName {
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum DatasetName {
     /// A year of a British web shop: 25,900 invoices
     OnlineRetail,
     /// Eighteen months of a record shop: 69,659 orders
@@ -52,10 +52,10 @@ pub enum DatasetName {
 }
 
 /// How the lines of a data set are read, and which events they become.
-pub trait Dataset: Send + Sync + 'static {
+trait Dataset: Send + Sync + 'static {
     /// Its name, which all ids are derived from: never change it.
     const NAME: &'static str;
-    /// What stands between columns; columns between blanks may be lined up with several.
+    /// What stands between columns; blanks may be several.
     const DELIMITER: u8;
     /// The columns that the first line of the file names.
     const COLUMNS: &'static [&'static str];
@@ -73,75 +73,53 @@ pub trait Dataset: Send + Sync + 'static {
 }
 
 /// What an import added to the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Imported {
-    /// Events.
-    pub events: u64,
-    /// Streams.
-    pub streams: u64,
-    /// Groups of lines, such as invoices, that the file holds and that are not trade.
-    pub ignored: u64,
-    /// How long it took.
-    pub seconds: f64,
+#[derive(Default, Serialize)]
+struct Imported {
+    events: u64,
+    streams: u64,
+    /// Groups of lines, such as invoices, that are no trade; whether or not they were read before.
+    ignored: u64,
+    seconds: f64,
 }
 
 /// Runs `shop import`.
 ///
 /// # Errors
 ///
-/// What went wrong, with its exit code.
+/// What went wrong, with its exit code: a sentence with the line that is wrong, or the log's own.
 pub async fn run(options: &Options, args: ImportArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
     let log = options.connect().await?;
+    let (file, progress) = (&*args.file, options.progress());
+    let imported = async {
+        match args.dataset {
+            DatasetName::OnlineRetail => {
+                import::<online_retail::OnlineRetail>(&log, file, progress).await
+            }
+            DatasetName::Cdnow => import::<cdnow::Cdnow>(&log, file, progress).await,
+            DatasetName::Ecom => import::<ecom::Ecom>(&log, file, progress).await,
+        }
+    };
     let imported = tokio::select! {
-        () = interrupt.requested() => Err(interrupted()),
-        imported = import(&log, args.dataset, &args.file, options.progress()) => imported,
+        () = interrupt.requested() => Err(Failure::new(
+            Exit::Interrupted,
+            "interrupted",
+            "interrupted: what was imported is whole, and the same command imports the rest",
+        )),
+        imported = imported => imported,
     };
     log.close().await;
     print(&imported?, &mut Output::new(options))
 }
 
-/// Imports a file; what an earlier import wrote already is left as it is.
-///
-/// # Errors
-///
-/// A sentence with the line that is wrong, or the failure of the log.
-pub async fn import(
-    log: &Log,
-    dataset: DatasetName,
-    file: &Path,
-    progress: bool,
-) -> Result<Imported, Failure> {
-    match dataset {
-        DatasetName::OnlineRetail => {
-            import_as::<online_retail::OnlineRetail>(log, file, progress).await
-        }
-        DatasetName::Cdnow => import_as::<cdnow::Cdnow>(log, file, progress).await,
-        DatasetName::Ecom => import_as::<ecom::Ecom>(log, file, progress).await,
-    }
-}
-
-async fn import_as<D: Dataset>(
-    log: &Log,
-    file: &Path,
-    progress: bool,
-) -> Result<Imported, Failure> {
-    let checked = Checked::read::<D>(file)?;
-    let progress = Progress::begin(file, checked.lines(), progress);
-    let groups = checked.groups::<D>(progress.bytes())?;
+async fn import<D: Dataset>(log: &Log, file: &Path, show: bool) -> Result<Imported, Failure> {
+    let groups = Groups::<D>::of(file)?;
+    let mut progress = Progress::begin(groups.total(), show);
     let ids = Ids::of(D::NAME);
-    let appends = groups.map(|lines| D::appends(ids, &lines?).map_err(Failure::from));
-    let written = write::write(log, appends, &progress).await;
+    let appends = groups.map(|lines| Ok(D::appends(ids, &lines?)?));
+    let written = write::write(log, appends, &mut progress).await;
     progress.end();
     Ok(Imported { seconds: progress.seconds(), ..written? })
-}
-
-fn interrupted() -> Failure {
-    Failure::new(
-        Exit::Interrupted,
-        "interrupted",
-        "interrupted: what was imported is whole, and the same command imports the rest",
-    )
 }
 
 fn print(imported: &Imported, out: &mut Output) -> Result<(), Failure> {
@@ -149,9 +127,8 @@ fn print(imported: &Imported, out: &mut Output) -> Result<(), Failure> {
         out.object(imported)?;
     } else {
         let Imported { events, streams, ignored, seconds } = imported;
-        out.line(format!(
-            "{events} events in {streams} streams were added in {seconds:.1} s; {ignored} records were ignored"
-        ))?;
+        out.line(format!("{events} events in {streams} streams were added in {seconds:.1} s"))?;
+        out.line(format!("{ignored} groups of lines, such as invoices, are no trade"))?;
     }
     out.flush()
 }

@@ -26,10 +26,10 @@ use crate::domain::{
 const TIMES: [&str; 3] = ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%m/%d/%Y %H:%M"];
 
 /// The data set.
-pub struct OnlineRetail;
+pub(super) struct OnlineRetail;
 
 /// A line of an invoice.
-pub struct Line {
+pub(super) struct Line {
     invoice: String,
     sku: Sku,
     title: String,

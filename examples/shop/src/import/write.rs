@@ -4,7 +4,7 @@
 //! other. The same file always yields the same appends, by which the log knows a second import.
 
 use futures_util::{StreamExt as _, stream};
-use headwater::{Append, Error, ExpectedVersion, Log};
+use headwater::{Append, Error, ExpectedVersion, Log, Result};
 use headwater_cli::Failure;
 
 use super::{Imported, progress::Progress};
@@ -19,24 +19,24 @@ const IN_FLIGHT: usize = 4;
 type Group = Vec<Append>;
 
 /// Writes all groups, and counts what was not in the log before.
-pub async fn write(
+pub(super) async fn write(
     log: &Log,
     groups: impl Iterator<Item = Result<Group, Failure>>,
-    progress: &Progress,
+    progress: &mut Progress,
 ) -> Result<Imported, Failure> {
-    let mut packs = Packs { groups, next: None, ignored: 0 };
     let mut imported = Imported::default();
-    {
-        let appends = stream::iter(&mut packs).map(|pack| async { append(log, pack?).await });
-        let mut appends = std::pin::pin!(appends.buffer_unordered(IN_FLIGHT));
-        while let Some(added) = appends.next().await {
-            let Added { events, streams, read } = added?;
-            imported.events += events;
-            imported.streams += streams;
-            progress.report(read);
-        }
+    let appends = stream::iter(Packs { groups, next: None }).map(async |pack| {
+        let pack = pack?;
+        Ok::<_, Failure>((append(log, &pack).await?, pack))
+    });
+    let mut appends = std::pin::pin!(appends.buffer_unordered(IN_FLIGHT));
+    while let Some(written) = appends.next().await {
+        let ((events, streams), pack) = written?;
+        imported.events += count(events);
+        imported.streams += count(streams);
+        imported.ignored += count(pack.iter().filter(|group| group.is_empty()).count());
+        progress.report(pack.len(), count(pack.iter().map(events_of).sum()));
     }
-    imported.ignored = packs.ignored;
     Ok(imported)
 }
 
@@ -44,8 +44,6 @@ pub async fn write(
 struct Packs<I> {
     groups: I,
     next: Option<Group>,
-    /// How many groups held nothing to import.
-    ignored: u64,
 }
 
 impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
@@ -53,18 +51,14 @@ impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut pack: Vec<_> = self.next.take().into_iter().collect();
-        let mut size = pack.iter().map(events).sum::<usize>();
+        let mut size = pack.iter().map(events_of).sum::<usize>();
         loop {
             let group = match self.groups.next() {
                 Some(Ok(group)) => group,
                 Some(Err(failure)) => return Some(Err(failure)),
                 None => return (!pack.is_empty()).then_some(Ok(pack)),
             };
-            if group.is_empty() {
-                self.ignored += 1;
-                continue;
-            }
-            size += events(&group);
+            size += events_of(&group);
             if size > APPEND && !pack.is_empty() {
                 self.next = Some(group);
                 return Some(Ok(pack));
@@ -74,72 +68,55 @@ impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
     }
 }
 
-fn events(group: &Group) -> usize {
-    group.iter().map(|append| append.events.len()).sum()
-}
-
-/// What one pack added to the log, and how many events it held.
-#[derive(Default)]
-struct Added {
-    events: u64,
-    streams: u64,
-    read: u64,
-}
-
-async fn append(log: &Log, pack: Vec<Group>) -> Result<Added, Failure> {
-    let mut added = Added::default();
-    if let [group] = &*pack {
-        for part in parts(group) {
-            append_once(log, part, &mut added).await?;
+/// Appends a pack, and yields how many events and streams were new.
+async fn append(log: &Log, pack: &[Group]) -> Result<(usize, usize)> {
+    if pack.iter().map(events_of).sum::<usize>() <= APPEND {
+        match append_once(log, pack.concat()).await {
+            // The file has grown since it was last imported, so its packs are others; groups are not.
+            Err(Error::IdempotencyConflict { .. }) => {}
+            done => return done,
         }
-        return Ok(added);
     }
-    match append_once(log, pack.concat(), &mut added).await {
-        // The file has grown since it was last imported, so its packs are others; groups are not.
-        Err(Error::IdempotencyConflict { .. }) => {
-            for part in pack.iter().flat_map(parts) {
-                append_once(log, part, &mut added).await?;
-            }
-            Ok(added)
-        }
-        done => Ok(done.map(|()| added)?),
+    let (mut events, mut streams) = (0, 0);
+    for part in pack.iter().flat_map(parts) {
+        let new = append_once(log, part).await?;
+        (events, streams) = (events + new.0, streams + new.1);
     }
+    Ok((events, streams))
 }
 
-async fn append_once(log: &Log, appends: Vec<Append>, added: &mut Added) -> headwater::Result<()> {
-    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-    let events = count(appends.iter().map(|append| append.events.len()).sum());
+async fn append_once(log: &Log, appends: Vec<Append>) -> Result<(usize, usize)> {
+    let events = events_of(&appends);
     let begun = |append: &&Append| append.expected == ExpectedVersion::None;
-    let streams = count(appends.iter().filter(begun).count());
-    let appended = log.append_all(appends).await?;
-    added.read += events;
-    if !appended.repeated {
-        added.events += events;
-        added.streams += streams;
-    }
-    Ok(())
+    let streams = appends.iter().filter(begun).count();
+    let repeated = events == 0 || log.append_all(appends).await?.repeated;
+    Ok(if repeated { (0, 0) } else { (events, streams) })
 }
 
 /// Cuts a group into appends of at most [`APPEND`] events, to be written one after the other.
 fn parts(group: &Group) -> Vec<Vec<Append>> {
-    let (mut parts, mut room) = (vec![Vec::new()], APPEND);
+    let (mut parts, mut part, mut room) = (Vec::new(), Vec::new(), APPEND);
     for append in group {
         let (mut rest, mut expected) = (&*append.events, append.expected);
         while !rest.is_empty() {
+            let (events, behind) = rest.split_at(rest.len().min(room));
+            part.push(Append::new(append.stream.clone(), expected, events.iter().cloned()));
+            (rest, room) = (behind, room - events.len());
+            expected = ExpectedVersion::Exact(count(append.events.len() - rest.len()));
             if room == 0 {
-                parts.push(Vec::new());
+                parts.push(std::mem::take(&mut part));
                 room = APPEND;
             }
-            let (events, behind) = rest.split_at(rest.len().min(room));
-            let part = Append::new(append.stream.clone(), expected, events.iter().cloned());
-            if let Some(last) = parts.last_mut() {
-                last.push(part);
-            }
-            room -= events.len();
-            rest = behind;
-            let written = u64::try_from(append.events.len() - rest.len()).unwrap_or(u64::MAX);
-            expected = ExpectedVersion::Exact(written);
         }
     }
+    parts.push(part);
     parts
+}
+
+fn events_of(group: &Group) -> usize {
+    group.iter().map(|append| append.events.len()).sum()
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }

@@ -11,7 +11,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use headwater::{Decoder, Filter, Log, Position, Result, StoredEvent};
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::domain::order::OrderEvent;
 
@@ -22,7 +22,7 @@ const SECONDS: i64 = 3600;
 const LISTED: usize = 30;
 
 /// The last hour of a log.
-pub struct Window {
+pub(crate) struct Window {
     log: Log,
     orders: Decoder<OrderEvent>,
     state: Mutex<State>,
@@ -32,44 +32,30 @@ pub struct Window {
 struct State {
     /// Seconds since 1970, of those in which something was recorded or sold.
     seconds: BTreeMap<i64, Second>,
-    /// The newest event first.
-    last: VecDeque<Listed>,
+    /// The newest event first, as the page lists it.
+    last: VecDeque<Value>,
+    newest: Position,
 }
 
 /// What happened in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Second {
+pub(crate) struct Second {
     /// Events that were recorded in it.
-    pub events: u64,
+    pub(super) events: u64,
     /// Orders that were placed in it.
-    pub orders: i64,
+    pub(super) orders: i64,
     /// What they cost, in minor units.
-    pub revenue: i64,
-}
-
-/// An event as the page lists it: its place and type, and never its content.
-#[derive(Clone, Debug, Serialize)]
-pub struct Listed {
-    position: Position,
-    stream: String,
-    version: u64,
-    r#type: String,
-    /// When it was recorded, in milliseconds since 1970.
-    at: i64,
+    pub(super) revenue: i64,
 }
 
 impl Window {
     /// An empty window over `log`.
-    ///
-    /// # Errors
-    ///
-    /// [`headwater::Error::EventDeclaration`], where the events of orders are declared wrongly.
-    pub fn new(log: &Log) -> Result<Self> {
+    pub(crate) fn new(log: &Log) -> Result<Self> {
         Ok(Self { log: log.clone(), orders: Decoder::new()?, state: Mutex::default() })
     }
 
     /// Fills the window, and follows the log until it is dropped.
-    pub async fn follow(&self) {
+    pub(crate) async fn follow(&self) {
         while self.follow_until_failure().await.is_err() {
             // The store is away; the page says so, and this waits.
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -81,7 +67,11 @@ impl Window {
         // The newest events first: in a log that rests, they may be older than the window.
         let newest = self.log.read_backward(Filter::all(), Position::END).take(LISTED);
         let newest: Vec<_> = newest.try_collect().await?;
-        self.lock().last = newest.into_iter().map(Listed::from).collect();
+        {
+            let mut state = self.lock();
+            state.newest = newest.first().map_or(Position::START, |event| event.position);
+            state.last = newest.iter().map(listed).collect();
+        }
         let begin = self.log.position_at(Utc::now() - TimeDelta::seconds(SECONDS)).await?;
         let mut cursor = self.log.subscribe(Filter::all(), begin);
         loop {
@@ -92,22 +82,22 @@ impl Window {
     }
 
     fn take_in(&self, event: StoredEvent) {
-        let recorded = event.recorded_at.timestamp();
-        let listed = Listed::from(event.clone());
-        let sold = self.sold(event);
         let mut state = self.lock();
-        state.seconds.entry(recorded).or_default().events += 1;
-        if let Some((at, amount)) = sold {
+        state.seconds.entry(event.recorded_at.timestamp()).or_default().events += 1;
+        if state.newest < event.position {
+            state.newest = event.position;
+            state.last.push_front(listed(&event));
+            state.last.truncate(LISTED);
+        }
+        if let Some((at, amount)) = self.sold(event) {
             let second = state.seconds.entry(at).or_default();
             second.orders += 1;
             second.revenue += amount;
         }
-        if state.last.front().is_none_or(|newest| newest.position < listed.position) {
-            state.last.push_front(listed);
-            state.last.truncate(LISTED);
-        }
         let begin = Utc::now().timestamp() - SECONDS;
-        state.seconds = state.seconds.split_off(&begin);
+        while state.seconds.first_key_value().is_some_and(|(second, _)| *second < begin) {
+            state.seconds.pop_first();
+        }
     }
 
     /// When and for how much something was sold. By the time at which it happened: an import of last
@@ -122,13 +112,13 @@ impl Window {
     }
 
     /// The last so many seconds, oldest first, without the one that is running.
-    pub fn seconds(&self, count: i64, now: DateTime<Utc>) -> Vec<Second> {
+    pub(crate) fn seconds(&self, count: i64, now: DateTime<Utc>) -> Vec<Second> {
         let (state, now) = (self.lock(), now.timestamp());
         (now - count..now).map(|at| state.seconds.get(&at).copied().unwrap_or_default()).collect()
     }
 
     /// All that happened in the last hour.
-    pub fn hour(&self) -> Second {
+    pub(crate) fn hour(&self) -> Second {
         let add = |sum: Second, second: &Second| Second {
             events: sum.events + second.events,
             orders: sum.orders + second.orders,
@@ -138,7 +128,7 @@ impl Window {
     }
 
     /// The last events, newest first.
-    pub fn last(&self) -> Vec<Listed> {
+    pub(crate) fn last(&self) -> Vec<Value> {
         self.lock().last.iter().cloned().collect()
     }
 
@@ -148,14 +138,13 @@ impl Window {
     }
 }
 
-impl From<StoredEvent> for Listed {
-    fn from(event: StoredEvent) -> Self {
-        Self {
-            position: event.position,
-            stream: event.stream.to_string(),
-            version: event.version,
-            at: event.recorded_at.timestamp_millis(),
-            r#type: event.event.event_type,
-        }
-    }
+/// An event as the page lists it: its place and type, and never its content.
+fn listed(event: &StoredEvent) -> Value {
+    json!({
+        "position": event.position,
+        "stream": event.stream.as_str(),
+        "version": event.version,
+        "type": event.event.event_type,
+        "at": event.recorded_at.timestamp_millis(),
+    })
 }

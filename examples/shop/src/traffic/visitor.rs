@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use headwater::{CommandError, ErrorKind, Result};
+use headwater::{CommandError, Result};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
@@ -75,12 +75,7 @@ impl Visitor {
             }
             let command_id = Some(Uuid::new_v5(&self.cart_id.0, &number.to_be_bytes()));
             let options = CommandOptions { command_id, ..CommandOptions::default() };
-            while let Err(error) = self.step(shop, *step, &options).await {
-                if error.kind() != ErrorKind::Retry {
-                    return Err(error);
-                }
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
+            self.step(shop, *step, &options).await?;
             commands.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
