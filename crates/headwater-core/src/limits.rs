@@ -71,6 +71,9 @@ impl Limits {
                 i32::MAX
             )));
         }
+        if event.occurred_at.is_some_and(|at| !(1..=9999).contains(&chrono::Datelike::year(&at))) {
+            return Err(Error::InvalidInput("occurred_at must lie in the years 1 to 9999".into()));
+        }
         at_most("the data of an event, in bytes,", event.data.len(), self.event_data)?;
         self.check_json("the data of an event", &event.data)?;
         if let Some(metadata) = &event.metadata {

@@ -167,7 +167,7 @@ async fn send(
         .bind(events().map(|event| event.metadata.as_deref()).collect::<Vec<_>>())
         .bind(events().map(|event| event.correlation_id).collect::<Vec<_>>())
         .bind(events().map(|event| event.causation_id).collect::<Vec<_>>())
-        .bind(events().map(|event| event.occurred_at).collect::<Vec<_>>())
+        .bind(events().map(occurred_at).collect::<Vec<_>>())
         .fetch_one(connection)
         .await?;
     Outcome::from_row(&row)
@@ -175,4 +175,9 @@ async fn send(
 
 fn count_of(events: usize) -> i64 {
     i64::try_from(events).unwrap_or(i64::MAX)
+}
+
+/// Cut to the microsecond here: the driver cuts towards the year 2000.
+fn occurred_at(event: &headwater_core::NewEvent) -> Option<chrono::DateTime<chrono::Utc>> {
+    event.occurred_at_micros().and_then(chrono::DateTime::from_timestamp_micros)
 }

@@ -20,9 +20,10 @@ pub(crate) struct Settling {
 impl PostgresStore {
     pub(crate) async fn look_at_ceiling(&self) -> Result<Ceiling> {
         let store = self.clone();
+        // Held over the look: two looks at once would wait for two sets of writers. Taken before
+        // the shield, so that a look nobody waits for any more leaves the queue.
+        let mut settling = self.inner.settling.clone().lock_owned().await;
         shielded(async move {
-            // Held over the look: two looks at once would wait for two sets of writers.
-            let mut settling = store.inner.settling.lock().await;
             let mut connection = store.inner.looks.acquire().await.map_err(unavailable)?;
             let row = sqlx::query(checked(&store.inner.statements.ceiling))
                 .bind(settling.candidate)

@@ -47,12 +47,14 @@ impl PostgresStore {
 
 /// The number of the schema in the database; 0 where there is none. Needs no right to change it.
 async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
-    let exists: bool = sqlx::query("select to_regclass($1) is not null")
-        .bind(format!("{schema}.migrations"))
-        .fetch_one(&mut *connection)
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(of_statement)?;
+    let exists: bool = sqlx::query(
+        "select exists (select from pg_tables where schemaname = $1 and tablename = 'migrations')",
+    )
+    .bind(schema)
+    .fetch_one(&mut *connection)
+    .await
+    .and_then(|row| row.try_get(0))
+    .map_err(of_statement)?;
     if !exists {
         return Ok(0);
     }

@@ -52,7 +52,7 @@ pub(crate) struct Inner {
     /// For short looks (ceiling, checkpoints, queries), which must never wait for a slow reader.
     pub(crate) looks: PgPool,
     pub(crate) hints: Hints,
-    pub(crate) settling: Mutex<Settling>,
+    pub(crate) settling: Arc<Mutex<Settling>>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -103,7 +103,7 @@ impl PostgresStore {
                 readers: pool(READERS),
                 looks: pool(LOOKS),
                 hints: Hints::new(&settings.schema, pool(HINTS)),
-                settling: Mutex::default(),
+                settling: Arc::default(),
                 schema: settings.schema,
             }),
         };
