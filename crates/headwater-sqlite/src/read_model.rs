@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 use crate::{
     errors::of_statement,
     rows::{fetch_all, fetch_one},
-    values::{bind, decode_typed},
+    values::{bind, check, decode_typed},
 };
 
 /// How many rows a statement takes: few texts, which the driver keeps prepared, and few round trips.
@@ -135,6 +135,11 @@ pub(crate) async fn save(
     generation: u32,
     rows: Vec<(Vec<Value>, Position)>,
 ) -> Result<()> {
+    // PostgreSQL cannot hold it, and a projection must not work on one store alone.
+    if rows.iter().flat_map(|(row, _)| row).any(|v| matches!(v, Value::Text(t) if t.contains('\0')))
+    {
+        return Err(Error::InvalidInput("text in a read model cannot hold U+0000".into()));
+    }
     let set: Vec<_> = table
         .columns
         .iter()
@@ -152,6 +157,9 @@ pub(crate) async fn save(
             set.join(", "),
         )
     };
+    for (row, _) in &rows {
+        check(row)?;
+    }
     let rows = rows.into_iter().map(|(mut row, position)| {
         row.push(Value::Int(position.to_i64()));
         row

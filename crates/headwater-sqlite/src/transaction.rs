@@ -140,8 +140,9 @@ impl StoreTx for SqliteTx {
 
     async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
         let sql = expand_generation(sql, "", generation)?;
+        let statement = values::user_query(sql, parameters)?;
         let mut connection = self.step().await?;
-        let done = values::user_query(sql, parameters).execute(&mut *connection).await;
+        let done = statement.execute(&mut *connection).await;
         self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
     }
 

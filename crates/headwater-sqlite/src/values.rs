@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use headwater_core::{ColumnType, Result, Row, Value, expand};
+use headwater_core::{ColumnType, Error, Result, Row, Value, expand};
 use serde::Serialize;
 use sqlx::{
     AssertSqlSafe, Column as _, Connection as _, Row as _, SqliteConnection, TypeInfo as _,
@@ -48,15 +48,32 @@ pub(crate) async fn fetch(
         .execute(&mut *connection)
         .await
         .map_err(of_statement)?;
-    let rows = fetch_all(connection, user_query(sql, parameters)).await?;
+    let rows = fetch_all(connection, user_query(sql, parameters)?).await?;
     decode(&rows).map_err(of_statement)
 }
 
 /// A statement of the user's with its parameters; the names in its text were checked by `expand`.
-pub(crate) fn user_query<'q>(sql: String, parameters: &[Value]) -> Statement<'q> {
+pub(crate) fn user_query<'q>(sql: String, parameters: &[Value]) -> Result<Statement<'q>> {
+    check(parameters)?;
     let query = sqlx::query(AssertSqlSafe(sql));
     // Prepared anew each time, as the driver remembers how many columns a statement had.
-    parameters.iter().cloned().fold(query, bind).persistent(false)
+    Ok(parameters.iter().cloned().fold(query, bind).persistent(false))
+}
+
+/// Refuses text that PostgreSQL could not hold: code that runs on one store must run on the other.
+///
+/// # Errors
+///
+/// [`Error::InvalidInput`] where a text holds U+0000: give another text.
+pub(crate) fn check(values: &[Value]) -> Result<()> {
+    let holds_nul = |value: &Value| match value {
+        Value::Text(text) | Value::Json(text) => text.contains('\0'),
+        _ => false,
+    };
+    if values.iter().any(holds_nul) {
+        return Err(Error::InvalidInput("text in a read model cannot hold U+0000".into()));
+    }
+    Ok(())
 }
 
 /// Binds one value in the form in which read models keep it.
