@@ -159,7 +159,7 @@ async fn drop_and_audit(url: &str, seed: u64) {
     let load = Load::start(&log, 4, seed, Arc::new(|_| {}));
     let mut impatient = JoinSet::new();
     for number in 0..6 {
-        impatient.spawn(Impatient::new(&log, !seed ^ number).run(60 * scale()));
+        impatient.spawn(Impatient::new(&log, !seed ^ number).run(60 * scale().min(20)));
     }
     let mut impatient = impatient.join_all().await;
     let mut ledger = load.stop().await;

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// How long anything may take to say that the database is away: the stores wait ten seconds for a
-/// connection, and some questions ask twice.
-const PATIENCE: Duration = Duration::from_secs(25);
+/// connection.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Everything that can be asked of a log, one after the other.
 async fn ask(log: &Log, number: u32) -> (&'static str, Result<()>) {
@@ -41,14 +41,13 @@ async fn ask(log: &Log, number: u32) -> (&'static str, Result<()>) {
         5 => ("list streams", log.streams(None).try_next().await.map(drop)),
         6 => ("find rows", log.find::<Balance>("", &[]).await.map(drop)),
         7 => ("look at checkpoints", log.checkpoints().await.map(drop)),
-        8 => ("look at the status", app().status(log).await.map(drop)),
-        9 => ("migrate", log.migrate().await.map(drop)),
+        8 => ("migrate", log.migrate().await.map(drop)),
         _ => ("begin a transaction", log.store().begin().await.map(drop)),
     }
 }
 
 async fn ask_everything(log: &Log) -> Vec<(&'static str, Result<()>)> {
-    join_all((0..=10).map(|number| ask(log, number))).await
+    join_all((0..=9).map(|number| ask(log, number))).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

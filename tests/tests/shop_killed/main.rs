@@ -1,5 +1,5 @@
-//! The shop's own binary is killed by SIGKILL in the middle of its work: as a service under load, and
-//! while it rebuilds its read models.
+//! The shop's own binary is killed by SIGKILL in the middle of its work, as a service under load and
+//! while it rebuilds its read models; and so is the database under it.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
 
@@ -7,6 +7,7 @@
 mod support;
 
 mod customer;
+mod database;
 mod rebuild;
 mod service;
 mod views;

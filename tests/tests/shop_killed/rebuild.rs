@@ -22,7 +22,7 @@ use crate::{
 const REBUILD: &[&str] = &["projections", "rebuild", "--all"];
 
 /// Orders in the form in which CDNOW's were published.
-fn orders(rng: &mut StdRng, count: u32) -> String {
+pub fn orders(rng: &mut StdRng, count: u32) -> String {
     let mut lines = " customer_id  date number_of_cds  dollar_value\n".to_owned();
     for _ in 0..count {
         let (customer, day) = (rng.random_range(1..=500), rng.random_range(1..=28));

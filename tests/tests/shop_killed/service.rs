@@ -1,6 +1,6 @@
 //! Processes of the shop.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use headwater_testkit::within;
 use serde_json::Value;
@@ -32,7 +32,12 @@ pub async fn run(url: &str, arguments: &[&str]) -> Vec<Value> {
 
 /// Starts a command of the shop that is to be killed.
 pub fn start(url: &str, arguments: &[&str]) -> Child {
-    command(url, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command(url, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the end of a command.
+pub async fn ends(process: Child) -> Output {
+    process.wait_with_output().await.unwrap()
 }
 
 /// Ends a process by SIGKILL; `false` where it had ended well before.
