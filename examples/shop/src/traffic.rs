@@ -108,9 +108,10 @@ impl Traffic {
             // A refusal says that it is or was there.
             visitor::unless_refused(list.await)?;
         }
-        let begun = self.options.visitors.into();
+        let visitors = usize::try_from(self.options.visitors).unwrap_or(usize::MAX);
+        // Some who came long before the last ones have not ended; those who have take no time.
+        let begun = u64::from(self.options.visitors) * 5;
         let first = self.first_unknown().await?.saturating_sub(begun);
-        let visitors = usize::try_from(begun).unwrap_or(usize::MAX);
         stream::iter(first..).map(Ok).try_for_each_concurrent(visitors, |n| self.visit(n)).await
     }
 

@@ -8,7 +8,6 @@ const short = new Intl.NumberFormat("en", { notation: "compact", maximumFraction
 let seen = null;
 let drawn = null;
 
-const count = (n, one, many) => `${whole.format(n)} ${n === 1 ? one : many}`;
 const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 
 function element(name, attributes = {}, ...children) {
@@ -74,8 +73,9 @@ function products(list) {
 
 function projections(list) {
   $("projections").replaceChildren(...list.map(({ name, position, lag, failure }) => {
-    const state = failure ? "failed" : lag === 0 ? "live" : "behind";
-    const words = failure ? "stands still" : lag === 0 ? "up to date" : count(lag, "behind", "behind");
+    // A few events are on their way at any time.
+    const state = failure ? "failed" : lag < 1000 ? "live" : "behind";
+    const words = failure ? "stands still" : lag === 0 ? "up to date" : `${whole.format(lag)} behind`;
     const row = element("tr", {},
       element("th", { scope: "row" }, element("i", { class: `light ${state}`, "aria-hidden": "true" }), name),
       element("td", { class: "right" }, whole.format(position)),

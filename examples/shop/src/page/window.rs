@@ -10,10 +10,10 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use headwater::{Decoder, Filter, Log, Position, Result, StoredEvent};
+use headwater::{Aggregate as _, Decoder, Filter, Log, Position, Result, StoredEvent};
 use serde_json::{Value, json};
 
-use crate::domain::order::OrderEvent;
+use crate::domain::order::{Order, OrderEvent};
 
 /// How far back the window reaches, in seconds.
 const SECONDS: i64 = 3600;
@@ -44,7 +44,7 @@ pub(crate) struct Second {
     pub(super) events: u64,
     /// Orders that were placed in it.
     pub(super) orders: i64,
-    /// What they cost, in minor units.
+    /// What they cost, less what was called off, in minor units.
     pub(super) revenue: i64,
 }
 
@@ -89,10 +89,10 @@ impl Window {
             state.last.push_front(listed(&event));
             state.last.truncate(LISTED);
         }
-        if let Some((at, amount)) = self.sold(event) {
+        if let Some((at, orders, revenue)) = self.sale(event) {
             let second = state.seconds.entry(at).or_default();
-            second.orders += 1;
-            second.revenue += amount;
+            second.orders += orders;
+            second.revenue += revenue;
         }
         let begin = Utc::now().timestamp() - SECONDS;
         while state.seconds.first_key_value().is_some_and(|(second, _)| *second < begin) {
@@ -100,15 +100,21 @@ impl Window {
         }
     }
 
-    /// When and for how much something was sold. By the time at which it happened: an import of last
-    /// year's trade is no revenue of this hour.
-    fn sold(&self, event: StoredEvent) -> Option<(i64, i64)> {
-        if event.event.event_type != "order.placed" {
+    /// When something was sold or called off, how many orders and for how much. By the time at which
+    /// it happened: an import of last year's trade is no revenue of this hour.
+    fn sale(&self, event: StoredEvent) -> Option<(i64, i64, i64)> {
+        if event.stream.category() != Order::CATEGORY {
             return None;
         }
         let event = self.orders.decode(event).ok()?;
-        let OrderEvent::Placed(order) = event.event else { return None };
-        Some((event.occurred_at.timestamp(), order.total.amount))
+        let (orders, revenue) = match event.event {
+            OrderEvent::Placed(order) => (1, order.total.amount),
+            OrderEvent::Cancelled { order, .. } | OrderEvent::Rejected { order, .. } => {
+                (0, -order.total.amount)
+            }
+            OrderEvent::Confirmed | OrderEvent::Shipped => return None,
+        };
+        Some((event.occurred_at.timestamp(), orders, revenue))
     }
 
     /// The last so many seconds, oldest first, without the one that is running.
