@@ -117,9 +117,9 @@ async fn slow_queries_on_postgresql_hold_up_neither_readers_of_the_log_nor_proje
     });
     let slow = || {
         let log = log.clone();
-        tokio::spawn(async move { log.query("select 1 as n from pg_sleep(8)", &[]).await })
+        tokio::spawn(async move { log.query("select 1 as n from pg_sleep(6)", &[]).await })
     };
-    let slow: Vec<_> = (0..8).map(|_| slow()).collect();
+    let _slow: Vec<_> = (0..8).map(|_| slow()).collect();
     let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
     eventually("some queries are under way", async || {
         let mut look = PgConnection::connect(database.url()).await.unwrap();
@@ -133,11 +133,8 @@ async fn slow_queries_on_postgresql_hold_up_neither_readers_of_the_log_nor_proje
     assert_eq!(arrived, Ok(true));
     println!("an event arrived after {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
-    for query in slow {
-        query.abort();
-    }
+    // Not closed: that would wait for the queries.
     running.abort();
-    log.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
