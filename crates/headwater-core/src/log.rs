@@ -12,6 +12,9 @@ use crate::{
     StoredEvent, StreamInfo, StreamInfos, StreamName, Value, physical_name,
 };
 
+/// How long an append of unknown outcome is tried again.
+const SETTLING: Duration = Duration::from_millis(1_500);
+
 /// An append-only log of events in a database. Cloning is cheap and shares the connections.
 ///
 /// Every method may be dropped before it ends (in a `select!`, by a time-out): an append that was
@@ -75,17 +78,20 @@ impl Log {
     /// Tries an append of unknown outcome again with the same ids. Where the store stays away it
     /// remains unknown: a later refusal to connect says nothing of the first try.
     async fn settle(&self, mut unknown: Error, appends: Vec<Append>) -> Result<Appended> {
-        for attempt in 0..5 {
-            tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
-            match self.store.append(appends.clone()).await {
-                Err(Error::Unavailable { .. }) => {}
-                Err(again @ Error::OutcomeUnknown { .. }) => unknown = again,
+        let deadline = tokio::time::Instant::now() + SETTLING;
+        let mut pause = Duration::from_millis(50);
+        loop {
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
+            pause *= 2;
+            match tokio::time::timeout_at(deadline, self.store.append(appends.clone())).await {
+                Err(_elapsed) => return Err(unknown),
+                Ok(Err(Error::Unavailable { .. })) => {}
+                Ok(Err(again @ Error::OutcomeUnknown { .. })) => unknown = again,
                 // Applied by the first try, whose answer was lost: for the caller it is no repeat.
-                Ok(appended) => return Ok(Appended { repeated: false, ..appended }),
-                refused => return refused,
+                Ok(Ok(appended)) => return Ok(Appended { repeated: false, ..appended }),
+                Ok(refused) => return refused,
             }
         }
-        Err(unknown)
     }
 
     /// Reads a stream from the version `from` on, oldest first; a missing stream yields nothing.

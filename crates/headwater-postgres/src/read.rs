@@ -54,6 +54,10 @@ impl PostgresStore {
     ) -> Result<()> {
         let statement = prepare(&self.inner.statements, query);
         let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
+        // Whoever went away while this waited for a connection wants nothing any more.
+        if chunks.is_closed() {
+            return Ok(());
+        }
         let whole = send_rows(&mut connection, statement, chunks).await;
         // Rows that nobody wants any more would have to be read before the next use.
         if !matches!(whole, Ok(true)) {

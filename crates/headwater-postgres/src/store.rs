@@ -24,6 +24,7 @@ use crate::{
 const WRITERS: u32 = 8;
 const READERS: u32 = 16;
 const LOOKS: u32 = 4;
+const QUERIES: u32 = 8;
 const HINTS: u32 = 2;
 
 /// How long a unit of work waits for a connection.
@@ -49,8 +50,10 @@ pub(crate) struct Inner {
     pub(crate) writers: PgPool,
     /// For readings, which hold a connection for as long as their reader takes.
     pub(crate) readers: PgPool,
-    /// For short looks (ceiling, checkpoints, queries), which must never wait for a slow reader.
+    /// For short looks (ceiling, checkpoints, streams), which must never wait for anyone slow.
     pub(crate) looks: PgPool,
+    /// For queries of the user's, which may take as long as they like.
+    pub(crate) queries: PgPool,
     pub(crate) hints: Hints,
     pub(crate) settling: Arc<Mutex<Settling>>,
 }
@@ -102,6 +105,7 @@ impl PostgresStore {
                 writers: pool(WRITERS),
                 readers: pool(READERS),
                 looks: pool(LOOKS),
+                queries: pool(QUERIES),
                 hints: Hints::new(&settings.schema, pool(HINTS)),
                 settling: Arc::default(),
                 schema: settings.schema,
@@ -211,7 +215,8 @@ impl Store for PostgresStore {
         tokio::join!(
             self.inner.writers.close(),
             self.inner.readers.close(),
-            self.inner.looks.close()
+            self.inner.looks.close(),
+            self.inner.queries.close()
         );
     }
 

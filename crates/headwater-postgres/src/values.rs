@@ -25,7 +25,7 @@ impl PostgresStore {
         let sql = expand(sql, |name| format!("{}{name}", self.inner.statements.prefix))?;
         let (store, parameters) = (self.clone(), parameters.to_vec());
         shielded(async move {
-            let rows = bind(sql, &parameters).fetch_all(&store.inner.looks).await;
+            let rows = bind(sql, &parameters).fetch_all(&store.inner.queries).await;
             decode(rows.map_err(of_statement)?)
         })
         .await
