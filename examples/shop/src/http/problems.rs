@@ -163,7 +163,7 @@ impl Problem {
     }
 }
 
-/// The body is made by [`render`], which knows the request.
+/// The body is made by `render`, which knows the request.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
