@@ -13,6 +13,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often a cursor looks again while writers below the ceiling are under way.
 const SETTLING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
+/// How many bytes of data a batch holds at most, where it has more than one event.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// Reads the log from a position on, and follows it.
 ///
 /// It is woken by a hint, at once within the process, and looks by itself once a second, so a lost
@@ -27,6 +30,8 @@ pub struct Cursor {
     reading: Option<(EventStream, Position)>,
     /// Read and not yet delivered; kept here so that a dropped `next_batch` loses nothing.
     pending: Vec<StoredEvent>,
+    /// The bytes of data in `pending`.
+    bytes: usize,
 }
 
 /// Events that a cursor found, and how far it has looked.
@@ -43,7 +48,7 @@ pub struct Batch {
 impl Cursor {
     pub(crate) fn new(log: Log, filter: Filter, after: Position) -> Self {
         let hints = log.store().hints();
-        Self { log, filter, hints, position: after, reading: None, pending: Vec::new() }
+        Self { log, filter, hints, position: after, reading: None, pending: Vec::new(), bytes: 0 }
     }
 
     /// Everything the filter wants at or below this position was delivered.
@@ -64,7 +69,7 @@ impl Cursor {
         }
     }
 
-    /// The next events, at most `limit`; waits until the ceiling rises.
+    /// The next events, at most `limit` and 8 MiB of data; waits until the ceiling rises.
     ///
     /// May be dropped at any time: what was read and not delivered comes with the next call.
     ///
@@ -81,7 +86,8 @@ impl Cursor {
         }
     }
 
-    /// The next events that are there now, at most `limit`; `None` where the cursor is caught up.
+    /// The next events that are there now, at most `limit` and 8 MiB of data; `None` where the cursor
+    /// is caught up.
     ///
     /// # Errors
     ///
@@ -96,10 +102,13 @@ impl Cursor {
             }
             self.read(until);
         }
-        while self.pending.len() < limit {
+        while self.pending.len() < limit && self.bytes < BATCH_BYTES {
             let Some((events, until)) = &mut self.reading else { break };
             match events.next().await {
-                Some(Ok(event)) => self.pending.push(event),
+                Some(Ok(event)) => {
+                    self.bytes += event.event.data.len();
+                    self.pending.push(event);
+                }
                 Some(Err(error)) => {
                     self.rewind();
                     return Err(error);
@@ -117,6 +126,7 @@ impl Cursor {
 
     fn deliver(&mut self, position: Position, caught_up: bool) -> Batch {
         self.position = position;
+        self.bytes = 0;
         Batch { events: std::mem::take(&mut self.pending), position, caught_up }
     }
 
@@ -130,6 +140,7 @@ impl Cursor {
     fn rewind(&mut self) {
         self.reading = None;
         self.pending.clear();
+        self.bytes = 0;
     }
 
     async fn ceiling_raised(&mut self) -> Result<()> {

@@ -25,6 +25,7 @@ mod repository;
 mod settings;
 mod store;
 mod stream;
+pub mod task;
 pub mod testing;
 mod value;
 mod version;

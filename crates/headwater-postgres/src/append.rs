@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_core::{Append, Appended, Error, Result};
+use headwater_core::{Append, Appended, Error, Result, task::shielded};
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     errors::{self, is_unique_violation, unavailable},
     sql::{Statements, checked},
-    store::{PostgresStore, shielded},
+    store::PostgresStore,
 };
 
 /// How long an append may take before its connection is given up.

@@ -1,13 +1,13 @@
 //! The readable ceiling, kept between looks: what is settled, and whom the next step waits for.
 
-use headwater_core::{Ceiling, Error, Position, Result};
+use headwater_core::{Ceiling, Error, Position, Result, task::shielded};
 use sqlx::Row as _;
 use tokio::time::Instant;
 
 use crate::{
     errors::{of_statement, unavailable},
     sql::checked,
-    store::{PostgresStore, shielded},
+    store::PostgresStore,
 };
 
 /// What earlier looks found; the algorithm stands in the function `ceiling`.

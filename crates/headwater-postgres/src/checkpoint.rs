@@ -1,13 +1,9 @@
 //! Checkpoints: where each generation of each projection stands, and why it stands still.
 
-use headwater_core::{Checkpoint, Failure, GenerationState, Position, Result};
+use headwater_core::{Checkpoint, Failure, GenerationState, Position, Result, task::shielded};
 use sqlx::{Row as _, postgres::PgRow};
 
-use crate::{
-    errors::of_statement,
-    sql::checked,
-    store::{PostgresStore, shielded},
-};
+use crate::{errors::of_statement, sql::checked, store::PostgresStore};
 
 impl PostgresStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {

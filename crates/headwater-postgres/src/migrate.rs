@@ -1,13 +1,13 @@
 //! Migrate: brings the schema up to date, however many starters try at the same moment.
 
-use headwater_core::{Error, Migrated, Result};
+use headwater_core::{Error, Migrated, Result, task::shielded};
 use headwater_migrations::{Migration, POSTGRES, POSTGRES_FUNCTIONS};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::{
     errors::{of_statement, unavailable},
     sql::place,
-    store::{PostgresStore, shielded},
+    store::PostgresStore,
 };
 
 /// The number of the newest schema that this program knows.

@@ -1,9 +1,9 @@
 //! Reading: one streaming query, decoded row by row, held back by a reader that does not ask.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Direction, Error, EventStream, Filter, Position, Query, Recorded, Result, Stored, StoredEvent,
-    StreamName,
+    Direction, EventStream, Filter, Position, Query, Recorded, Result, Stored, StoredEvent,
+    StreamName, task::read_ahead,
 };
 use sqlx::{
     AssertSqlSafe, PgConnection, Postgres, Row as _,
@@ -28,29 +28,16 @@ type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
 
 impl PostgresStore {
     pub(crate) fn run_query(&self, query: Query) -> EventStream {
-        let (chunks, read) = mpsc::channel(AHEAD);
         let store = self.clone();
-        // Begun when the stream is first asked. The task owns the connection, so that a reader who
-        // goes away leaves none behind in the middle of a result.
-        let start = stream::once(async move {
-            tokio::spawn(async move {
-                if let Err(error) = store.send_chunks(query, &chunks).await {
-                    let _reader_gone = chunks.send(Err(error)).await;
-                }
-            });
-            stream::unfold(read, |mut read| async move {
-                let chunk: Result<Vec<StoredEvent>> = read.recv().await?;
-                Some((chunk, read))
-            })
-        });
-        let events = |chunk: Vec<StoredEvent>| stream::iter(chunk.into_iter().map(Ok::<_, Error>));
-        Box::pin(start.flatten().map_ok(events).try_flatten())
+        // The task owns the connection, so that a reader who goes away leaves none behind in the
+        // middle of a result.
+        read_ahead(AHEAD, |chunks| async move { store.send_chunks(query, &chunks).await })
     }
 
     async fn send_chunks(
         &self,
         query: Query,
-        chunks: &mpsc::Sender<Result<Vec<StoredEvent>>>,
+        chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
         let statement = prepare(&self.inner.statements, query);
         let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
@@ -71,7 +58,7 @@ impl PostgresStore {
 async fn send_rows(
     connection: &mut PgConnection,
     statement: Statement,
-    chunks: &mpsc::Sender<Result<Vec<StoredEvent>>>,
+    chunks: &mpsc::Sender<Vec<StoredEvent>>,
 ) -> Result<bool> {
     let mut rows = statement.fetch(connection);
     let (mut chunk, mut bytes) = (Vec::with_capacity(CHUNK.0), 0);
@@ -82,12 +69,12 @@ async fn send_rows(
         if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK.0));
             bytes = 0;
-            if chunks.send(Ok(full)).await.is_err() {
+            if chunks.send(full).await.is_err() {
                 return Ok(false);
             }
         }
     }
-    Ok(chunks.send(Ok(chunk)).await.is_ok())
+    Ok(chunks.send(chunk).await.is_ok())
 }
 
 fn prepare(statements: &Statements, query: Query) -> Statement {

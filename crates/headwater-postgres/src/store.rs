@@ -1,6 +1,6 @@
-//! The store itself: its pools, who gets a connection, and the shield against cancellation.
+//! The store itself: its pools, and who gets a connection.
 
-use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -150,18 +150,6 @@ impl PostgresStore {
         }
         Ok(())
     }
-}
-
-/// Runs a unit of work in a task of its own, which a dropped caller cannot cancel.
-///
-/// The driver loses its place, and acknowledged writes with it, when a future of its own is dropped
-/// in the middle of a transaction (sqlx issues 4385 and 4393).
-pub(crate) async fn shielded<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or_else(|ended| {
-        Err(Error::OutcomeUnknown { reason: format!("the unit of work did not end: {ended}") })
-    })
 }
 
 #[async_trait]

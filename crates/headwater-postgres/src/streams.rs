@@ -3,14 +3,10 @@
 use std::collections::VecDeque;
 
 use futures_util::{TryStreamExt as _, stream};
-use headwater_core::{Result, StreamInfo, StreamInfos, StreamName};
+use headwater_core::{Result, StreamInfo, StreamInfos, StreamName, task::shielded};
 use sqlx::{Row as _, postgres::PgRow};
 
-use crate::{
-    errors::of_statement,
-    sql::checked,
-    store::{PostgresStore, shielded},
-};
+use crate::{errors::of_statement, sql::checked, store::PostgresStore};
 
 /// How many streams one page of a listing holds.
 const PAGE: i64 = 1_000;

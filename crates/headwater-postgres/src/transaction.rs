@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
-    expand_generation,
+    expand_generation, task::shielded,
 };
 use sqlx::{Postgres, pool::PoolConnection, postgres::PgArguments, query::Query};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::{
     errors::{of_statement, unavailable},
     read_model,
     sql::checked,
-    store::{PostgresStore, shielded},
+    store::PostgresStore,
     values,
 };
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_core::{Error, Result, Row, Value, expand};
+use headwater_core::{Error, Result, Row, Value, expand, task::shielded};
 use sqlx::{
     AssertSqlSafe, Column as _, Encode, Postgres, Row as _, Type, TypeInfo as _,
     encode::IsNull,
@@ -11,10 +11,7 @@ use sqlx::{
     query::Query,
 };
 
-use crate::{
-    errors::of_statement,
-    store::{PostgresStore, shielded},
-};
+use crate::{errors::of_statement, store::PostgresStore};
 
 impl PostgresStore {
     pub(crate) async fn query_read_models(

@@ -18,8 +18,8 @@ use crate::{
     status::{Progress, ProjectionStatus, Rebuilt},
 };
 
-/// How many projections are rebuilt at once: each reads the whole log over a connection of its own.
-const AT_ONCE: usize = 4;
+/// How many projections are rebuilt at once: each reads the whole log, and fills a processor.
+const AT_ONCE: usize = 2;
 
 /// The projections of a service.
 #[derive(Default)]

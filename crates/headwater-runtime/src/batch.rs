@@ -12,8 +12,9 @@ pub(crate) async fn apply(
     from: &Checkpoint,
     batch: Batch,
 ) -> Result<Checkpoint> {
+    let taken = take_in(applier, batch.position, batch.events)?;
     let mut tx = log.store().begin().await?;
-    match apply_in(&mut *tx, applier, from, batch.position, batch.events).await {
+    match apply_in(&mut *tx, applier, from, taken).await {
         Ok(checkpoint) => {
             tx.commit().await?;
             Ok(checkpoint)
@@ -26,23 +27,36 @@ pub(crate) async fn apply(
     }
 }
 
-/// Moves the checkpoint and applies the events, inside a transaction.
+/// A batch that an applier has taken in: where it ends, and its last event.
+pub(crate) struct TakenIn {
+    to: Position,
+    last: Option<(Position, Uuid)>,
+}
+
+/// Hands the events behind a checkpoint, up to the position `to`, to the applier.
+pub(crate) fn take_in(
+    applier: &mut dyn Applier,
+    to: Position,
+    events: Vec<StoredEvent>,
+) -> Result<TakenIn> {
+    let last = events.last().map(|event| (event.position, event.id));
+    applier.decode(events)?;
+    Ok(TakenIn { to, last })
+}
+
+/// Moves the checkpoint and applies the batch, inside a transaction.
 ///
 /// The checkpoint first: it holds off a rival before any row is written.
 pub(crate) async fn apply_in(
     tx: &mut dyn StoreTx,
     applier: &mut dyn Applier,
     from: &Checkpoint,
-    to: Position,
-    events: Vec<StoredEvent>,
+    TakenIn { to, last }: TakenIn,
 ) -> Result<Checkpoint> {
-    let last: Option<(Position, Uuid)> = events.last().map(|event| (event.position, event.id));
     tx.advance(from, to, last).await?;
-    if !events.is_empty() {
-        applier.apply(tx, from.generation, events).await?;
-    }
     let mut checkpoint = Checkpoint { position: to, failure: None, ..from.clone() };
     if let Some((position, id)) = last {
+        applier.apply(tx, from.generation).await?;
         (checkpoint.event_position, checkpoint.event_id) = (position, Some(id));
     }
     Ok(checkpoint)

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use headwater_core::{
-    Decoder, Definition, Error, Filter, Fold, Position, Recorded, Result, StoreTx, StoredEvent,
-    TableDefinition, Value,
+    Decoder, Definition, Error, Filter, Fold, Position, ReadModel, Recorded, Result, StoreTx,
+    StoredEvent, TableDefinition, Value,
 };
 
 use crate::projector::{Applier, Projector, decode_all, filter_of};
@@ -51,6 +51,7 @@ impl<F: Fold> Projector for FoldProjector<F> {
     fn begin(&self, empty: bool) -> Box<dyn Applier> {
         Box::new(FoldApplier::<F> {
             decoder: self.decoder.clone(),
+            events: Vec::new(),
             rows: HashMap::new(),
             complete: empty,
             fold: PhantomData,
@@ -60,11 +61,16 @@ impl<F: Fold> Projector for FoldProjector<F> {
 
 struct FoldApplier<F: Fold> {
     decoder: Arc<Decoder<F::Event>>,
+    /// The batch.
+    events: Vec<Keyed<F>>,
     rows: HashMap<F::Key, Slot<F>>,
     /// Whether a row that is not kept does not exist, since nothing was there and all was kept.
     complete: bool,
     fold: PhantomData<F>,
 }
+
+/// An event, and the keys of the rows it touches.
+type Keyed<F> = (Recorded<<F as Fold>::Event>, Vec<<F as ReadModel>::Key>);
 
 type Changes = (Vec<(Vec<Value>, Position)>, Vec<Vec<Value>>);
 
@@ -76,16 +82,19 @@ struct Slot<F> {
 
 #[async_trait]
 impl<F: Fold> Applier for FoldApplier<F> {
-    async fn apply(
-        &mut self,
-        tx: &mut dyn StoreTx,
-        generation: u32,
-        events: Vec<StoredEvent>,
-    ) -> Result<()> {
+    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
         let events = decode_all(&self.decoder, events)?;
-        let keys = guarded::<F, _>(|| events.iter().map(F::keys).collect::<Vec<_>>())?;
-        self.load(tx, generation, &keys).await?;
-        let touched = guarded::<F, _>(|| self.fold(&events, keys))??;
+        let with_keys = |event: Recorded<F::Event>| {
+            let keys = F::keys(&event);
+            (event, keys)
+        };
+        self.events = guarded::<F, _>(|| events.into_iter().map(with_keys).collect())?;
+        Ok(())
+    }
+
+    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
+        self.load(tx, generation).await?;
+        let touched = guarded::<F, _>(|| self.fold())??;
         self.write(tx, generation, touched).await?;
         if self.rows.len() > KEPT {
             self.rows = HashMap::new();
@@ -96,14 +105,9 @@ impl<F: Fold> Applier for FoldApplier<F> {
 }
 
 impl<F: Fold> FoldApplier<F> {
-    async fn load(
-        &mut self,
-        tx: &mut dyn StoreTx,
-        generation: u32,
-        keys: &[Vec<F::Key>],
-    ) -> Result<()> {
+    async fn load(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
         let mut missing = Vec::new();
-        for key in keys.iter().flatten() {
+        for key in self.events.iter().flat_map(|(_, keys)| keys) {
             if !self.rows.contains_key(key) {
                 self.rows.insert(key.clone(), Slot { row: None, touched: None });
                 missing.push(F::key_values(key));
@@ -119,16 +123,13 @@ impl<F: Fold> FoldApplier<F> {
         Ok(())
     }
 
-    fn fold(
-        &mut self,
-        events: &[Recorded<F::Event>],
-        keys: Vec<Vec<F::Key>>,
-    ) -> Result<Vec<F::Key>> {
+    /// Folds the batch, and yields the keys that it touched.
+    fn fold(&mut self) -> Result<Vec<F::Key>> {
         let mut touched = Vec::new();
-        for (event, keys) in events.iter().zip(keys) {
+        for (event, keys) in std::mem::take(&mut self.events) {
             for key in keys {
                 let slot = self.rows.get_mut(&key).expect("load has made a slot for each key");
-                slot.row = F::fold(slot.row.take(), &key, event);
+                slot.row = F::fold(slot.row.take(), &key, &event);
                 if slot.row.as_ref().is_some_and(|row| row.key() != key) {
                     return Err(Error::InvalidInput(format!(
                         "the fold of {} made a row with another key than it was asked for",

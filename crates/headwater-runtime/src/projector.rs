@@ -18,15 +18,13 @@ pub(crate) trait Projector: Send + Sync {
 /// Applies events to one generation of a projection.
 #[async_trait]
 pub(crate) trait Applier: Send {
-    /// Applies a batch in the batch's transaction.
+    /// Takes the events of a batch in, before its transaction, which is held for a shorter time then.
+    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()>;
+
+    /// Applies the events taken in, in the batch's transaction.
     ///
     /// After an error, and where the transaction is rolled back, the applier must not be used again.
-    async fn apply(
-        &mut self,
-        tx: &mut dyn StoreTx,
-        generation: u32,
-        events: Vec<StoredEvent>,
-    ) -> Result<()>;
+    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()>;
 }
 
 /// The filter that lets the types of `E` through.

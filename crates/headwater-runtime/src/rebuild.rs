@@ -24,10 +24,10 @@ use crate::{
 };
 
 /// How many events one transaction applies at most.
-const BATCH: usize = 10_000;
+const BATCH: usize = 20_000;
 
-/// How many events the transaction of the swap applies at most.
-const LAST_EVENTS: usize = 10_000;
+/// How many events the transaction of the swap applies at most, and how many bytes of them.
+const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
 
 /// How long a rebuild waits in all for a store that is away, and for readers of the old generation.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -120,17 +120,21 @@ impl Rebuild {
         applier: &mut dyn Applier,
     ) -> Result<()> {
         let mut cursor = self.log.subscribe(self.projector.filter().clone(), building.position);
-        loop {
+        let mut next = cursor.available(BATCH).await?;
+        while let Some(batch) = next {
             let target = self.log.ceiling().await?.position;
             self.report(building, Phase::Building, target);
-            let Some(next) = cursor.available(BATCH).await? else { return Ok(()) };
-            let (count, caught_up) = (count(&next.events), next.caught_up);
-            *building = batch::apply(&self.log, applier, building, next).await?;
+            let (count, caught_up) = (count(&batch.events), batch.caught_up);
+            // The next batch is read while this one is written.
+            let (applied, following) =
+                tokio::join!(batch::apply(&self.log, applier, building, batch), async {
+                    if caught_up { Ok(None) } else { cursor.available(BATCH).await }
+                });
+            *building = applied?;
             self.events += count;
-            if caught_up {
-                return Ok(());
-            }
+            next = following?;
         }
+        Ok(())
     }
 
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.
@@ -155,7 +159,8 @@ impl Rebuild {
             return Ok(false);
         };
         let count = count(&events);
-        batch::apply_in(&mut *tx, applier, building, target, events).await?;
+        let taken = batch::take_in(applier, target, events)?;
+        batch::apply_in(&mut *tx, applier, building, taken).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
         self.events += count;
@@ -171,11 +176,12 @@ impl Rebuild {
         let filter = self.projector.filter().clone();
         let query = Query::Log { filter, after, until, direction: Direction::Forward };
         let mut read = self.log.store().read(query);
-        let mut events = Vec::new();
+        let (mut events, mut bytes) = (Vec::new(), 0);
         while let Some(event) = read.try_next().await? {
-            if events.len() == LAST_EVENTS {
+            if events.len() == LAST_EVENTS.0 || bytes >= LAST_EVENTS.1 {
                 return Ok(None);
             }
+            bytes += event.event.data.len();
             events.push(event);
         }
         Ok(Some(events))

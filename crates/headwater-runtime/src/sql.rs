@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_core::{
-    BatchTx, Decoder, Definition, Filter, Result, SqlProjection, StoreTx, StoredEvent,
+    BatchTx, Decoder, Definition, Filter, Recorded, Result, SqlProjection, StoreTx, StoredEvent,
     TableDefinition,
 };
 
@@ -14,12 +14,17 @@ use crate::projector::{Applier, Projector, decode_all, filter_of};
 pub(crate) struct SqlProjector<P: SqlProjection> {
     definition: Definition,
     filter: Filter,
-    applier: Arc<SqlApplier<P>>,
+    code: Arc<Code<P>>,
+}
+
+struct Code<P: SqlProjection> {
+    projection: P,
+    decoder: Decoder<P::Event>,
 }
 
 struct SqlApplier<P: SqlProjection> {
-    projection: P,
-    decoder: Decoder<P::Event>,
+    code: Arc<Code<P>>,
+    events: Vec<Recorded<P::Event>>,
 }
 
 impl<P: SqlProjection> SqlProjector<P> {
@@ -33,7 +38,7 @@ impl<P: SqlProjection> SqlProjector<P> {
             Definition::new(P::NAME, P::VERSION, P::TABLES.iter().map(table).collect());
         definition.check()?;
         let filter = filter_of(&decoder);
-        Ok(Self { definition, filter, applier: Arc::new(SqlApplier { projection, decoder }) })
+        Ok(Self { definition, filter, code: Arc::new(Code { projection, decoder }) })
     }
 }
 
@@ -47,19 +52,19 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
     }
 
     fn begin(&self, _empty: bool) -> Box<dyn Applier> {
-        Box::new(self.applier.clone())
+        Box::new(SqlApplier { code: self.code.clone(), events: Vec::new() })
     }
 }
 
 #[async_trait]
-impl<P: SqlProjection> Applier for Arc<SqlApplier<P>> {
-    async fn apply(
-        &mut self,
-        tx: &mut dyn StoreTx,
-        generation: u32,
-        events: Vec<StoredEvent>,
-    ) -> Result<()> {
-        let events = decode_all(&self.decoder, events)?;
-        self.projection.apply(&mut BatchTx::new(tx, generation), &events).await
+impl<P: SqlProjection> Applier for SqlApplier<P> {
+    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
+        self.events = decode_all(&self.code.decoder, events)?;
+        Ok(())
+    }
+
+    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
+        let events = std::mem::take(&mut self.events);
+        self.code.projection.apply(&mut BatchTx::new(tx, generation), &events).await
     }
 }

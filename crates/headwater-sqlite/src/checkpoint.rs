@@ -1,11 +1,11 @@
 //! Checkpoints: where each generation of each projection stands, and why it stands still.
 
-use headwater_core::{Checkpoint, Error, Failure, GenerationState, Position, Result};
+use headwater_core::{
+    Checkpoint, Error, Failure, GenerationState, Position, Result, task::shielded,
+};
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use crate::{
-    connections::shielded, errors::of_statement, rows::fetch_all, store::SqliteStore, values::time,
-};
+use crate::{errors::of_statement, rows::fetch_all, store::SqliteStore, values::time};
 
 impl SqliteStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {

@@ -31,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a statement waits for a writer in another process.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How many pages a connection may keep in memory: here 8 MiB, as a negative number of KiB.
-const CACHE: &str = "-8192";
+/// How many pages a connection may keep in memory: here 4 MiB, as a negative number of KiB.
+const CACHE: &str = "-4096";
 
 /// The oldest library that keeps what it acknowledged.
 const OLDEST_LIBRARY: (u32, u32, u32) = (3, 51, 3);

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use headwater_core::{Error, Result};
+use headwater_core::Result;
 use sqlx::{
     Connection as _, Sqlite, SqliteConnection, SqlitePool, pool::PoolConnection,
     sqlite::SqliteConnectOptions,
@@ -263,13 +263,4 @@ async fn roll_back(connections: &Connections, turn: Turn) {
     }
     drop(writer);
     drop(turn);
-}
-
-/// Runs a unit of work in a task of its own, which a dropped caller cannot cancel.
-pub(crate) async fn shielded<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    tokio::spawn(work).await.unwrap_or_else(|ended| {
-        Err(Error::OutcomeUnknown { reason: format!("the unit of work did not end: {ended}") })
-    })
 }

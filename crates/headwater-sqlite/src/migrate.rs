@@ -3,12 +3,11 @@
 //! Any number of processes may start at the same moment: each step looks again, with the writer's
 //! lock held, which number the file is at.
 
-use headwater_core::{Error, Migrated, Result};
+use headwater_core::{Error, Migrated, Result, task::shielded};
 use headwater_migrations::{Migration, SQLITE};
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::{
-    connections::shielded,
     errors::of_statement,
     rows::fetch_one,
     store::{SqliteStore, now},

@@ -1,19 +1,19 @@
-//! Reading: pages of the log or of a stream, fetched ahead of the reader by at most two.
+//! Reading: pages of the log or of a stream, fetched ahead of the reader by a few.
 //!
-//! A page is a statement of its own, read to its end before the reader gets it. So a slow reader
-//! holds neither a connection nor a snapshot, which would keep the write-ahead log from being
-//! reset and let it grow without end.
+//! A page is a statement of its own, read to its end, and unpacked while the next one is fetched. So
+//! a slow reader holds neither a connection nor a snapshot, which would keep the write-ahead log
+//! from being reset and let it grow without end.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use headwater_core::{
     Ceiling, Direction, Error, EventStream, Filter, Position, Query, Result, StoredEvent,
     StreamName,
+    task::{ended, read_ahead},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use tokio::sync::mpsc;
 
 use crate::{
-    page::fetch_page,
+    page::{Page, Unpacked, fetch_payloads},
     rows::{Statement, fetch_one},
     store::SqliteStore,
     values::json,
@@ -22,6 +22,9 @@ use crate::{
 /// How many events the first page holds, for readers who want one or a few, and the later ones.
 const FIRST_PAGE: i64 = 64;
 const PAGE: i64 = 1_024;
+
+/// How large the payloads may be together that are fetched at once.
+const CHUNK_BYTES: usize = 4 << 20;
 
 impl SqliteStore {
     pub(crate) async fn find_ceiling(&self) -> Result<Ceiling> {
@@ -34,45 +37,80 @@ impl SqliteStore {
 
     pub(crate) fn run_query(&self, query: Query) -> EventStream {
         let store = self.clone();
-        // Begun when the stream is first asked; it ends when the reader goes away.
-        let start = stream::once(async move {
-            let (pages, read) = mpsc::channel(1);
-            tokio::spawn(async move {
-                if let Err(error) = store.send_pages(query, &pages).await {
-                    let _reader_gone = pages.send(Err(error)).await;
-                }
-            });
-            stream::unfold(read, |mut read| async move {
-                let page: Result<Vec<StoredEvent>> = read.recv().await?;
-                Some((page, read))
-            })
-        });
-        let events = |page: Vec<StoredEvent>| stream::iter(page.into_iter().map(Ok::<_, Error>));
-        Box::pin(start.flatten().map_ok(events).try_flatten())
+        read_ahead(1, |chunks| async move { store.send_events(query, &chunks).await })
     }
 
-    async fn send_pages(
+    /// Unpacks pages, while the next one is fetched.
+    async fn send_events(
         &self,
         query: Query,
-        pages: &mpsc::Sender<Result<Vec<StoredEvent>>>,
+        chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
+        let direction = direction_of(&query);
+        let (pages, mut fetched) = mpsc::channel(1);
+        let store = self.clone();
+        let fetching = tokio::spawn(async move { store.send_pages(query, &pages).await });
+        while let Some(page) = fetched.recv().await {
+            let Unpacked { mut events, apart } = page.unpack()?;
+            check_order(&events, direction)?;
+            let mut sent = 0;
+            for group in Unpacked::groups(&apart, CHUNK_BYTES) {
+                let rest = events.split_off(group[0].index - sent);
+                sent = group[0].index;
+                if chunks.send(std::mem::replace(&mut events, rest)).await.is_err() {
+                    return Ok(());
+                }
+                let mut connection = self.inner.connections.log_reader().await?;
+                fetch_payloads(&mut connection, group, &mut events, sent).await?;
+            }
+            if chunks.send(events).await.is_err() {
+                return Ok(());
+            }
+        }
+        ended(fetching).await
+    }
+
+    async fn send_pages(&self, query: Query, pages: &mpsc::Sender<Page>) -> Result<()> {
         let mut reading = Reading::new(query);
         let mut limit = FIRST_PAGE;
         let mut connection = self.inner.connections.log_reader().await?;
         reading.narrow(&mut connection).await?;
         loop {
-            let page = fetch_page(&mut connection, reading.statement(limit)).await?;
+            let page = Page::fetch(&mut connection, reading.statement(limit)).await?;
             // Nothing is held while the reader makes us wait.
             drop(connection);
-            let last = page.whole && i64::try_from(page.events.len()).is_ok_and(|n| n < limit);
-            reading.pass(&page.events)?;
-            if pages.send(Ok(page.events)).await.is_err() || last {
+            let last = page.count < limit;
+            if let Some(places) = page.places {
+                reading.pass(places);
+            }
+            if pages.send(page).await.is_err() || last {
                 return Ok(());
             }
             limit = PAGE.min(limit * 4);
             connection = self.inner.connections.log_reader().await?;
         }
     }
+}
+
+fn direction_of(query: &Query) -> Direction {
+    match query {
+        Query::Stream { direction, .. } | Query::Log { direction, .. } => *direction,
+    }
+}
+
+/// SQLite packs a page in the order of its rows; it documents that nowhere.
+fn check_order(events: &[StoredEvent], direction: Direction) -> Result<()> {
+    let in_order = events.is_sorted_by(|a, b| match direction {
+        Direction::Forward => a.position < b.position,
+        Direction::Backward => a.position > b.position,
+    });
+    if in_order {
+        return Ok(());
+    }
+    Err(Error::Database {
+        code: "order".into(),
+        message: "SQLite did not yield the events in their order".into(),
+    })
 }
 
 /// What is still to be read.
@@ -152,32 +190,18 @@ impl Reading {
         }
     }
 
-    /// Goes on behind these events.
-    fn pass(&mut self, events: &[StoredEvent]) -> Result<()> {
-        let Some(last) = events.last() else { return Ok(()) };
-        let version = i64::try_from(last.version).unwrap_or(i64::MAX);
-        let direction = match self {
-            Self::Stream { direction, .. } => *direction,
-            Self::Log(log) => log.direction,
-        };
-        // SQLite packs a page in the order of its rows; it documents that nowhere.
-        let in_order = events.is_sorted_by(|a, b| match direction {
-            Direction::Forward => a.position < b.position,
-            Direction::Backward => a.position > b.position,
-        });
-        if !in_order {
-            return Err(Error::Database {
-                code: "order".into(),
-                message: "SQLite did not yield the events in their order".into(),
-            });
+    /// Goes on behind the events at these places.
+    fn pass(&mut self, (lowest, highest): (i64, i64)) {
+        match self {
+            Self::Stream { from, direction, .. } => match direction {
+                Direction::Forward => *from = highest + 1,
+                Direction::Backward => *from = lowest - 1,
+            },
+            Self::Log(log) => match log.direction {
+                Direction::Forward => log.after = highest,
+                Direction::Backward => log.until = lowest - 1,
+            },
         }
-        match (self, direction) {
-            (Self::Stream { from, .. }, Direction::Forward) => *from = version + 1,
-            (Self::Stream { from, .. }, Direction::Backward) => *from = version - 1,
-            (Self::Log(log), Direction::Forward) => log.after = last.position.to_i64(),
-            (Self::Log(log), Direction::Backward) => log.until = last.position.to_i64() - 1,
-        }
-        Ok(())
     }
 }
 

@@ -6,14 +6,14 @@
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
-    expand_generation,
+    expand_generation, task::shielded,
 };
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, moved},
-    connections::{Transaction, WriterConnection, shielded},
+    connections::{Transaction, WriterConnection},
     errors::of_statement,
     read_model,
     rows::{Statement, fetch_all},

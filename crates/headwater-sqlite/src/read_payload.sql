@@ -1,3 +1,0 @@
-select data, metadata
-from events
-where position = $1
