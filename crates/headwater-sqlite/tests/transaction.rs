@@ -280,7 +280,7 @@ async fn a_transaction_that_is_dropped_changes_nothing_and_frees_the_writer() {
         for polls in 0..5 {
             let mut tx = store.begin().await.unwrap();
             tx.create_generation(&definition(), 1, Live).await.unwrap();
-            let rows = (0..500).map(|n| (row("a", n, "1"), Position(1))).collect();
+            let rows = (0..5_000).map(|n| (row("a", n, "1"), Position(1))).collect();
             let table = table();
             let mut save = tx.save(&table, 1, rows);
             for _ in 0..polls {
@@ -302,7 +302,7 @@ async fn a_step_that_was_dropped_half_way_cannot_be_committed() {
     let store = memory().await;
     live(&store).await;
     let mut tx = store.begin().await.unwrap();
-    let rows = (0..500).map(|n| (row("a", n, "1"), Position(1))).collect();
+    let rows = (0..5_000).map(|n| (row("a", n, "1"), Position(1))).collect();
     let table = table();
     let mut save = tx.save(&table, 1, rows);
     assert!(save.as_mut().now_or_never().is_none());
