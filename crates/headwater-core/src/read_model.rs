@@ -2,7 +2,7 @@
 
 use std::hash::Hash;
 
-use crate::{Result, Value, ValueError, limits};
+use crate::{Error, Result, Value, ValueError, limits};
 
 /// A row of a read model; usually written by `#[derive(ReadModel)]`.
 ///
@@ -137,12 +137,16 @@ impl Definition {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`](crate::Error::InvalidName) where one is not a plain lower-case
-    /// identifier: give another name.
+    /// [`Error::InvalidName`] where one is not a plain lower-case identifier, or a table has the
+    /// name of one of Headwater's own: give another name.
     pub fn check(&self) -> Result<()> {
         limits::check_identifier("projection", &self.name)?;
         for table in &self.tables {
             limits::check_identifier("table", table.name())?;
+            if RESERVED.contains(&table.name()) {
+                let reason = "a table or view of Headwater's own has it";
+                return Err(Error::invalid_name("table", table.name(), reason));
+            }
             if let TableDefinition::Columns(table) = table {
                 for column in &table.columns {
                     limits::check_identifier("column", column.name)?;
@@ -152,6 +156,10 @@ impl Definition {
         Ok(())
     }
 }
+
+/// What lies in the schema beside the read models.
+const RESERVED: [&str; 6] =
+    ["streams", "events", "checkpoints", "migrations", "all_events", "all_checkpoints"];
 
 fn describe(column: &Column) -> String {
     let Column { name, column_type, key, nullable } = column;
@@ -165,4 +173,21 @@ fn describe(column: &Column) -> String {
 /// The name of the table that holds one generation of a read model.
 pub fn physical_name(table: &str, generation: u32) -> String {
     format!("{table}__{generation}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_a_name_of_its_own() {
+        let definition = |table: &str| {
+            let table = TableDefinition::Sql { name: table.into(), create: String::new() };
+            Definition::new("sales", 1, vec![table]).check()
+        };
+        definition("sales").unwrap();
+        for name in ["events", "all_checkpoints", "Sales", "sales-1", ""] {
+            assert!(matches!(definition(name), Err(Error::InvalidName { .. })), "{name}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    errors::{self, is_unique_violation, unavailable},
+    errors::{self, has_code, is_unique_violation, unavailable},
     sql::{Statements, checked},
     store::PostgresStore,
 };
@@ -41,7 +41,9 @@ impl PostgresStore {
                 }
                 Ok(Err(error)) if is_race(&error) && race < RACES => race += 1,
                 Ok(Err(error)) => {
-                    if error.as_database_error().is_none() {
+                    // A server that became a standby refuses for ever: the next connection may
+                    // reach the new primary.
+                    if error.as_database_error().is_none() || has_code(&error, "25006") {
                         connection.close_on_drop();
                     }
                     return Err(errors::of_append(error));

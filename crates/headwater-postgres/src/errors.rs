@@ -29,7 +29,12 @@ pub(crate) fn unavailable(error: sqlx::Error) -> Error {
         sqlx::Error::Database(refused) if is_misconfigured(&code_of(&**refused)) => {
             return of_database(&**refused);
         }
-        sqlx::Error::PoolTimedOut => "no connection became free in time".into(),
+        sqlx::Error::Database(refused) => in_words(&**refused),
+        // The pool tries a server that refuses until its patience ends, and does not say so.
+        sqlx::Error::PoolTimedOut => {
+            "no connection in time: the server does not answer, or all connections are in use"
+                .into()
+        }
         other => other.to_string(),
     };
     Error::Unavailable { reason }
@@ -49,12 +54,15 @@ pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
 
 fn of_database(refused: &dyn DatabaseError) -> Error {
     let code = code_of(refused);
-    let message = refused.message().to_owned();
     if is_transient(&code) {
-        Error::Unavailable { reason: format!("{message} ({code})") }
+        Error::Unavailable { reason: in_words(refused) }
     } else {
-        Error::Database { code, message }
+        Error::Database { code, message: refused.message().to_owned() }
     }
+}
+
+fn in_words(refused: &dyn DatabaseError) -> String {
+    format!("{} ({})", refused.message(), code_of(refused))
 }
 
 fn code_of(refused: &dyn DatabaseError) -> String {

@@ -95,7 +95,10 @@ impl App {
             .iter()
             .map(|projector| runner::run(log.clone(), projector.clone()))
             .collect();
-        while running.join_next().await.is_some() {}
+        while let Some(ended) = running.join_next().await {
+            // A runner never ends; only a fault of its own code can end it, and must be seen.
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        }
         std::future::pending().await
     }
 

@@ -3,12 +3,7 @@
 //! Rows are kept between batches. That is safe because rows change only together with the
 //! checkpoint, whose compare-and-set refuses this runner as soon as another one has moved it.
 
-use std::{
-    collections::HashMap,
-    marker::PhantomData,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -88,13 +83,13 @@ impl<F: Fold> Applier for FoldApplier<F> {
             let keys = F::keys(&event);
             (event, keys)
         };
-        self.events = guarded::<F, _>(|| events.into_iter().map(with_keys).collect())?;
+        self.events = events.into_iter().map(with_keys).collect();
         Ok(())
     }
 
     async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
         self.load(tx, generation).await?;
-        let touched = guarded::<F, _>(|| self.fold())??;
+        let touched = self.fold()?;
         self.write(tx, generation, touched).await?;
         if self.rows.len() > KEPT {
             self.rows = HashMap::new();
@@ -163,7 +158,7 @@ impl<F: Fold> FoldApplier<F> {
         generation: u32,
         touched: Vec<F::Key>,
     ) -> Result<()> {
-        let (saved, removed) = guarded::<F, _>(|| self.changes(&touched))?;
+        let (saved, removed) = self.changes(&touched);
         let table = F::table();
         if !saved.is_empty() {
             tx.save(&table, generation, saved).await?;
@@ -173,10 +168,4 @@ impl<F: Fold> FoldApplier<F> {
         }
         Ok(())
     }
-}
-
-/// Runs code of the user's; where it panics, its projection stops and the others go on.
-fn guarded<F: Fold, T>(work: impl FnOnce() -> T) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|_| Error::Panicked { projection: F::table().name.into() })
 }

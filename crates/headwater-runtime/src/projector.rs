@@ -1,7 +1,12 @@
 //! A projection without its types: what the runner and the rebuild work with.
 
+use std::panic::AssertUnwindSafe;
+
 use async_trait::async_trait;
-use headwater_core::{Decoder, Definition, Event, Filter, Result, StoreTx, StoredEvent};
+use futures_util::FutureExt as _;
+use headwater_core::{
+    Decoder, Definition, Error, Event, Filter, Recorded, Result, StoreTx, StoredEvent,
+};
 
 /// A projection of either kind.
 pub(crate) trait Projector: Send + Sync {
@@ -43,6 +48,16 @@ pub(crate) fn filter_of<E: Event>(decoder: &Decoder<E>) -> Filter {
 pub(crate) fn decode_all<E: Event>(
     decoder: &Decoder<E>,
     events: Vec<StoredEvent>,
-) -> Result<Vec<headwater_core::Recorded<E>>> {
+) -> Result<Vec<Recorded<E>>> {
     events.into_iter().map(|event| decoder.decode(event)).collect()
+}
+
+/// Runs work that calls code of the user's; where that panics, its projection stops and the others
+/// go on. The transaction is dropped then, by which it is rolled back.
+pub(crate) async fn guarded<T>(
+    projection: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let panicked = || Error::Panicked { projection: projection.into() };
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
 }

@@ -19,7 +19,7 @@ use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 use crate::{
     batch,
     generation::{self, Generations},
-    projector::{Applier, Projector},
+    projector::{Applier, Projector, guarded},
     status::{Phase, Progress, Rebuilt},
 };
 
@@ -41,12 +41,13 @@ pub(crate) async fn rebuild(
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
+    let name = projector.definition().name.clone();
     let mut rebuild =
         Rebuild { log, projector, progress, started: Instant::now(), events: 0, resumed: None };
     let (mut faulty_since, mut pause) = (None, Duration::from_millis(20));
     loop {
         let before = rebuild.events;
-        match rebuild.go().await {
+        match guarded(&name, rebuild.go()).await {
             Err(error) if error.kind() == ErrorKind::Retry => {
                 if rebuild.events > before {
                     (faulty_since, pause) = (None, Duration::from_millis(20));

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     batch,
     generation::{self, Generations},
-    projector::{Applier, Projector},
+    projector::{Applier, Projector, guarded},
 };
 
 /// How many events one transaction applies at most.
@@ -59,7 +59,7 @@ async fn persist(log: &Log, projector: &dyn Projector, target: Option<Position>)
     let mut run = Run { log, projector, target, singly_until: Position::START, at: None };
     loop {
         let before = run.position();
-        let error = match run.go().await {
+        let error = match guarded(&projector.definition().name, run.go()).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };

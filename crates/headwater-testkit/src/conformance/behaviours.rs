@@ -149,6 +149,7 @@ macro_rules! conformance {
                 a_running_projection_sees_new_events,
                 rows_and_checkpoint_agree_at_each_moment,
                 a_failing_projection_stops_while_others_go_on,
+                a_projection_that_panics_stops_while_others_go_on,
                 an_interrupted_projection_goes_on_where_it_stood,
                 two_runners_at_once_apply_each_event_once,
                 a_checkpoint_of_another_log_stops_its_projection,

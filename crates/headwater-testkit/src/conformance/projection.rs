@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
-    App, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent, Position,
-    ProjectionStatus,
+    App, BatchTx, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent, Position,
+    ProjectionStatus, Recorded, Result, SqlProjection,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{Dialect, Harness};
 use crate::{
-    account::{AccountEvent, Balance, Owners},
+    account::{AccountEvent, AccountOpened, Balance, Owners},
     eventually,
     fixtures::{failure, stream},
     seed, within,
@@ -243,6 +244,48 @@ pub async fn a_failing_projection_stops_while_others_go_on(harness: &dyn Harness
         "{ended:?}"
     );
     assert_eq!(balances(log).await, [balance("a", "ada", 5, 1)], "it stays where it was");
+}
+
+/// Panics where somebody of the name `panic` opens an account.
+struct Brittle;
+
+#[async_trait]
+impl SqlProjection for Brittle {
+    type Event = AccountOpened;
+    const NAME: &'static str = "brittle";
+    const TABLES: &'static [(&'static str, &'static str)] = &[];
+
+    async fn apply(&self, _: &mut BatchTx<'_>, events: &[Recorded<AccountOpened>]) -> Result<()> {
+        for event in events {
+            assert_ne!(event.event.owner, "panic", "on purpose");
+        }
+        Ok(())
+    }
+}
+
+/// Its batch is rolled back, its failure is noted, and nothing else is torn down with it.
+pub async fn a_projection_that_panics_stops_while_others_go_on(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().sql_projection(Brittle).projection::<Balance>();
+    open(log, "a", "ada").await;
+    let bad = open(log, "b", "panic").await;
+    let last = open(log, "c", "bob").await;
+    let work = async {
+        let reached = log.wait_for("balances", last, Duration::from_secs(30)).await;
+        assert_eq!(reached, Ok(true), "the sound projection goes on");
+        eventually("the failure is noted", || async {
+            let all = app.status(log).await.expect("they have a status");
+            all.into_iter().find(|s| s.projection == "brittle").and_then(|s| s.failure)
+        })
+        .await
+    };
+    let failure = run_while(&app, log, work).await;
+    assert_eq!(failure.position, bad);
+    let panicked = Error::Panicked { projection: "brittle".into() };
+    assert_eq!(failure.error, panicked.to_string());
+    let names = ["brittle".to_owned()];
+    let rebuilt = app.rebuild(log, &names, &|_| {});
+    assert_eq!(within("a rebuild fails", rebuilt).await.err(), Some(panicked));
 }
 
 /// Dropped at any moment and begun again, many times, while events come in.
