@@ -10,7 +10,7 @@ use crate::{Exit, Failure, Output, columns::Columns, envelope::time};
 pub(super) const LIST_EXAMPLES: &str = "\
 Examples:
   headwater streams
-  headwater streams --category cart --json";
+  headwater streams --category cart --limit 20 --json";
 
 pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
@@ -25,6 +25,9 @@ pub struct StreamsArgs {
     /// Only streams of this category
     #[arg(long, value_name = "NAME")]
     category: Option<String>,
+    /// Stop after so many streams
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
 }
 
 /// What can be done with one stream.
@@ -62,7 +65,8 @@ struct Answer<'a> {
 
 pub(super) async fn list(log: &Log, args: StreamsArgs, out: &mut Output) -> Result<(), Failure> {
     let mut columns = Columns::new(["STREAM", "VERSION", "FIRST AT", "LAST AT"], [24, 7, 27, 27]);
-    let mut chunks = log.streams(args.category.as_deref()).ready_chunks(CHUNK);
+    let streams = log.streams(args.category.as_deref());
+    let mut chunks = streams.take(args.limit.unwrap_or(usize::MAX)).ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
         let (whole, outcome) = split(chunk);
         if out.is_json() {

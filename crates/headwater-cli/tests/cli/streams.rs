@@ -17,6 +17,7 @@ fn streams_are_listed_by_name() {
     };
     assert_eq!(names(&["streams"]), ["cart-1", "cart-2", "order-1"]);
     assert_eq!(names(&["streams", "--category", "cart"]), ["cart-1", "cart-2"]);
+    assert_eq!(names(&["streams", "--limit", "2"]), ["cart-1", "cart-2"]);
     assert!(names(&["streams", "--category", "car"]).is_empty());
     let first = &place.json(&["streams"])[0];
     assert_eq!((&first["category"], &first["version"]), (&"cart".into(), &3.into()));
