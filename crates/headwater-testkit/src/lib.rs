@@ -16,4 +16,4 @@ pub mod postgres;
 mod steps;
 mod wait;
 
-pub use wait::{eventually, scale, seed, within};
+pub use wait::{dropped_at, eventually, scale, seed, within};

@@ -1,6 +1,6 @@
 //! How tests wait and how large they are: for a state with a deadline, never for a span of time.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, task::Poll, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
@@ -38,6 +38,23 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited {PATIENCE:?} in vain: {what}"),
     }
+}
+
+/// Drops a future at its `wakes`-th wake, counted from 1, instead of letting it go on; `None` then.
+///
+/// With one number after the other, a call is dropped at each point where it waits. A time-out
+/// cannot do that: it is as coarse as the runtime's clock.
+pub async fn dropped_at<T>(wakes: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let mut polls = 0;
+    std::future::poll_fn(|context| {
+        if polls == wakes {
+            return Poll::Ready(None);
+        }
+        polls += 1;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// How much larger than usual a test is to be: `HEADWATER_TEST_SCALE`, 1 by default.

@@ -86,7 +86,8 @@ macro_rules! conformance {
                 dropped_futures_of_a_subscription_lose_nothing;
             cancellation:
                 a_cancelled_append_is_there_as_a_whole_or_not_at_all,
-                dropped_calls_of_every_kind_leave_the_log_usable;
+                dropped_calls_of_every_kind_leave_the_log_usable,
+                a_call_that_is_dropped_wherever_it_waits_swallows_no_append;
             append_in:
                 events_share_the_fate_of_the_users_transaction,
                 events_are_seen_from_the_commit_on,
