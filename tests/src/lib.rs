@@ -1,1 +1,11 @@
-//! Black-box tests; see `tests/`.
+//! Black-box tests; see `tests/`. The examples on the pages in `docs/` are tests of this crate.
+
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../docs/quickstart.md")]
+    struct Quickstart;
+    #[doc = include_str!("../../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../../docs/cli.md")]
+    struct Cli;
+}
