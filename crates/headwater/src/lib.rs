@@ -2,6 +2,13 @@
 //!
 //! Aggregates decide and emit events, the log keeps them, projections fold them into read models.
 
+// The derives write `::headwater`, also for the examples of this crate.
+extern crate self as headwater;
+
+#[doc(hidden)]
+#[allow(missing_docs, reason = "it is for the examples alone")]
+pub mod doc;
+
 #[doc(hidden)]
 pub mod __private {
     pub use headwater_core as core;
@@ -9,13 +16,140 @@ pub mod __private {
     pub use serde_json;
 }
 
+/// Follows the log:
+///
+/// ```
+/// use headwater::{ExpectedVersion, Filter, NewEvent, Position, StreamName};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = headwater::connect("sqlite::memory:").await?;
+/// let mut letters = log.subscribe(Filter::all().category("letter"), Position::START);
+///
+/// let sent = NewEvent::from_json("letter.sent", 1, "{}");
+/// log.append(&StreamName::new("letter", 7)?, ExpectedVersion::Any, [sent.clone()]).await?;
+///
+/// assert_eq!(letters.next().await?.id, sent.id); // and so on, for ever
+/// # Ok(())
+/// # }
+/// ```
+pub use headwater_core::Cursor;
+/// Computes rows from events:
+///
+/// ```
+/// # use headwater::doc::CartEvent;
+/// use headwater::{Fold, ReadModel, Recorded};
+///
+/// #[derive(ReadModel)]
+/// #[read_model(table = "demand")]
+/// struct Demand {
+///     #[key]
+///     sku: String,
+///     pieces: i64,
+/// }
+///
+/// impl Fold for Demand {
+///     type Event = CartEvent;
+///
+///     fn keys(event: &Recorded<CartEvent>) -> Vec<String> {
+///         match &event.event {
+///             CartEvent::ItemAdded { sku, .. } => vec![sku.clone()],
+///             CartEvent::CheckedOut => vec![],
+///         }
+///     }
+///
+///     fn fold(row: Option<Self>, sku: &String, event: &Recorded<CartEvent>) -> Option<Self> {
+///         let CartEvent::ItemAdded { quantity, .. } = &event.event else { return row };
+///         let pieces = row.map_or(0, |row| row.pieces) + quantity;
+///         Some(Self { sku: sku.clone(), pieces })
+///     }
+/// }
+/// # headwater::App::new().projection::<Demand>().check().unwrap();
+/// ```
+pub use headwater_core::Fold;
+/// Appends and reads:
+///
+/// ```
+/// use futures_util::TryStreamExt as _;
+/// use headwater::{ExpectedVersion, Filter, NewEvent, Position, StreamName};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = headwater::connect("sqlite::memory:").await?;
+/// let stream = StreamName::new("letter", 7)?;
+/// let sent = NewEvent::from_json("letter.sent", 1, r#"{"to":"ann"}"#);
+/// let appended = log.append(&stream, ExpectedVersion::None, [sent.clone()]).await?;
+/// assert_eq!((appended.version(), appended.position()), (1, Position(1)));
+///
+/// // The same ids and the same content: the first result.
+/// let again = log.append(&stream, ExpectedVersion::None, [sent.clone()]).await?;
+/// assert!(again.repeated);
+///
+/// let mut letters = log.read(Filter::all().category("letter"), Position::START);
+/// while let Some(event) = letters.try_next().await? {
+///     assert_eq!((event.id, event.event.data.as_str()), (sent.id, r#"{"to":"ann"}"#));
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub use headwater_core::Log;
+/// Carries decisions into the log:
+///
+/// ```
+/// # use headwater::doc::Cart;
+/// use headwater::{CommandError, Repository};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = headwater::connect("sqlite::memory:").await?;
+/// let carts = Repository::<Cart>::new(&log)?;
+/// carts.execute(&7, |cart| cart.add_item("the-chemex-kit", 2)).await?;
+///
+/// // With the version that the caller has seen; what he saw last may be out of date.
+/// let stale = carts.command(&7).expect_version(0).execute(|cart| cart.add_item("a-mug", 1)).await;
+/// assert!(matches!(stale, Err(CommandError::Log(headwater::Error::VersionConflict { .. }))));
+///
+/// let cart = carts.load(&7).await?;
+/// assert_eq!((cart.version, cart.state.pieces), (1, 2));
+/// # Ok(())
+/// # }
+/// ```
+pub use headwater_core::Repository;
+/// Writes rows with statements of its own, in the transaction of the checkpoint:
+///
+/// ```
+/// # use headwater::doc::CartEvent;
+/// use headwater::{BatchTx, Recorded, Result, SqlProjection};
+///
+/// struct CartDays;
+///
+/// #[async_trait::async_trait]
+/// impl SqlProjection for CartDays {
+///     type Event = CartEvent;
+///     const NAME: &'static str = "cart_days";
+///     const TABLES: &'static [(&'static str, &'static str)] =
+///         &[("cart_days", "create table {cart_days} (day text primary key, events bigint not null)")];
+///
+///     async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<CartEvent>]) -> Result<()> {
+///         for event in events {
+///             let day = event.occurred_at.date_naive().to_string();
+///             let sql = "insert into {cart_days} values ($1, 1) \
+///                        on conflict (day) do update set events = {cart_days}.events + 1";
+///             tx.execute(sql, &[day.into()]).await?;
+///         }
+///         Ok(())
+///     }
+/// }
+/// # headwater::App::new().sql_projection(CartDays).check().unwrap();
+/// ```
+pub use headwater_core::SqlProjection;
 pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
-    ColumnType, ColumnValue, Command, CommandError, Cursor, Decoder, Direction, Done, Error,
-    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, Filter, Fold,
-    GenerationState, Limits, Loaded, Log, Migrated, NewEvent, Position, ReadModel, Recorded,
-    Repository, Result, RetryPolicy, Row, Settings, SqlProjection, Stored, StoredEvent, StreamInfo,
-    StreamInfos, StreamName, Table, Upcaster, Value, ValueError, codec, testing,
+    ColumnType, ColumnValue, Command, CommandError, Decoder, Direction, Done, Error, ErrorKind,
+    Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState, Limits,
+    Loaded, Migrated, NewEvent, Position, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
+    Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster, Value, ValueError,
+    codec, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
@@ -127,7 +261,30 @@ pub use headwater_macros::Event;
 pub use headwater_macros::ReadModel;
 #[cfg(feature = "postgres")]
 pub use headwater_postgres as postgres;
-pub use headwater_runtime::{App, Phase, Progress, ProjectionStatus, Rebuilt};
+/// Keeps projections up to date, and rebuilds them:
+///
+/// ```
+/// # use headwater::doc::{Cart, CartTotal};
+/// use headwater::{App, Repository};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = headwater::connect("sqlite::memory:").await?;
+/// let carts = Repository::<Cart>::new(&log)?;
+/// carts.execute(&7, |cart| cart.add_item("the-chemex-kit", 2)).await?;
+///
+/// let app = App::new().projection::<CartTotal>();
+/// app.catch_up(&log).await?; // a service keeps `app.run(&log)` going instead
+/// let before = log.find::<CartTotal>("where pieces > $1", &[1_i64.into()]).await?;
+/// assert_eq!(before, [CartTotal { cart: "7".into(), pieces: 2 }]);
+///
+/// app.rebuild(&log, &[], &|progress| println!("{progress:?}")).await?;
+/// assert_eq!(log.find::<CartTotal>("", &[]).await?, before);
+/// # Ok(())
+/// # }
+/// ```
+pub use headwater_runtime::App;
+pub use headwater_runtime::{Phase, Progress, ProjectionStatus, Rebuilt};
 #[cfg(feature = "sqlite")]
 pub use headwater_sqlite as sqlite;
 
