@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use headwater::{Error, ErrorKind};
+use headwater::{CommandError, Error, ErrorKind};
 
 use crate::redact;
 
@@ -131,6 +131,18 @@ impl From<Error> for Failure {
         };
         let failure = Self::new(exit, error.code(), error.to_string());
         Self { kind, hint: hint.map(str::to_owned), ..failure }
+    }
+}
+
+/// A command that the domain refused, in its own words.
+impl<R: fmt::Display> From<CommandError<R>> for Failure {
+    fn from(error: CommandError<R>) -> Self {
+        match error {
+            CommandError::Refused(reason) => {
+                Self::new(Exit::BadInput, "refused", reason.to_string())
+            }
+            CommandError::Log(error) => error.into(),
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Options {
     pub fn database_url(&self) -> Result<&str, Failure> {
         self.given_url().ok_or_else(|| {
             Failure::new(Exit::BadInput, "no-database", "no database is named")
-                .with_hint("give --database-url or set DATABASE_URL, to sqlite://file.db or postgres://user@host/database")
+                .with_hint("give --database-url or set DATABASE_URL, to sqlite://file.db or postgres://host/database")
         })
     }
 

@@ -88,9 +88,7 @@ pub enum Error {
     },
 
     /// The store's schema is missing or older than this program needs.
-    #[error(
-        "the store has schema {found}, and this program needs {known}: run `headwater migrate`"
-    )]
+    #[error("{}", too_old(*found, *known))]
     SchemaTooOld {
         /// The schema of the store; 0 where there is none.
         found: u32,
@@ -152,6 +150,16 @@ pub enum Error {
         "{projection} changed since its read model was built: run `projections rebuild {projection}`"
     )]
     ProjectionChanged {
+        /// The projection.
+        projection: String,
+    },
+
+    /// The read model was built by newer code: this program's projection has a lower version.
+    #[error(
+        "the read model of {projection} was built by newer code than this program's: start the newer program; \
+         to go back for good, run `projections rebuild {projection}` with this one"
+    )]
+    ProjectionTooNew {
         /// The projection.
         projection: String,
     },
@@ -235,6 +243,7 @@ impl Error {
             Self::SchemaTooNew { .. }
             | Self::SchemaTooOld { .. }
             | Self::ProjectionChanged { .. }
+            | Self::ProjectionTooNew { .. }
             | Self::ForeignCheckpoint { .. }
             | Self::Database { .. } => ErrorKind::CallOperator,
         }
@@ -258,6 +267,7 @@ impl Error {
             Self::Panicked { .. } => "panicked",
             Self::CheckpointMoved { .. } => "checkpoint-moved",
             Self::ProjectionChanged { .. } => "projection-changed",
+            Self::ProjectionTooNew { .. } => "projection-too-new",
             Self::UnknownProjection { .. } => "unknown-projection",
             Self::ForeignCheckpoint { .. } => "foreign-checkpoint",
             Self::PromoteBlocked { .. } => "promote-blocked",
@@ -268,5 +278,17 @@ impl Error {
     /// A refused name, cut so that it cannot fill a log.
     pub fn invalid_name(what: &'static str, name: &str, reason: &'static str) -> Self {
         Self::InvalidName { what, name: name.chars().take(80).collect(), reason }
+    }
+}
+
+fn too_old(found: u32, known: u32) -> String {
+    match found {
+        // Often a slip in the name: a second, empty log would help nobody.
+        0 => "there is no log at this place: see that the URL is right, or make one with \
+              `headwater migrate`"
+            .into(),
+        _ => format!(
+            "the store has schema {found}, and this program needs {known}: run `headwater migrate`"
+        ),
     }
 }

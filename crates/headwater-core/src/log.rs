@@ -232,7 +232,16 @@ impl Log {
         let table = R::table();
         let columns: Vec<_> = table.columns.iter().map(|column| column.name).collect();
         let sql = format!("select {} from {{{}}} {condition}", columns.join(", "), table.name);
-        let rows = self.query(&sql, parameters).await?;
+        let rows = self.query(&sql, parameters).await.map_err(|error| match error {
+            Error::Database { code, message } => {
+                let message = format!(
+                    "{message}; where the declaration of {name} has changed, run `projections rebuild {name}`",
+                    name = table.name
+                );
+                Error::Database { code, message }
+            }
+            other => other,
+        })?;
         rows.into_iter().map(|row| R::from_values(row.values).map_err(Error::from)).collect()
     }
 

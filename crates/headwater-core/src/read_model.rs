@@ -133,6 +133,14 @@ impl Definition {
         Self { name: name.into(), fingerprint, tables }
     }
 
+    /// Whether a generation with this fingerprint was built by newer code than this.
+    pub fn is_older_than(&self, fingerprint: &str) -> bool {
+        let version = |fingerprint: &str| -> Option<u32> {
+            fingerprint.strip_prefix('v')?.split(' ').next()?.parse().ok()
+        };
+        version(&self.fingerprint) < version(fingerprint)
+    }
+
     /// Checks the names of the projection, its tables and its columns.
     ///
     /// # Errors
@@ -189,5 +197,14 @@ mod tests {
         for name in ["events", "all_checkpoints", "Sales", "sales-1", ""] {
             assert!(matches!(definition(name), Err(Error::InvalidName { .. })), "{name}");
         }
+    }
+
+    #[test]
+    fn older_code_is_told_by_its_version() {
+        let definition = |version| Definition::new("sales", version, Vec::new());
+        assert!(definition(9).is_older_than(&definition(10).fingerprint));
+        assert!(!definition(10).is_older_than(&definition(10).fingerprint));
+        assert!(!definition(10).is_older_than(&definition(9).fingerprint));
+        assert!(!definition(1).is_older_than("made by somebody else"));
     }
 }

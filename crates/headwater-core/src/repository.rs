@@ -93,11 +93,21 @@ impl<A: Aggregate> Repository<A> {
     /// # Errors
     ///
     /// [`Error::EventDeclaration`] where the events of `A` are declared in a way that cannot be
-    /// read back: mend the declaration.
+    /// read back, or for another category than the one of `A`: mend the declaration.
     pub fn new(log: &Log) -> Result<Self> {
+        let decoder = Decoder::<A::Event>::new()?;
+        // Readers of the events' own category would never see those of such an aggregate.
+        if let Some(stray) = decoder.types().into_iter().find(|kind| kind.category != A::CATEGORY) {
+            let reason = format!(
+                "its category is {}, and its aggregate's is {}",
+                stray.category,
+                A::CATEGORY
+            );
+            return Err(Error::EventDeclaration { event_type: stray.name.into(), reason });
+        }
         Ok(Self {
             log: log.clone(),
-            decoder: Decoder::new()?,
+            decoder,
             retry: RetryPolicy::default(),
             aggregate: PhantomData,
         })

@@ -55,6 +55,9 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
         Some(live) => live.clone(),
         None => create(log, definition, generations.next(), GenerationState::Live).await?,
     };
+    if definition.is_older_than(&live.fingerprint) {
+        return Err(Error::ProjectionTooNew { projection: definition.name.clone() });
+    }
     if live.fingerprint != definition.fingerprint {
         return Err(Error::ProjectionChanged { projection: definition.name.clone() });
     }

@@ -47,10 +47,16 @@ pub(crate) async fn catch_up(log: &Log, projector: &dyn Projector, target: Posit
     persist(log, projector, Some(target)).await
 }
 
-/// Whether a failed projection may be tried again: its failure was cleared or its generation changed.
+/// Whether a failed projection may be tried again: a generation of this code, without a failure, is
+/// in service.
 async fn mended(log: &Log, projector: &dyn Projector) -> bool {
-    let generations = Generations::of(log, projector.definition()).await;
-    generations.is_ok_and(|g| g.live().is_some_and(|live| live.failure.is_none()))
+    let definition = projector.definition();
+    let generations = Generations::of(log, definition).await;
+    generations.is_ok_and(|generations| {
+        generations.live().is_some_and(|live| {
+            live.failure.is_none() && live.fingerprint == definition.fingerprint
+        })
+    })
 }
 
 /// Goes on through faults that waiting cures; notes the failure that ends it.
@@ -101,13 +107,18 @@ impl Run<'_> {
     }
 
     async fn go(&mut self) -> Result<()> {
-        let checkpoint = match generation::live(self.log, self.projector.definition()).await {
+        let mut checkpoint = match generation::live(self.log, self.projector.definition()).await {
             Ok(checkpoint) => checkpoint,
             Err(error) => {
                 self.at = None;
                 return Err(error);
             }
         };
+        // A failure that names no event was of the code or of the log, and both are right now.
+        if checkpoint.failure.as_ref().is_some_and(|failure| failure.event_id.is_none()) {
+            self.log.store().record_failure(&checkpoint, None).await?;
+            checkpoint.failure = None;
+        }
         let empty = checkpoint.position == Position::START;
         let mut applier = self.projector.begin(empty);
         let mut cursor = self.log.subscribe(self.projector.filter().clone(), checkpoint.position);
@@ -158,6 +169,10 @@ impl Run<'_> {
     }
 
     async fn note(&self, error: &Error) {
+        // Nothing is wrong with the read model, which newer code goes on with.
+        if matches!(error, Error::ProjectionTooNew { .. }) {
+            return;
+        }
         let generations = Generations::of(self.log, self.projector.definition()).await;
         let live = generations.ok().and_then(|generations| generations.live().cloned());
         let Some(live) = live else { return };

@@ -316,7 +316,11 @@ pub async fn connect_with(url: &str, settings: Settings) -> Result<Log> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         return Ok(Log::new(postgres::PostgresStore::connect(url, settings).await?));
     }
-    Err(Error::InvalidInput(
-        "a database URL starts with postgres:// or sqlite://, and its database must be a feature of this build".into(),
-    ))
+    let feature = ["postgres", "sqlite"].into_iter().find(|feature| url.starts_with(feature));
+    Err(Error::InvalidInput(match feature {
+        Some(feature) => format!(
+            "this build does not support the database of the URL: add the feature `{feature}` to the dependency headwater"
+        ),
+        None => "a database URL starts with postgres:// or sqlite://".into(),
+    }))
 }

@@ -186,8 +186,9 @@ fn taken(address: SocketAddr, error: &io::Error) -> Failure {
         return Failure::bad_input(sentence);
     }
     let other = port.checked_add(1).unwrap_or(3000);
-    let sentence =
-        format!("port {port} is taken by another program: take another one with --port {other}");
+    let sentence = format!(
+        "port {port} is taken, perhaps by another shop: take another one with --port {other}"
+    );
     Failure::new(Exit::BadInput, "port-taken", sentence)
 }
 

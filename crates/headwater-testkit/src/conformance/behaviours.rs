@@ -154,6 +154,8 @@ macro_rules! conformance {
                 an_interrupted_projection_goes_on_where_it_stood,
                 two_runners_at_once_apply_each_event_once,
                 a_checkpoint_of_another_log_stops_its_projection,
+                older_code_leaves_a_newer_read_model_alone,
+                a_failure_that_names_no_event_is_cleared_by_the_right_code,
                 a_projection_that_changed_asks_for_a_rebuild;
             rebuild:
                 a_rebuild_yields_the_same_rows,

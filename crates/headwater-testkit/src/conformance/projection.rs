@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
-    App, BatchTx, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent, Position,
-    ProjectionStatus, Recorded, Result, SqlProjection,
+    App, BatchTx, Checkpoint, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent,
+    Position, ProjectionStatus, Recorded, Result, SqlProjection,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -369,11 +369,7 @@ pub async fn a_projection_that_changed_asks_for_a_rebuild(harness: &dyn Harness)
     let log = harness.log();
     open(log, "a", "ada").await;
     catch_up(log).await;
-    let sql = format!(
-        "update {} set fingerprint = 'other' where projection = 'balances'",
-        harness.table("checkpoints")
-    );
-    harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
+    set_fingerprint(harness, "other").await;
     book(log, "a", 1).await;
     let error = failure(within("it stops", app().catch_up(log)).await);
     assert_eq!(error, Error::ProjectionChanged { projection: "balances".into() });
@@ -382,4 +378,49 @@ pub async fn a_projection_that_changed_asks_for_a_rebuild(harness: &dyn Harness)
     within("a rebuild", app().rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
     catch_up(log).await;
     assert_eq!(balances(log).await, [balance("a", "ada", 1, 1)]);
+}
+
+/// An instance of the program before, started by mistake: it leaves the read model alone, and says
+/// nothing ill of it.
+pub async fn older_code_leaves_a_newer_read_model_alone(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let own = balances_checkpoint(log).await.fingerprint;
+    set_fingerprint(harness, "v7 of newer code").await;
+    let error = failure(within("it stops", app().catch_up(log)).await);
+    assert_eq!(error, Error::ProjectionTooNew { projection: "balances".into() });
+    assert_eq!(balances_checkpoint(log).await.failure, None);
+    set_fingerprint(harness, &own).await;
+    book(log, "a", 1).await;
+    catch_up(log).await;
+    assert_eq!(balances(log).await, [balance("a", "ada", 1, 1)]);
+}
+
+/// A failure of the code and not of an event is over when the right code comes, without an event.
+pub async fn a_failure_that_names_no_event_is_cleared_by_the_right_code(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let own = balances_checkpoint(log).await.fingerprint;
+    set_fingerprint(harness, "other").await;
+    failure(within("it stops", app().catch_up(log)).await);
+    assert!(balances_checkpoint(log).await.failure.is_some(), "it is noted");
+    set_fingerprint(harness, &own).await;
+    catch_up(log).await;
+    assert_eq!(balances_checkpoint(log).await.failure, None);
+}
+
+async fn set_fingerprint(harness: &dyn Harness, fingerprint: &str) {
+    let checkpoints = harness.table("checkpoints");
+    let fingerprint = fingerprint.replace('\'', "''");
+    let sql = format!(
+        "update {checkpoints} set fingerprint = '{fingerprint}' where projection = 'balances'"
+    );
+    harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
+}
+
+async fn balances_checkpoint(log: &Log) -> Checkpoint {
+    let all = log.checkpoints().await.expect("checkpoints can be read");
+    all.into_iter().find(|c| c.projection == "balances").expect("it has begun")
 }

@@ -42,8 +42,16 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     if still.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::ProjectionFailed, "projection-failed", still.join("; "))
-        .with_hint("mend the projection and start its service again; nothing was skipped"))
+    let failure = Failure::new(Exit::ProjectionFailed, "projection-failed", still.join("; "));
+    let at_an_event = |status: &ProjectionStatus| {
+        status.failure.as_ref().is_some_and(|failure| failure.event_id.is_some())
+    };
+    // Where no event is at fault, the message itself says what to do.
+    Err(if statuses.iter().any(at_an_event) {
+        failure.with_hint("mend the projection and start its service again; nothing was skipped")
+    } else {
+        failure
+    })
 }
 
 /// What the store knows, where this program knows no projections.
