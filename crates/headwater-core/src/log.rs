@@ -76,7 +76,7 @@ impl Log {
     }
 
     /// Tries an append of unknown outcome again with the same ids. Where the store stays away it
-    /// remains unknown: a later refusal to connect says nothing of the first try.
+    /// remains unknown.
     async fn settle(&self, mut unknown: Error, appends: Vec<Append>) -> Result<Appended> {
         let deadline = tokio::time::Instant::now() + SETTLING;
         let mut pause = Duration::from_millis(50);
@@ -85,11 +85,15 @@ impl Log {
             pause *= 2;
             match tokio::time::timeout_at(deadline, self.store.append(appends.clone())).await {
                 Err(_elapsed) => return Err(unknown),
-                Ok(Err(Error::Unavailable { .. })) => {}
-                Ok(Err(again @ Error::OutcomeUnknown { .. })) => unknown = again,
                 // Applied by the first try, whose answer was lost: for the caller it is no repeat.
                 Ok(Ok(appended)) => return Ok(Appended { repeated: false, ..appended }),
-                Ok(refused) => return refused,
+                // These were judged on the log itself, which does not hold the first try.
+                Ok(Err(
+                    refused @ (Error::VersionConflict { .. } | Error::IdempotencyConflict { .. }),
+                )) => return Err(refused),
+                Ok(Err(again @ Error::OutcomeUnknown { .. })) => unknown = again,
+                // A refusal to look says nothing of the first try.
+                Ok(Err(_)) => {}
             }
         }
     }
@@ -230,10 +234,14 @@ impl Log {
         parameters: &[Value],
     ) -> Result<Vec<R>> {
         let table = R::table();
-        let columns: Vec<_> = table.columns.iter().map(|column| column.name).collect();
+        let columns: Vec<_> =
+            table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
         let sql = format!("select {} from {{{}}} {condition}", columns.join(", "), table.name);
         let rows = self.query(&sql, parameters).await.map_err(|error| match error {
-            Error::Database { code, message } => {
+            // Unknown column or table: two SQLSTATEs, and SQLite's one code for all such.
+            Error::Database { code, message }
+                if ["42703", "42P01", "1"].contains(&code.as_str()) =>
+            {
                 let message = format!(
                     "{message}; where the declaration of {name} has changed, run `projections rebuild {name}`",
                     name = table.name

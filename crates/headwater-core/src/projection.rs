@@ -18,7 +18,8 @@ pub trait Fold: ReadModel {
     /// Raise it when the code of the fold changes, so that the read model must be rebuilt.
     const VERSION: u32 = 1;
 
-    /// The keys of the rows that the event touches; none where it does not matter here.
+    /// The keys of the rows that the event touches; none where it does not matter here. One that is
+    /// named twice is folded once.
     fn keys(event: &Recorded<Self::Event>) -> Vec<Self::Key>;
 
     /// The row after the event, from the row before; `None` stands for no row.

@@ -92,7 +92,15 @@ impl PostgresStore {
 }
 
 async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()> {
-    sqlx::query(sql).execute(connection).await.map(drop).map_err(unavailable)
+    sqlx::query(sql).execute(connection).await.map(drop).map_err(|error| {
+        // Neither outside a transaction nor in one that has failed.
+        if has_code(&error, "25P01") || has_code(&error, "25P02") {
+            return Error::InvalidInput(
+                "append_in needs an open transaction, without a failure".into(),
+            );
+        }
+        errors::of_statement(error)
+    })
 }
 
 /// Whether another append was just inserting one of these ids into another stream. It is committed

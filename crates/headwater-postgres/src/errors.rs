@@ -16,9 +16,8 @@ pub(crate) fn of_statement(error: sqlx::Error) -> Error {
 /// The error of an append that was sent: what the connection loses, may have been applied.
 pub(crate) fn of_append(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(refused) if !ends_session(&code_of(&*refused)) => {
-            of_database(&*refused)
-        }
+        sqlx::Error::Database(refused) if is_answer(&code_of(&*refused)) => of_database(&*refused),
+        sqlx::Error::Database(refused) => Error::OutcomeUnknown { reason: in_words(&*refused) },
         other => Error::OutcomeUnknown { reason: other.to_string() },
     }
 }
@@ -76,6 +75,11 @@ fn is_transient(code: &str) -> bool {
         || code == "55P03"
         || code == "57014"
         || ends_session(code)
+}
+
+// Not where the session ended meanwhile, or a pooler between lost the server (class 08).
+fn is_answer(code: &str) -> bool {
+    !ends_session(code) && !code.starts_with("08") && code != "40003"
 }
 
 fn ends_session(code: &str) -> bool {

@@ -33,7 +33,12 @@ fn column_type(column_type: ColumnType) -> &'static str {
 }
 
 fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
-    columns.map(|column| column.name).collect::<Vec<_>>().join(", ")
+    columns.map(|column| quoted(column.name)).collect::<Vec<_>>().join(", ")
+}
+
+// A plain identifier may still be a keyword, such as `order`.
+fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
 }
 
 async fn run(connection: &mut PgConnection, sql: String) -> Result<()> {
@@ -72,7 +77,7 @@ pub(crate) async fn create(
 fn describe(column: &Column) -> String {
     let collate = if column.column_type == ColumnType::Text { " collate \"C\"" } else { "" };
     let null = if column.nullable { "" } else { " not null" };
-    format!("{} {}{collate}{null}, ", column.name, column_type(column.column_type))
+    format!("{} {}{collate}{null}, ", quoted(column.name), column_type(column.column_type))
 }
 
 /// Removes the tables of a generation.
@@ -174,7 +179,7 @@ pub(crate) async fn save(
         .filter(|column| !column.key)
         .map(|column| column.name)
         .chain(["position"])
-        .map(|name| format!("{name} = excluded.{name}"))
+        .map(|name| format!("{name} = excluded.{name}", name = quoted(name)))
         .collect();
     let sql = format!(
         "insert into {}{} ({}, position) select * from {} on conflict ({}) do update set {}",

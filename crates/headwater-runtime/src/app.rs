@@ -55,6 +55,15 @@ impl App {
                     let twice = format!("projection {name} is added twice");
                     self.broken.get_or_insert(Error::InvalidInput(twice));
                 }
+                let mut others =
+                    self.projectors.iter().flat_map(|other| &other.definition().tables);
+                let tables = &projector.definition().tables;
+                if let Some(table) =
+                    others.find(|other| tables.iter().any(|own| own.name() == other.name()))
+                {
+                    let shared = format!("two projections have a table {}", table.name());
+                    self.broken.get_or_insert(Error::InvalidInput(shared));
+                }
                 self.projectors.push(Arc::new(projector));
             }
             Err(error) => {

@@ -3,7 +3,11 @@
 //! Rows are kept between batches. That is safe because rows change only together with the
 //! checkpoint, whose compare-and-set refuses this runner as soon as another one has moved it.
 
-use std::{collections::HashMap, marker::PhantomData, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    marker::PhantomData,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -79,8 +83,11 @@ struct Slot<F> {
 impl<F: Fold> Applier for FoldApplier<F> {
     fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
         let events = decode_all(&self.decoder, events)?;
+        // A key that is named twice is touched once.
         let with_keys = |event: Recorded<F::Event>| {
-            let keys = F::keys(&event);
+            let mut seen = HashSet::new();
+            let mut keys = F::keys(&event);
+            keys.retain(|key| seen.insert(key.clone()));
             (event, keys)
         };
         self.events = events.into_iter().map(with_keys).collect();
@@ -113,6 +120,12 @@ impl<F: Fold> FoldApplier<F> {
         }
         for values in tx.load(&F::table(), generation, missing).await? {
             let row = F::from_values(values)?;
+            if !self.rows.contains_key(&row.key()) {
+                return Err(Error::InvalidInput(format!(
+                    "a key of {} does not read back as it was written",
+                    F::table().name
+                )));
+            }
             self.rows.insert(row.key(), Slot { row: Some(row), touched: None });
         }
         Ok(())

@@ -42,8 +42,15 @@ pub(crate) async fn rebuild(
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
     let name = projector.definition().name.clone();
-    let mut rebuild =
-        Rebuild { log, projector, progress, started: Instant::now(), events: 0, resumed: None };
+    let mut rebuild = Rebuild {
+        log,
+        projector,
+        progress,
+        started: Instant::now(),
+        events: 0,
+        resumed: None,
+        generation: None,
+    };
     let (mut faulty_since, mut pause) = (None, Duration::from_millis(20));
     loop {
         let before = rebuild.events;
@@ -73,28 +80,44 @@ struct Rebuild {
     events: u64,
     /// Whether this run found a build that an earlier one had left.
     resumed: Option<bool>,
+    /// The generation that this run is building.
+    generation: Option<u32>,
 }
 
 impl Rebuild {
     async fn go(&mut self) -> Result<Rebuilt> {
+        if let Some(live) = self.swapped_unheard().await? {
+            return Ok(self.done(&live).await);
+        }
         let mut building = self.prepare().await?;
+        self.generation = Some(building.generation);
         let mut applier = self.projector.begin(building.position == Position::START);
         loop {
             self.catch_up(&mut building, &mut *applier).await?;
             if self.swap(&building, &mut *applier).await? {
-                break;
+                return Ok(self.done(&building).await);
             }
         }
-        let rebuilt = Rebuilt {
-            projection: building.projection.clone(),
-            generation: building.generation,
+    }
+
+    /// The generation in service, where it is the one that this run was building: the answer to its
+    /// swap was lost, or another rebuild of the same has swapped it in.
+    async fn swapped_unheard(&self) -> Result<Option<Checkpoint>> {
+        let Some(generation) = self.generation else { return Ok(None) };
+        let generations = Generations::of(&self.log, self.projector.definition()).await?;
+        Ok(generations.live().filter(|live| live.generation == generation).cloned())
+    }
+
+    async fn done(&self, built: &Checkpoint) -> Rebuilt {
+        self.report(built, Phase::Done, built.position);
+        self.clean_up().await;
+        Rebuilt {
+            projection: built.projection.clone(),
+            generation: built.generation,
             events: self.events,
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),
-        };
-        self.report(&building, Phase::Done, building.position);
-        self.clean_up().await;
-        Ok(rebuilt)
+        }
     }
 
     /// Finds the build that an earlier run has left, or begins one.
@@ -105,7 +128,12 @@ impl Rebuild {
         self.resumed.get_or_insert(left.is_some_and(|l| l.fingerprint == definition.fingerprint));
         if let Some(left) = left {
             let usable = left.fingerprint == definition.fingerprint
-                && generation::check_log(&self.log, left).await.is_ok();
+                && match generation::check_log(&self.log, left).await {
+                    Ok(()) => true,
+                    Err(Error::ForeignCheckpoint { .. }) => false,
+                    // A store that is away for a moment is no reason to begin anew.
+                    Err(error) => return Err(error),
+                };
             if usable {
                 return Ok(left.clone());
             }

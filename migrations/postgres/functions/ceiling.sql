@@ -19,6 +19,12 @@ declare
     v_highest bigint;
     v_writers text[];
 begin
+    -- A standby does not show the locks of the primary's writers.
+    if pg_is_in_recovery() then
+        raise exception 'a standby cannot tell which events are settled: read the log on the primary'
+            using errcode = 'read_only_sql_transaction';
+    end if;
+
     select coalesce(max(e.position), 0) into v_highest from {schema}.events e;
 
     select coalesce(array_agg(l.virtualtransaction), '{}')

@@ -147,6 +147,7 @@ macro_rules! conformance {
                 an_empty_log_makes_empty_read_models,
                 many_events_over_many_rows_are_folded,
                 an_event_may_touch_many_rows_and_remove_some,
+                a_row_that_an_event_names_twice_is_folded_once,
                 a_running_projection_sees_new_events,
                 rows_and_checkpoint_agree_at_each_moment,
                 a_failing_projection_stops_while_others_go_on,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
-    App, BatchTx, Checkpoint, Error, ExpectedVersion::Any, GenerationState::Live, Log, NewEvent,
-    Position, ProjectionStatus, Recorded, Result, SqlProjection,
+    App, BatchTx, Checkpoint, Error, ExpectedVersion::Any, Failure, GenerationState::Live, Log,
+    NewEvent, Position, ProjectionStatus, Recorded, Result, SqlProjection,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -56,6 +56,12 @@ async fn status(log: &Log, name: &str) -> ProjectionStatus {
     let all = app().status(log).await.expect("they have a status");
     let live = all.into_iter().find(|s| s.projection == name && s.state == Live);
     live.unwrap_or_else(|| panic!("{name} is not in the status"))
+}
+
+/// The failure that is noted for a projection, which may not have begun yet.
+async fn failure_of(log: &Log, app: &App, name: &str) -> Option<Failure> {
+    let all = app.status(log).await.expect("they have a status");
+    all.into_iter().find(|status| status.projection == name)?.failure
 }
 
 pub(super) fn balance(account: &str, owner: &str, cents: i64, bookings: i64) -> Balance {
@@ -155,6 +161,15 @@ pub async fn an_event_may_touch_many_rows_and_remove_some(harness: &dyn Harness)
     assert_eq!(rebuilt, left);
 }
 
+/// A transfer to oneself: the fold names the key twice, and sees the event once.
+pub async fn a_row_that_an_event_names_twice_is_folded_once(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    append(log, "a", &[AccountEvent::Transferred { to: "a".into(), cents: 5 }]).await;
+    catch_up(log).await;
+    assert_eq!(balances(log).await, [balance("a", "ada", 5, 0)]);
+}
+
 /// Live: each new event comes into the read model, and a writer can wait for it.
 pub async fn a_running_projection_sees_new_events(harness: &dyn Harness) {
     let log = harness.log();
@@ -228,7 +243,7 @@ pub async fn a_failing_projection_stops_while_others_go_on(harness: &dyn Harness
     let work = async {
         let reached = log.wait_for("owners", last, Duration::from_secs(30)).await;
         assert_eq!(reached, Ok(true), "the sound projection goes on");
-        eventually("the failure is noted", || async { status(log, "balances").await.failure }).await
+        eventually("the failure is noted", || failure_of(log, &app, "balances")).await
     };
     let failure = run_while(&app, log, work).await;
     assert_eq!((failure.position, failure.event_id), (bad.position(), Some(poison.id)));
@@ -273,11 +288,7 @@ pub async fn a_projection_that_panics_stops_while_others_go_on(harness: &dyn Har
     let work = async {
         let reached = log.wait_for("balances", last, Duration::from_secs(30)).await;
         assert_eq!(reached, Ok(true), "the sound projection goes on");
-        eventually("the failure is noted", || async {
-            let all = app.status(log).await.expect("they have a status");
-            all.into_iter().find(|s| s.projection == "brittle").and_then(|s| s.failure)
-        })
-        .await
+        eventually("the failure is noted", || failure_of(log, &app, "brittle")).await
     };
     let failure = run_while(&app, log, work).await;
     assert_eq!(failure.position, bad);
