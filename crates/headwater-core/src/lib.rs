@@ -43,7 +43,7 @@ pub use position::{Ceiling, Position};
 pub use projection::{BatchTx, Fold, SqlProjection};
 pub use read::{Direction, EventStream, Filter, Query, StreamInfo, StreamInfos};
 pub use read_model::{
-    Column, ColumnType, Definition, ReadModel, Table, TableDefinition, physical_name,
+    Column, ColumnType, Definition, ReadModel, Table, TableDefinition, physical_name, quoted,
 };
 pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
 pub use settings::Settings;

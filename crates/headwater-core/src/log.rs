@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
     Filter, GenerationState, Migrated, NewEvent, Position, Query, ReadModel, Result, Row, Store,
-    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, physical_name,
+    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, physical_name, quoted,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -234,8 +234,7 @@ impl Log {
         parameters: &[Value],
     ) -> Result<Vec<R>> {
         let table = R::table();
-        let columns: Vec<_> =
-            table.columns.iter().map(|column| format!("\"{}\"", column.name)).collect();
+        let columns: Vec<_> = table.columns.iter().map(|column| quoted(column.name)).collect();
         let sql = format!("select {} from {{{}}} {condition}", columns.join(", "), table.name);
         let rows = self.query(&sql, parameters).await.map_err(|error| match error {
             // Unknown column or table: two SQLSTATEs, and SQLite's one code for all such.

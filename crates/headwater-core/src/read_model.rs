@@ -178,6 +178,11 @@ fn describe(column: &Column) -> String {
     )
 }
 
+/// A checked identifier as it stands in SQL: it may still be a keyword, such as `order`.
+pub fn quoted(name: &str) -> String {
+    format!("\"{name}\"")
+}
+
 /// The name of the table that holds one generation of a read model.
 pub fn physical_name(table: &str, generation: u32) -> String {
     format!("{table}__{generation}")

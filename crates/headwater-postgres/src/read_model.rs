@@ -5,7 +5,7 @@
 
 use headwater_core::{
     Column, ColumnType, Definition, Error, GenerationState, Position, Result, Table,
-    TableDefinition, Value, expand_generation, physical_name,
+    TableDefinition, Value, expand_generation, physical_name, quoted,
 };
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, postgres::PgArguments, query::Query};
 
@@ -34,11 +34,6 @@ fn column_type(column_type: ColumnType) -> &'static str {
 
 fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     columns.map(|column| quoted(column.name)).collect::<Vec<_>>().join(", ")
-}
-
-// A plain identifier may still be a keyword, such as `order`.
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
 }
 
 async fn run(connection: &mut PgConnection, sql: String) -> Result<()> {

@@ -3,11 +3,7 @@
 //! Rows are kept between batches. That is safe because rows change only together with the
 //! checkpoint, whose compare-and-set refuses this runner as soon as another one has moved it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    marker::PhantomData,
-    sync::Arc,
-};
+use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
@@ -83,11 +79,8 @@ struct Slot<F> {
 impl<F: Fold> Applier for FoldApplier<F> {
     fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
         let events = decode_all(&self.decoder, events)?;
-        // A key that is named twice is touched once.
         let with_keys = |event: Recorded<F::Event>| {
-            let mut seen = HashSet::new();
-            let mut keys = F::keys(&event);
-            keys.retain(|key| seen.insert(key.clone()));
+            let keys = F::keys(&event);
             (event, keys)
         };
         self.events = events.into_iter().map(with_keys).collect();
@@ -137,6 +130,10 @@ impl<F: Fold> FoldApplier<F> {
         for (event, keys) in std::mem::take(&mut self.events) {
             for key in keys {
                 let slot = self.rows.get_mut(&key).expect("load has made a slot for each key");
+                // A key that the event names twice.
+                if slot.touched == Some(event.position) {
+                    continue;
+                }
                 slot.row = F::fold(slot.row.take(), &key, &event);
                 if slot.row.as_ref().is_some_and(|row| row.key() != key) {
                     return Err(Error::InvalidInput(format!(

@@ -6,7 +6,7 @@
 
 use headwater_core::{
     Column, ColumnType, Definition, Error, Position, Result, Table, TableDefinition, Value,
-    expand_generation, physical_name,
+    expand_generation, physical_name, quoted,
 };
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
@@ -226,11 +226,6 @@ fn physical(table: &Table, generation: u32) -> String {
 
 fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     columns.map(|column| quoted(column.name)).collect::<Vec<_>>().join(", ")
-}
-
-// A plain identifier may still be a keyword, such as `order`.
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
 }
 
 async fn run(connection: &mut SqliteConnection, sql: String) -> Result<()> {
