@@ -7,6 +7,7 @@ use headwater::{
     Filter, Log, Position,
 };
 use headwater_testkit::{
+    eventually,
     fixtures::{append, append_to, event, events, positions, stream},
     postgres::database,
     within,
@@ -95,6 +96,40 @@ async fn a_transaction_that_has_not_appended_yet_holds_nothing() {
     assert!(place.log.ceiling().await.expect("the log tells its ceiling").position >= soon);
     assert!(late.append(append("late-1", 1)).await.position() > soon, "it draws above");
     late.commit().await;
+}
+
+/// A look that stands still between its two steps, before it has read the second. What commits in
+/// between lies above what it read first, and so it must not matter that it sees no writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "soon-1", 1).await;
+    let mut gate = Open::begin(&place).await;
+    gate.execute(
+        "create schema steered;
+         create function steered.stop() returns setof pg_catalog.pg_locks language plpgsql as $$
+         begin perform pg_advisory_xact_lock_shared(1); end $$;
+         create view steered.pg_locks as
+         select * from pg_catalog.pg_locks union all select * from steered.stop();
+         do $$ begin
+             execute format('alter database %I set search_path = steered, pg_catalog',
+                            current_database());
+         end $$",
+    )
+    .await;
+    gate.execute("commit; begin; select pg_advisory_xact_lock(1)").await;
+    // Opened now, its connections look for writers in the view that stands still behind its rows.
+    let other = place.in_schema("headwater").await;
+    let look = tokio::spawn(async move { other.log.ceiling().await });
+    eventually("the look has seen who writes", async || place.waits_for_a_gate().await).await;
+    let mut late = Open::begin(&place).await;
+    let low = late.append(append("late-1", 1)).await.position();
+    append_to(&place.log, "soon-1", 1).await;
+    gate.commit().await;
+    let ceiling = within("the look", look).await.expect("it does not panic");
+    let ceiling = ceiling.expect("the log tells its ceiling").position;
+    assert!(ceiling < low, "{ceiling} passes the uncommitted {low}");
+    late.rollback().await;
 }
 
 /// Appends, and demands that a reader gets the event at once.

@@ -5,3 +5,4 @@ mod follower;
 mod happened_before;
 mod place;
 mod rounds;
+mod swap;
