@@ -13,6 +13,7 @@ mod follower;
 mod load;
 mod watcher;
 
+mod answer_lost;
 mod broken_reading;
 mod cancellation;
 mod database_away;

@@ -148,6 +148,35 @@ async fn while_postgresql_is_read_only_it_can_be_read_and_a_service_goes_on_afte
     log.close().await;
 }
 
+/// As a pooler in between answers when it has lost the server.
+#[tokio::test]
+async fn an_append_that_a_pooler_lost_is_unknown_until_the_log_answers() {
+    let database = postgres::database().await;
+    let log = connect(database.url()).await.unwrap();
+    let mut operator = PgConnection::connect(database.url()).await.unwrap();
+    let refuse = "create sequence refusals;
+         create function refuse() returns trigger language plpgsql as $$
+         begin
+             -- The first try is lost, later ones are refused for a reason of their own.
+             if nextval('public.refusals') = 1 then
+                 raise exception 'server closed' using errcode = '08006';
+             end if;
+             raise exception 'out of disk' using errcode = '42501';
+         end $$;
+         create trigger refuse before insert on headwater.events
+         for each statement execute function refuse()";
+    operator.execute(refuse).await.unwrap();
+    let lost = event(1);
+    let error = log.append(&stream("thing-1"), Any, [lost.clone()]).await.unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    let error = log.append(&stream("thing-1"), Any, [lost.clone()]).await.unwrap_err();
+    assert!(matches!(&error, Error::Database { code, .. } if code == "42501"), "{error:?}");
+    operator.execute("drop trigger refuse on headwater.events").await.unwrap();
+    let appended = log.append(&stream("thing-1"), Any, [lost]).await.unwrap();
+    assert_eq!((appended.version(), appended.repeated), (1, false));
+    log.close().await;
+}
+
 #[tokio::test]
 async fn an_empty_database_that_is_read_only_is_told_in_a_sentence() {
     let database = postgres::database().await;

@@ -1,14 +1,15 @@
 //! The readable ceiling in PostgreSQL: what holds it, and what does not. The races are steered: one
 //! connection holds its commit until the other has been looked at.
 
+use futures_util::TryStreamExt as _;
 use headwater::{
-    Append,
+    Append, Error,
     ExpectedVersion::{Any, None as NoStream},
     Filter, Log, Position,
 };
 use headwater_testkit::{
     eventually,
-    fixtures::{append, append_to, event, events, positions, stream},
+    fixtures::{append, append_to, event, events, failure, positions, stream},
     postgres::database,
     within,
 };
@@ -110,13 +111,10 @@ async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
          create function steered.stop() returns setof pg_catalog.pg_locks language plpgsql as $$
          begin perform pg_advisory_xact_lock_shared(1); end $$;
          create view steered.pg_locks as
-         select * from pg_catalog.pg_locks union all select * from steered.stop();
-         do $$ begin
-             execute format('alter database %I set search_path = steered, pg_catalog',
-                            current_database());
-         end $$",
+         select * from pg_catalog.pg_locks union all select * from steered.stop()",
     )
     .await;
+    gate.look_first_in("steered").await;
     gate.execute("commit; begin; select pg_advisory_xact_lock(1)").await;
     // Opened now, its connections look for writers in the view that stands still behind its rows.
     let other = place.in_schema("headwater").await;
@@ -130,6 +128,27 @@ async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
     let ceiling = ceiling.expect("the log tells its ceiling").position;
     assert!(ceiling < low, "{ceiling} passes the uncommitted {low}");
     late.rollback().await;
+}
+
+/// It does not show the writers of its primary.
+#[tokio::test]
+async fn a_standby_does_not_tell_the_ceiling() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "soon-1", 1).await;
+    let mut operator = Open::begin(&place).await;
+    operator
+        .execute(
+            "create schema steered;
+             create function steered.pg_is_in_recovery() returns boolean
+             language sql as 'select true'",
+        )
+        .await;
+    operator.look_first_in("steered").await;
+    operator.commit().await;
+    let standby = place.in_schema("headwater").await;
+    let refused = failure(standby.log.ceiling().await);
+    assert!(matches!(&refused, Error::Database { code, .. } if code == "25006"), "{refused:?}");
+    assert_eq!(failure(standby.log.read(Filter::all(), Position::START).try_next().await), refused);
 }
 
 /// Appends, and demands that a reader gets the event at once.

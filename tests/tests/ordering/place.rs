@@ -73,6 +73,15 @@ impl Open {
         sqlx::raw_sql(sql).execute(&mut self.connection).await.expect("the statement is sound");
     }
 
+    /// Makes connections to come look for everything in this schema first.
+    pub async fn look_first_in(&mut self, schema: &str) {
+        let sql = format!(
+            "do $$ begin execute format('alter database %I set search_path = {schema}, pg_catalog',
+                                        current_database()); end $$"
+        );
+        self.execute(&sql).await;
+    }
+
     pub async fn append(&mut self, append: Append) -> Appended {
         self.store.append_in(&mut self.connection, vec![append]).await.expect("it is applied")
     }

@@ -120,6 +120,7 @@ macro_rules! conformance {
                 every_type_of_column_can_be_queried,
                 every_type_can_be_a_parameter,
                 a_key_may_be_of_any_type,
+                a_column_may_have_the_name_of_a_keyword,
                 text_with_a_nul_is_refused,
                 rows_are_replaced_and_removed_by_their_keys,
                 a_batch_may_be_empty_or_large,
@@ -157,7 +158,9 @@ macro_rules! conformance {
                 a_checkpoint_of_another_log_stops_its_projection,
                 older_code_leaves_a_newer_read_model_alone,
                 a_failure_that_names_no_event_is_cleared_by_the_right_code,
-                a_projection_that_changed_asks_for_a_rebuild;
+                a_projection_that_changed_asks_for_a_rebuild,
+                a_key_that_does_not_read_back_stops_its_projection,
+                declarations_that_contradict_each_other_are_refused;
             rebuild:
                 a_rebuild_yields_the_same_rows,
                 a_rebuild_mends_a_read_model,

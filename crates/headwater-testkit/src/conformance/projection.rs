@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
-    App, BatchTx, Checkpoint, Error, ExpectedVersion::Any, Failure, GenerationState::Live, Log,
-    NewEvent, Position, ProjectionStatus, Recorded, Result, SqlProjection,
+    App, BatchTx, Checkpoint, Column, ColumnType, Error, ExpectedVersion::Any, Failure, Fold,
+    GenerationState::Live, Log, NewEvent, Position, ProjectionStatus, ReadModel, Recorded, Result,
+    SqlProjection, Table, Value, ValueError,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -420,6 +421,93 @@ pub async fn a_failure_that_names_no_event_is_cleared_by_the_right_code(harness:
     set_fingerprint(harness, &own).await;
     catch_up(log).await;
     assert_eq!(balances_checkpoint(log).await.failure, None);
+}
+
+/// A read model whose key is not what it was written as: its rows would never be found again.
+#[derive(Clone, Debug)]
+struct Lowered(String);
+
+impl ReadModel for Lowered {
+    type Key = String;
+
+    fn table() -> Table {
+        let column_type = ColumnType::Text;
+        let column = Column { name: "account", column_type, key: true, nullable: false };
+        Table { name: "lowered", columns: vec![column] }
+    }
+
+    fn key(&self) -> String {
+        self.0.clone()
+    }
+
+    fn key_values(key: &String) -> Vec<Value> {
+        vec![key.as_str().into()]
+    }
+
+    fn to_values(&self) -> Vec<Value> {
+        vec![self.0.as_str().into()]
+    }
+
+    fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
+        let row = headwater::Row { columns: ["account".to_owned()].into(), values };
+        Ok(Self(row.get::<String>("account")?.to_lowercase()))
+    }
+}
+
+impl Fold for Lowered {
+    type Event = AccountEvent;
+
+    fn keys(event: &Recorded<AccountEvent>) -> Vec<String> {
+        vec![event.stream.id().to_owned()]
+    }
+
+    fn fold(_: Option<Self>, key: &String, _: &Recorded<AccountEvent>) -> Option<Self> {
+        Some(Self(key.clone()))
+    }
+}
+
+/// Its row is left as it is, and the failure noted.
+pub async fn a_key_that_does_not_read_back_stops_its_projection(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().projection::<Lowered>();
+    for account in ["a", "B"] {
+        open(log, account, "ada").await;
+        within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    }
+    book(log, "a", 1).await;
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    let last = book(log, "B", 1).await;
+    let error = failure(within("it stops", app.catch_up(log)).await);
+    assert!(error.to_string().contains("does not read back"), "{error}");
+    let noted = failure_of(log, &app, "lowered").await.expect("it is noted");
+    assert_eq!(noted.position, last);
+}
+
+/// A projection added twice, and two that would write one table.
+pub async fn declarations_that_contradict_each_other_are_refused(harness: &dyn Harness) {
+    struct Rival;
+
+    #[async_trait]
+    impl SqlProjection for Rival {
+        type Event = AccountOpened;
+        const NAME: &'static str = "rival";
+        const TABLES: &'static [(&'static str, &'static str)] =
+            &[("balances", "create table {balances} (n bigint)")];
+
+        async fn apply(&self, _: &mut BatchTx<'_>, _: &[Recorded<AccountOpened>]) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = harness.log();
+    for (app, names) in
+        [(app().sql_projection(Owners), "owners"), (app().sql_projection(Rival), "balances")]
+    {
+        let error = failure(app.catch_up(log).await);
+        assert!(matches!(&error, Error::InvalidInput(what) if what.contains(names)), "{error:?}");
+        assert_eq!(failure(app.run(log).await), error);
+        assert_eq!(log.checkpoints().await, Ok(vec![]), "nothing was begun");
+    }
 }
 
 async fn set_fingerprint(harness: &dyn Harness, fingerprint: &str) {

@@ -266,6 +266,25 @@ pub async fn a_key_may_be_of_any_type(harness: &dyn Harness) {
     }
 }
 
+/// Created, saved, replaced, loaded, removed and queried.
+pub async fn a_column_may_have_the_name_of_a_keyword(harness: &dyn Harness) {
+    let log = harness.log();
+    let column = |name, key| Column { name, column_type: ColumnType::Int, key, nullable: false };
+    let columns = vec![column("order", true), column("group", false), column("user", false)];
+    let table = Table { name: "keywords", columns };
+    let row = |values: [i64; 3]| values.map(Value::Int).to_vec();
+    let mut tx = create(log, &table).await;
+    for rows in [vec![row([1, 2, 3]), row([4, 5, 6])], vec![row([1, 7, 8])]] {
+        tx.save(&table, 1, at(rows, 1)).await.expect("rows are written");
+    }
+    let key = |number| vec![Value::Int(number)];
+    assert_eq!(tx.load(&table, 1, vec![key(1)]).await, Ok(vec![row([1, 7, 8])]));
+    tx.remove(&table, 1, vec![key(1)]).await.expect("it can be removed");
+    tx.commit().await.expect("it commits");
+    let found = log.query(r#"select "group" from {keywords} where "order" = 4"#, &[]).await;
+    assert_eq!(found.expect("it can be queried")[0].get::<i64>("group"), Ok(5));
+}
+
 /// PostgreSQL's text cannot hold U+0000: a value with it is a typed error in every store.
 pub async fn text_with_a_nul_is_refused(harness: &dyn Harness) {
     let log = harness.log();
