@@ -44,6 +44,13 @@ create table headwater.migrations (
     constraint migrations_pkey PRIMARY KEY (number)
 );
 
+create table headwater.settled (
+    only_row boolean not null default true,
+    "position" bigint not null,
+    constraint settled_only_row_check CHECK (only_row),
+    constraint settled_pkey PRIMARY KEY (only_row)
+) with (fillfactor=50);
+
 create table headwater.streams (
     stream text collate "C" not null,
     category text collate "C" not null,
@@ -206,13 +213,14 @@ begin
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION headwater.ceiling(p_candidate bigint, p_writers text[], OUT settled bigint, OUT candidate bigint, OUT writers text[])
+CREATE OR REPLACE FUNCTION headwater.ceiling(p_settled bigint, p_candidate bigint, p_writers text[], OUT settled bigint, OUT candidate bigint, OUT writers text[])
  RETURNS record
  LANGUAGE plpgsql
 AS $function$
 declare
     v_highest bigint;
     v_writers text[];
+    v_left    text[];
 begin
     -- A standby does not show the locks of the primary's writers.
     if pg_is_in_recovery() then
@@ -231,16 +239,47 @@ begin
       and l.mode = 'RowExclusiveLock'
       and l.granted;
 
+    -- What was learnt from a server that is gone, and had more events than this one.
+    if p_candidate > v_highest then
+        p_candidate := null;
+    end if;
+    if p_settled > v_highest then
+        p_settled := null;
+    end if;
+    if p_settled is null then
+        select s.position into p_settled from headwater.settled s;
+    end if;
+
+    -- A prepared transaction has another name after a restart of the server: -1 and its xid.
+    select coalesce(array_agg(w), '{}')
+    into v_left
+    from unnest(v_writers) w
+    where w = any (p_writers) or w like '-1/%';
+
     if v_writers = '{}' then
         settled := v_highest;
-    elsif p_candidate is null or not (p_writers && v_writers) then
+    elsif p_candidate is null or v_left = '{}' then
         settled := p_candidate;
         candidate := v_highest;
         writers := v_writers;
     else
         candidate := p_candidate;
-        writers := array(select unnest(p_writers) intersect select unnest(v_writers));
+        writers := v_left;
     end if;
+    settled := greatest(settled, p_settled);
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION headwater.publish_settled(p_position bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true);
+    update headwater.settled s set position = p_position
+    where s.position < p_position
+      -- Not what was learnt from a server before this one, which had more.
+      and p_position <= (select max(e.position) from headwater.events e);
 end
 $function$;
 

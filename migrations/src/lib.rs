@@ -27,12 +27,14 @@ macro_rules! migrations {
 }
 
 /// The schema of the log in PostgreSQL.
-pub const POSTGRES: &[Migration] = migrations!("postgres": 1 "0001_log", 2 "0002_checkpoints");
+pub const POSTGRES: &[Migration] =
+    migrations!("postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled");
 
 /// The functions of the log in PostgreSQL, each a `create or replace`.
 pub const POSTGRES_FUNCTIONS: &[&str] = &[
     include_str!("../postgres/functions/append.sql"),
     include_str!("../postgres/functions/ceiling.sql"),
+    include_str!("../postgres/functions/publish_settled.sql"),
 ];
 
 /// The schema of the log in SQLite.

@@ -1,6 +1,6 @@
 //! A cursor over the log: catching up and following in one, never past the ceiling.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::timeout};
@@ -29,9 +29,11 @@ pub struct Cursor {
     /// The reading under way, and the ceiling it ends at.
     reading: Option<(EventStream, Position)>,
     /// Read and not yet delivered; kept here so that a dropped `next_batch` loses nothing.
-    pending: Vec<StoredEvent>,
+    pending: VecDeque<StoredEvent>,
     /// The bytes of data in `pending`.
     bytes: usize,
+    /// The ceiling of a reading that has ended, with its last events still in `pending`.
+    ended: Option<Position>,
 }
 
 /// Events that a cursor found, and how far it has looked.
@@ -48,7 +50,16 @@ pub struct Batch {
 impl Cursor {
     pub(crate) fn new(log: Log, filter: Filter, after: Position) -> Self {
         let hints = log.store().hints();
-        Self { log, filter, hints, position: after, reading: None, pending: Vec::new(), bytes: 0 }
+        Self {
+            log,
+            filter,
+            hints,
+            position: after,
+            reading: None,
+            pending: VecDeque::new(),
+            bytes: 0,
+            ended: None,
+        }
     }
 
     /// Everything the filter wants at or below this position was delivered.
@@ -94,7 +105,7 @@ impl Cursor {
     /// As for [`Cursor::next_batch`].
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
         let limit = limit.max(1);
-        if self.reading.is_none() {
+        if self.reading.is_none() && self.ended.is_none() {
             self.hints.mark_unchanged();
             let until = self.log.ceiling().await?.position;
             if until <= self.position {
@@ -107,27 +118,29 @@ impl Cursor {
             match events.next().await {
                 Some(Ok(event)) => {
                     self.bytes += event.event.data.len();
-                    self.pending.push(event);
+                    self.pending.push_back(event);
                 }
                 Some(Err(error)) => {
                     self.rewind();
                     return Err(error);
                 }
                 None => {
-                    let position = *until;
+                    self.ended = Some(*until);
                     self.reading = None;
-                    return Ok(Some(self.deliver(position, true)));
                 }
             }
         }
-        let position = self.pending.last().map_or(self.position, |event| event.position);
-        Ok(Some(self.deliver(position, false)))
+        Ok(Some(self.deliver(limit)))
     }
 
-    fn deliver(&mut self, position: Position, caught_up: bool) -> Batch {
-        self.position = position;
-        self.bytes = 0;
-        Batch { events: std::mem::take(&mut self.pending), position, caught_up }
+    fn deliver(&mut self, limit: usize) -> Batch {
+        // More than `limit` are there where an earlier call wanted more and was dropped.
+        let events: Vec<_> = self.pending.drain(..limit.min(self.pending.len())).collect();
+        self.bytes -= events.iter().map(|event| event.event.data.len()).sum::<usize>();
+        let end = self.ended.take_if(|_| self.pending.is_empty());
+        let last = events.last().map_or(self.position, |event| event.position);
+        self.position = end.unwrap_or(last);
+        Batch { events, position: self.position, caught_up: end.is_some() }
     }
 
     fn read(&mut self, until: Position) {

@@ -112,7 +112,8 @@ impl Log {
 
     /// Reads what the log holds now behind the position `after`, oldest first.
     ///
-    /// It ends at the ceiling of this moment; [`Log::subscribe`] goes on.
+    /// It ends at the ceiling of this moment, which an append of one's own may lie above for a
+    /// moment while others write; [`Log::subscribe`] goes on.
     pub fn read(&self, filter: Filter, after: Position) -> EventStream {
         self.read_below_ceiling(filter, after, Position::END, Direction::Forward)
     }
@@ -137,13 +138,15 @@ impl Log {
         Box::pin(futures_util::stream::once(query).try_flatten())
     }
 
-    /// The event of this id, if the log holds it.
+    /// The event of this id, if the log holds it; also one that still lies above the ceiling.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] (try again) or [`Error::Database`].
     pub async fn event(&self, id: Uuid) -> Result<Option<StoredEvent>> {
-        self.read(Filter::all().event_id(id), Position::START).try_next().await
+        let (filter, after, until) = (Filter::all().event_id(id), Position::START, Position::END);
+        let direction = Direction::Forward;
+        self.store.read(Query::Log { filter, after, until, direction }).try_next().await
     }
 
     /// Follows the log behind the position `after`: first what is there, then what comes.

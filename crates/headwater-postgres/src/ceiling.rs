@@ -1,8 +1,10 @@
 //! The readable ceiling, kept between looks: what is settled, and whom the next step waits for.
 
+use std::time::Duration;
+
 use headwater_core::{Ceiling, Error, Position, Result, task::shielded};
 use sqlx::Row as _;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     errors::{of_statement, unavailable},
@@ -10,12 +12,25 @@ use crate::{
     store::PostgresStore,
 };
 
+/// How long the first look of a process waits for the writers that it finds.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// How often it looks again meanwhile.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// How often a process publishes what is settled, and how long it leaves that to others where it may
+/// not.
+const PUBLISH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// What earlier looks found; the algorithm stands in the function `ceiling`.
 #[derive(Debug, Default)]
 pub(crate) struct Settling {
-    settled: i64,
+    /// None before the first look.
+    settled: Option<i64>,
     candidate: Option<i64>,
     writers: Vec<String>,
+    /// What was last published, and when the next time is.
+    published: Option<(i64, Instant)>,
     /// When and how a look last failed.
     failure: Option<(Instant, Error)>,
 }
@@ -34,7 +49,7 @@ impl PostgresStore {
             return Err(error.clone());
         }
         shielded(async move {
-            let looked = store.look(&mut settling).await;
+            let looked = store.look_well(&mut settling).await;
             if let Err(error) = &looked {
                 settling.failure = Some((Instant::now(), error.clone()));
             }
@@ -43,22 +58,55 @@ impl PostgresStore {
         .await
     }
 
+    /// A first look while others write settles nothing by itself: taken for an answer, it would
+    /// make of a busy log an old one, or an empty one.
+    async fn look_well(&self, settling: &mut Settling) -> Result<Ceiling> {
+        let first = settling.settled.is_none().then(Instant::now);
+        let mut ceiling = self.look(settling).await?;
+        if let (Some(begun), Some(candidate)) = (first, settling.candidate) {
+            while ceiling.position < Position::from_i64(candidate) && begun.elapsed() < FIRST {
+                sleep(PAUSE).await;
+                ceiling = self.look(settling).await?;
+            }
+        }
+        self.publish(settling);
+        Ok(ceiling)
+    }
+
     async fn look(&self, settling: &mut Settling) -> Result<Ceiling> {
         let mut connection = self.inner.looks.acquire().await.map_err(unavailable)?;
         let row = sqlx::query(checked(&self.inner.statements.ceiling))
+            .bind(settling.settled)
             .bind(settling.candidate)
             .bind(&settling.writers)
             .fetch_one(&mut *connection)
             .await
             .map_err(of_statement)?;
-        let newly: Option<i64> = row.try_get(0).map_err(of_statement)?;
+        let settled: i64 = row.try_get(0).map_err(of_statement)?;
         let writers: Option<Vec<String>> = row.try_get(2).map_err(of_statement)?;
-        settling.settled = settling.settled.max(newly.unwrap_or(0));
         settling.candidate = row.try_get(1).map_err(of_statement)?;
         settling.writers = writers.unwrap_or_default();
+        settling.settled = Some(settled);
         Ok(Ceiling {
-            position: Position::from_i64(settling.settled),
+            position: Position::from_i64(settled),
             unsettled: settling.candidate.is_some(),
         })
+    }
+
+    /// Tells processes that start later, now and then, and waits for nothing.
+    fn publish(&self, settling: &mut Settling) {
+        let (now, settled) = (Instant::now(), settling.settled.unwrap_or(0));
+        if settling.published.is_some_and(|(last, due)| last == settled || now < due) {
+            return;
+        }
+        settling.published = Some((settled, now + PUBLISH.0));
+        let (store, settled_by) = (self.clone(), self.inner.settling.clone());
+        tokio::spawn(async move {
+            let publish = sqlx::query(checked(&store.inner.statements.publish_settled));
+            if let Err(error) = publish.bind(settled).execute(&store.inner.looks).await {
+                tracing::debug!(%error, "what is settled is left to others to publish");
+                settled_by.lock().await.published = Some((settled, now + PUBLISH.1));
+            }
+        });
     }
 }

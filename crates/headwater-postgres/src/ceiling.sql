@@ -1,1 +1,1 @@
-select settled, candidate, writers from {schema}.ceiling($1, $2)
+select settled, candidate, writers from {schema}.ceiling($1, $2, $3)

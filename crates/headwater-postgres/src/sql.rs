@@ -40,6 +40,7 @@ statements! {
     checkpoint_promote,
     checkpoint_retire,
     checkpoints,
+    publish_settled,
     read_log,
     read_log_backward,
     read_stream,

@@ -32,6 +32,9 @@ const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
 /// How long a rebuild waits in all for a store that is away, and for readers of the old generation.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a rebuild that is not near enough to swap waits before it goes on.
+const AGAIN: Duration = Duration::from_millis(20);
+
 /// The longest pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -97,6 +100,8 @@ impl Rebuild {
             if self.swap(&building, &mut *applier).await? {
                 return Ok(self.done(&building).await);
             }
+            // Where the one in service is ahead of what this process may read yet.
+            sleep(AGAIN).await;
         }
     }
 

@@ -6,18 +6,21 @@
 -- was not committed may be drawn again after a crash of the server, one that was committed never is.
 --
 -- Two statements, each with a snapshot of its own (volatile, READ COMMITTED), in this order.
--- The caller hands in what an earlier look left open: a candidate, and the writers it waits for.
+-- The caller hands in what earlier looks found: what is settled, and what they left open, which is a
+-- candidate and the writers it waits for.
 create or replace function {schema}.ceiling(
+    p_settled    bigint,        -- null for the first look of a process
     p_candidate  bigint,
     p_writers    text[],
-    out settled   bigint,       -- null where nothing is newly settled
-    out candidate bigint,
+    out settled   bigint,
+    out candidate bigint,       -- null where nothing is open
     out writers   text[]
 )
 language plpgsql volatile as $$
 declare
     v_highest bigint;
     v_writers text[];
+    v_left    text[];
 begin
     -- A standby does not show the locks of the primary's writers.
     if pg_is_in_recovery() then
@@ -36,15 +39,33 @@ begin
       and l.mode = 'RowExclusiveLock'
       and l.granted;
 
+    -- What was learnt from a server that is gone, and had more events than this one.
+    if p_candidate > v_highest then
+        p_candidate := null;
+    end if;
+    if p_settled > v_highest then
+        p_settled := null;
+    end if;
+    if p_settled is null then
+        select s.position into p_settled from {schema}.settled s;
+    end if;
+
+    -- A prepared transaction has another name after a restart of the server: -1 and its xid.
+    select coalesce(array_agg(w), '{}')
+    into v_left
+    from unnest(v_writers) w
+    where w = any (p_writers) or w like '-1/%';
+
     if v_writers = '{}' then
         settled := v_highest;
-    elsif p_candidate is null or not (p_writers && v_writers) then
+    elsif p_candidate is null or v_left = '{}' then
         settled := p_candidate;
         candidate := v_highest;
         writers := v_writers;
     else
         candidate := p_candidate;
-        writers := array(select unnest(p_writers) intersect select unnest(v_writers));
+        writers := v_left;
     end if;
+    settled := greatest(settled, p_settled);
 end
 $$;

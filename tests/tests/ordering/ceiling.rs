@@ -119,7 +119,11 @@ async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
     // Opened now, its connections look for writers in the view that stands still behind its rows.
     let other = place.in_schema("headwater").await;
     let look = tokio::spawn(async move { other.log.ceiling().await });
-    eventually("the look has seen who writes", async || place.waits_for_a_gate().await).await;
+    let stopped = "exists (select from pg_catalog.pg_locks l
+                   join pg_catalog.pg_database d on d.oid = l.database
+                   where d.datname = current_database()
+                     and l.locktype = 'advisory' and not l.granted)";
+    eventually("the look has seen who writes", || place.holds(stopped)).await;
     let mut late = Open::begin(&place).await;
     let low = late.append(append("late-1", 1)).await.position();
     append_to(&place.log, "soon-1", 1).await;
@@ -128,6 +132,78 @@ async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
     let ceiling = ceiling.expect("the log tells its ceiling").position;
     assert!(ceiling < low, "{ceiling} passes the uncommitted {low}");
     late.rollback().await;
+}
+
+/// Its first look must not say that the log is empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_starts_beside_a_late_transaction_reads_what_was_settled_before() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "soon-1", 1).await;
+    assert_eq!(readable(&place.log).await, ["soon-1"]);
+    let mut late = Open::begin(&place).await;
+    let published = "exists (select from headwater.settled where position > 0)";
+    eventually("what is settled is published", || place.holds(published)).await;
+    late.append(append("late-1", 1)).await;
+    let above = event(1);
+    let id = above.id;
+    place.log.append(&stream("soon-2"), Any, [above]).await.expect("it is applied");
+    let starter = place.in_schema("headwater").await;
+    assert_eq!(readable(&starter.log).await, ["soon-1"]);
+    let above = starter.log.event(id).await.expect("the log can be read");
+    assert!(above.is_some(), "what was acknowledged can be looked up by its id");
+    late.commit().await;
+}
+
+/// Nobody has published anything, and somebody is always writing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_starts_beside_busy_writers_waits_for_those_it_finds() {
+    let place = Place::fresh().await;
+    let first = append_to(&place.log, "soon-1", 1).await.position();
+    let mut late = Open::begin(&place).await;
+    late.append(append("late-1", 1)).await;
+    let starter = place.in_schema("headwater").await;
+    let look = tokio::spawn(async move { starter.log.ceiling().await });
+    let looked = "exists (select from pg_stat_activity where datname = current_database()
+                  and query like 'select settled, candidate%')";
+    eventually("it has looked once", || place.holds(looked)).await;
+    let mut next = Open::begin(&place).await;
+    next.append(append("late-2", 1)).await;
+    late.commit().await;
+    let ceiling = within("the look", look).await.expect("it does not panic");
+    let ceiling = ceiling.expect("the log tells its ceiling").position;
+    assert!(ceiling >= first, "{first} was acknowledged before, and the ceiling is {ceiling}");
+    next.rollback().await;
+}
+
+/// What was learnt before is no longer so: the log behind the same address is shorter.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failover_that_lost_events_nothing_passes_an_uncommitted_position() {
+    let place = Place::fresh().await;
+    let last = append_to(&place.log, "soon-1", 9).await.position();
+    assert!(place.log.ceiling().await.expect("the log tells its ceiling").position >= last);
+    let published = "(select position from headwater.settled) >= 9";
+    eventually("what is settled is published", || place.holds(published)).await;
+    let mut operator = Open::begin(&place).await;
+    operator
+        .execute(
+            "alter table headwater.events disable trigger append_only;
+             delete from headwater.events where position > 2;
+             update headwater.streams set version = 2;
+             update headwater.settled set position = 2;
+             alter table headwater.events alter position restart with 3",
+        )
+        .await;
+    operator.commit().await;
+    let mut late = Open::begin(&place).await;
+    let low = late.append(append("late-1", 1)).await.position();
+    let high = append_to(&place.log, "soon-2", 1).await.position();
+    assert!(low < high && high < last);
+    for _ in 0..5 {
+        let ceiling = place.log.ceiling().await.expect("the log tells its ceiling").position;
+        assert!(ceiling < low, "{ceiling} passes the uncommitted {low}");
+    }
+    late.rollback().await;
+    assert_eq!(readable(&place.log).await, ["soon-1", "soon-1", "soon-2"]);
 }
 
 /// It does not show the writers of its primary.

@@ -38,15 +38,13 @@ impl Place {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("it may draw");
     }
 
-    /// Whether somebody waits for an advisory lock.
-    pub async fn waits_for_a_gate(&self) -> Option<()> {
+    /// Whether a condition holds, in SQL.
+    pub async fn holds(&self, condition: &str) -> Option<()> {
         let mut connection = PgConnection::connect(&self.url).await.expect("the server answers");
-        let waiting = "select exists (select from pg_catalog.pg_locks l
-                                      join pg_catalog.pg_database d on d.oid = l.database
-                                      where d.datname = current_database()
-                                        and l.locktype = 'advisory' and not l.granted)";
-        let waits = sqlx::query_scalar(waiting).fetch_one(&mut connection).await;
-        waits.unwrap_or(false).then_some(())
+        let sql = AssertSqlSafe(format!("select {condition}"));
+        let holds: bool =
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("the query is sound");
+        holds.then_some(())
     }
 }
 

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    FutureExt as _,
+    future::{join, join_all},
+};
 use headwater::{Cursor, ExpectedVersion::Any, Filter, Log, NewEvent, Position, StoredEvent};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -145,9 +148,17 @@ pub async fn dropped_futures_of_a_subscription_lose_nothing(harness: &dyn Harnes
             // Now and then long enough for a busy machine.
             let longest = if rng.random_bool(0.1) { 200_000 } else { 1_500 };
             let patience = Duration::from_micros(rng.random_range(0..longest));
-            match tokio::time::timeout(patience, cursor.next_batch(70)).await {
-                Ok(batch) => read.extend(batch.expect("the log can be followed").events),
+            let limit = rng.random_range(1..100);
+            match tokio::time::timeout(patience, cursor.next_batch(limit)).await {
+                Ok(batch) => {
+                    let events = batch.expect("the log can be followed").events;
+                    assert!(events.len() <= limit, "{} instead of {limit}", events.len());
+                    read.extend(events);
+                }
                 Err(_) => dropped += 1,
+            }
+            if let Some(event) = cursor.next().now_or_never() {
+                read.push(event.expect("the log can be followed"));
             }
             assert!(
                 Instant::now() < deadline,

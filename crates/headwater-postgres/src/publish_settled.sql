@@ -1,0 +1,1 @@
+select {schema}.publish_settled($1)
