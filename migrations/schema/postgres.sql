@@ -111,7 +111,7 @@ declare
     v_current bigint[];
 begin
     -- Rows of streams are taken in sorted order everywhere: two appends cannot wait for each other.
-    insert into headwater.streams (stream, category, version)
+    insert into "headwater".streams (stream, category, version)
     select s.stream, split_part(s.stream, '-', 1), 0
     from unnest(p_streams, p_expected) as s (stream, expected)
     where s.expected <= 0
@@ -120,7 +120,7 @@ begin
 
     with held as materialized (
         select h.stream, h.version
-        from headwater.streams h
+        from "headwater".streams h
         where h.stream = any (p_streams)
         order by h.stream
         for no key update
@@ -131,7 +131,7 @@ begin
     left join held on held.stream = s.stream;
 
     -- Before the versions: an append that is tried again finds its stream moved on by itself.
-    if exists (select from headwater.events e where e.id = any (p_ids)) then
+    if exists (select from "headwater".events e where e.id = any (p_ids)) then
         with given as (
             select *
             from unnest(p_stream_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
@@ -149,7 +149,7 @@ begin
                    and e.causation_id is not distinct from g.causation_id
                    and e.occurred_at is not distinct from g.occurred_at as same
             from given g
-            left join headwater.events e on e.id = g.id
+            left join "headwater".events e on e.id = g.id
         )
         select array_agg(c.position order by c.index),
                array_agg(c.version order by c.index)
@@ -163,11 +163,11 @@ begin
             outcome := 'id_taken';
             select e.id into event_id
             from unnest(p_ids) with ordinality as g (id, index)
-            join headwater.events e on e.id = g.id
+            join "headwater".events e on e.id = g.id
             order by g.index
             limit 1;
         end if;
-        delete from headwater.streams s where s.stream = any (p_streams) and s.version = 0;
+        delete from "headwater".streams s where s.stream = any (p_streams) and s.version = 0;
         return;
     end if;
 
@@ -180,14 +180,14 @@ begin
     if found then
         outcome := 'conflict';
         actual := v_current[stream_index];
-        delete from headwater.streams s where s.stream = any (p_streams) and s.version = 0;
+        delete from "headwater".streams s where s.stream = any (p_streams) and s.version = 0;
         return;
     end if;
 
     -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
     -- depends on it. Never call nextval beforehand.
     with inserted as (
-        insert into headwater.events (stream, category, version, id, type, schema_version, data, metadata,
+        insert into "headwater".events (stream, category, version, id, type, schema_version, data, metadata,
                                      correlation_id, causation_id, occurred_at)
         select p_streams[g.stream_of], split_part(p_streams[g.stream_of], '-', 1),
                v_current[g.stream_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json, g.metadata::json,
@@ -204,7 +204,7 @@ begin
     into positions, versions
     from inserted i;
 
-    update headwater.streams s
+    update "headwater".streams s
     set version = s.version + g.count
     from unnest(p_streams, p_counts) as g (stream, count)
     where s.stream = g.stream;
@@ -228,14 +228,14 @@ begin
             using errcode = 'read_only_sql_transaction';
     end if;
 
-    select coalesce(max(e.position), 0) into v_highest from headwater.events e;
+    select coalesce(max(e.position), 0) into v_highest from "headwater".events e;
 
     select coalesce(array_agg(l.virtualtransaction), '{}')
     into v_writers
     from pg_locks l
     where l.locktype = 'relation'
       and l.database = (select d.oid from pg_database d where d.datname = current_database())
-      and l.relation = 'headwater.events'::regclass
+      and l.relation = '"headwater".events'::regclass
       and l.mode = 'RowExclusiveLock'
       and l.granted;
 
@@ -247,7 +247,7 @@ begin
         p_settled := null;
     end if;
     if p_settled is null then
-        select s.position into p_settled from headwater.settled s;
+        select s.position into p_settled from "headwater".settled s;
     end if;
 
     -- A prepared transaction has another name after a restart of the server: -1 and its xid.
@@ -276,10 +276,10 @@ CREATE OR REPLACE FUNCTION headwater.publish_settled(p_position bigint)
 AS $function$
 begin
     perform set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '100ms', true);
-    update headwater.settled s set position = p_position
+    update "headwater".settled s set position = p_position
     where s.position < p_position
       -- Not what was learnt from a server before this one, which had more.
-      and p_position <= (select max(e.position) from headwater.events e);
+      and p_position <= (select max(e.position) from "headwater".events e);
 end
 $function$;
 

@@ -129,7 +129,6 @@ async fn postgresql_can_prepare_every_statement_of_its_store() {
     connect_with(database.url(), settings).await.unwrap().close().await;
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
     for (path, sql) in statements("headwater-postgres") {
-        assert!(sql.contains("{schema}."), "{} names a schema", path.display());
         let sql = sqlx::SqlStr::from_static(Box::leak(sql.replace("{schema}", "elsewhere").into()));
         if let Err(error) = connection.prepare(sql).await {
             panic!("{} cannot be prepared: {error}", path.display());

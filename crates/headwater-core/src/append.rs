@@ -138,7 +138,8 @@ impl Append {
 pub struct Appended {
     /// One entry for each stream, in the order of the append.
     pub streams: Vec<AppendedStream>,
-    /// Whether the same append had been applied before, and this is its first result.
+    /// Whether the log held these events already, and this is their first result: from an
+    /// earlier call, or from this one where the answer to its first try was lost.
     pub repeated: bool,
 }
 

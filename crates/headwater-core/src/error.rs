@@ -58,11 +58,11 @@ pub enum Error {
     #[error("{0}")]
     InvalidInput(String),
 
-    /// The connection broke while the append was being committed: it may be there or not.
+    /// The connection broke while something was being committed: it may be there or not.
     ///
-    /// Trying again with the same event ids settles it.
+    /// For an append, trying again with the same event ids settles it.
     #[error(
-        "it is unknown whether the append was applied ({reason}); try again with the same event ids"
+        "it is unknown whether it was committed ({reason}); an append may be tried again with the same event ids"
     )]
     OutcomeUnknown {
         /// What broke.
@@ -198,6 +198,20 @@ pub enum Error {
         reason: String,
     },
 
+    /// The code and what the database holds do not fit each other; nothing was written.
+    #[error("{reason}")]
+    Mismatch {
+        /// What does not fit, without the content.
+        reason: String,
+    },
+
+    /// The database is too old, or cannot do what a log needs.
+    #[error("{reason}")]
+    Unsupported {
+        /// What it lacks.
+        reason: String,
+    },
+
     /// The database refused a statement, for a cause that trying again does not cure.
     #[error("the database refused ({code}): {message}")]
     Database {
@@ -237,14 +251,16 @@ impl Error {
             | Self::InvalidInput(_)
             | Self::UnknownProjection { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
-            Self::EventDeclaration { .. } | Self::Decode { .. } | Self::Panicked { .. } => {
-                ErrorKind::GiveUp
-            }
+            Self::EventDeclaration { .. }
+            | Self::Decode { .. }
+            | Self::Panicked { .. }
+            | Self::Mismatch { .. } => ErrorKind::GiveUp,
             Self::SchemaTooNew { .. }
             | Self::SchemaTooOld { .. }
             | Self::ProjectionChanged { .. }
             | Self::ProjectionTooNew { .. }
             | Self::ForeignCheckpoint { .. }
+            | Self::Unsupported { .. }
             | Self::Database { .. } => ErrorKind::CallOperator,
         }
     }
@@ -271,8 +287,17 @@ impl Error {
             Self::UnknownProjection { .. } => "unknown-projection",
             Self::ForeignCheckpoint { .. } => "foreign-checkpoint",
             Self::PromoteBlocked { .. } => "promote-blocked",
+            Self::Mismatch { .. } => "mismatch",
+            Self::Unsupported { .. } => "unsupported",
             Self::Database { .. } => "database",
         }
+    }
+
+    /// A transaction with a statement that was refused, or dropped half-way, and a commit after it.
+    pub fn unfinished() -> Self {
+        let reason = "a statement of this transaction was refused or did not end, so that it cannot \
+                      be committed";
+        Self::Mismatch { reason: reason.into() }
     }
 
     /// A refused name, cut so that it cannot fill a log.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
     Filter, GenerationState, Migrated, NewEvent, Position, Query, ReadModel, Result, Row, Store,
-    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, physical_name, quoted,
+    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -85,8 +85,7 @@ impl Log {
             pause *= 2;
             match tokio::time::timeout_at(deadline, self.store.append(appends.clone())).await {
                 Err(_elapsed) => return Err(unknown),
-                // Applied by the first try, whose answer was lost: for the caller it is no repeat.
-                Ok(Ok(appended)) => return Ok(Appended { repeated: false, ..appended }),
+                Ok(Ok(appended)) => return Ok(appended),
                 // These were judged on the log itself, which does not hold the first try.
                 Ok(Err(
                     refused @ (Error::VersionConflict { .. } | Error::IdempotencyConflict { .. }),
@@ -291,32 +290,29 @@ impl Log {
     }
 }
 
-/// Replaces each `{name}` of a user's SQL by what `full_name` makes of it.
-///
-/// # Errors
-///
-/// [`Error::InvalidName`] where a name in braces is not a plain lower-case identifier.
-pub fn expand(sql: &str, full_name: impl Fn(&str) -> String) -> Result<String> {
+/// Replaces each `{name}` of a user's SQL by what `full_name` makes of it, where the name is a plain
+/// lower-case identifier. Other braces, such as those of JSON, stay as they are.
+pub fn expand(sql: &str, full_name: impl Fn(&str) -> String) -> String {
     let mut expanded = String::with_capacity(sql.len() + 32);
     let mut rest = sql;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after
-            .split_once('}')
-            .ok_or_else(|| Error::InvalidInput("a { without } in SQL".into()))?;
-        crate::limits::check_identifier("table", name)?;
         expanded.push_str(before);
-        expanded.push_str(&full_name(name));
-        rest = after;
+        match after.split_once('}') {
+            Some((name, after)) if limits::check_identifier("table", name).is_ok() => {
+                expanded.push_str(&full_name(name));
+                rest = after;
+            }
+            _ => {
+                expanded.push('{');
+                rest = after;
+            }
+        }
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    expanded
 }
 
 /// Replaces each `{name}` of a user's SQL by the table of `generation`, behind `prefix`.
-///
-/// # Errors
-///
-/// As for [`expand`].
-pub fn expand_generation(sql: &str, prefix: &str, generation: u32) -> Result<String> {
+pub fn expand_generation(sql: &str, prefix: &str, generation: u32) -> String {
     expand(sql, |name| format!("{prefix}{}", physical_name(name, generation)))
 }

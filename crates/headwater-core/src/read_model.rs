@@ -166,8 +166,8 @@ impl Definition {
 }
 
 /// What lies in the schema beside the read models.
-const RESERVED: [&str; 6] =
-    ["streams", "events", "checkpoints", "migrations", "all_events", "all_checkpoints"];
+const RESERVED: [&str; 7] =
+    ["streams", "events", "checkpoints", "migrations", "settled", "all_events", "all_checkpoints"];
 
 fn describe(column: &Column) -> String {
     let Column { name, column_type, key, nullable } = column;

@@ -127,6 +127,12 @@ pub trait StoreTx: Send {
     -> Result<Vec<Row>>;
 
     /// Commits. Once begun, it is not undone by dropping the future.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) where the answer was lost: look at
+    /// the checkpoint. After a statement that was refused or dropped it rolls back, and is
+    /// [`Error::Mismatch`](crate::Error::Mismatch).
     async fn commit(self: Box<Self>) -> Result<()>;
 
     /// Rolls back.

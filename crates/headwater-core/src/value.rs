@@ -83,7 +83,7 @@ impl Row {
 
 impl From<ValueError> for crate::Error {
     fn from(error: ValueError) -> Self {
-        Self::InvalidInput(error.to_string())
+        Self::Mismatch { reason: error.to_string() }
     }
 }
 
@@ -170,9 +170,10 @@ column_values! {
 impl ColumnValue for u64 {
     const TYPE: crate::ColumnType = crate::ColumnType::Int;
 
-    // What does not fit 63 bits cannot be stored as a number; the largest one stands in for it.
+    // What does not fit 63 bits stands as text, which no column of numbers takes: a wrong number
+    // would be found by nobody.
     fn to_value(&self) -> Value {
-        Value::Int(i64::try_from(*self).unwrap_or(i64::MAX))
+        i64::try_from(*self).map_or_else(|_| Value::Text(self.to_string()), Value::Int)
     }
 
     fn from_value(value: Value) -> Option<Self> {

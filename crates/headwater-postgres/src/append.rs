@@ -40,13 +40,14 @@ impl PostgresStore {
                     return Ok(appended);
                 }
                 Ok(Err(error)) if is_race(&error) && race < RACES => race += 1,
+                Ok(Err(error)) if is_race(&error) => return Err(raced()),
                 Ok(Err(error)) => {
                     // A server that became a standby refuses for ever: the next connection may
                     // reach the new primary.
                     if error.as_database_error().is_none() || has_code(&error, "25006") {
                         connection.close_on_drop();
                     }
-                    return Err(errors::of_append(error));
+                    return Err(errors::of_commit(error));
                 }
                 Err(_) => {
                     connection.close_on_drop();
@@ -57,17 +58,22 @@ impl PostgresStore {
         }
     }
 
-    /// Appends inside the user's own transaction: his change and the events, or nothing.
+    /// Appends inside your own transaction: your change and the events, or nothing.
     ///
     /// A refused append changes nothing and leaves the transaction usable. The events become
-    /// visible when the user commits; until then readers of the log wait below them, writers do
+    /// visible when you commit; until then readers of the log wait below them, writers do
     /// not. Keep such transactions short. Readers in this process are woken by their poll, within a
     /// second, or at once by [`PostgresStore::hint`] after the commit.
     ///
     /// # Errors
     ///
     /// As for [`Log::append_all`](headwater_core::Log::append_all); an error of the connection is
-    /// [`Error::Unavailable`], since only the user's commit can have an unknown outcome.
+    /// [`Error::Unavailable`], since only your commit can have an unknown outcome.
+    ///
+    /// # Cancellation
+    ///
+    /// Where this future is dropped before it has ended, roll the transaction back: the events may
+    /// be in it or not.
     pub async fn append_in(
         &self,
         connection: &mut PgConnection,
@@ -86,7 +92,11 @@ impl PostgresStore {
                 }
             }
             control(connection, "release savepoint headwater_append").await?;
-            return sent.map_err(errors::of_statement)?.into_result(&appends);
+            return match sent {
+                Ok(outcome) => outcome.into_result(&appends),
+                Err(error) if is_race(&error) => Err(raced()),
+                Err(error) => Err(errors::of_statement(error)),
+            };
         }
     }
 }
@@ -107,6 +117,13 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
 /// by now, so that the function sees its event when it is called again.
 fn is_race(error: &sqlx::Error) -> bool {
     is_unique_violation(error, "events_id")
+}
+
+/// Also where the user's transaction sees the log as it was when it began (repeatable read).
+fn raced() -> Error {
+    let reason = "another append has just taken one of these event ids: try again, in a new \
+                  transaction";
+    Error::Unavailable { reason: reason.into() }
 }
 
 /// What the function `append` reports.
@@ -140,10 +157,11 @@ impl Outcome {
         match self.word.as_str() {
             "conflict" => Err(appends[self.stream_index].conflict(self.actual)),
             "id_taken" => Err(Error::IdempotencyConflict { event_id: self.event_id }),
-            word => {
+            word @ ("applied" | "repeated") => {
                 let repeated = word == "repeated";
                 Ok(Appended::from_rows(appends, &self.positions, &self.versions, repeated))
             }
+            word => Err(Error::Mismatch { reason: format!("the function append says {word}") }),
         }
     }
 }

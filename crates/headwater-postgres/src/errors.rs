@@ -5,21 +5,42 @@
 use headwater_core::Error;
 use sqlx::error::DatabaseError;
 
-/// The error of a statement outside an append: what the connection loses, was not applied.
+/// The error of a statement before a commit: what the connection loses, was not applied.
 pub(crate) fn of_statement(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(refused) => of_database(&*refused),
+        other if is_unreadable(&other) => Error::Mismatch { reason: other.to_string() },
         other => unavailable(other),
     }
 }
 
-/// The error of an append that was sent: what the connection loses, may have been applied.
-pub(crate) fn of_append(error: sqlx::Error) -> Error {
+/// The error of an append that was sent, or of a commit: what the connection loses, may have been
+/// applied.
+pub(crate) fn of_commit(error: sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(refused) if is_answer(&code_of(&*refused)) => of_database(&*refused),
         sqlx::Error::Database(refused) => Error::OutcomeUnknown { reason: in_words(&*refused) },
         other => Error::OutcomeUnknown { reason: other.to_string() },
     }
+}
+
+/// Whether a row came that does not fit the program: of somebody who changed the tables, or a fault
+/// of ours. Trying again finds it again.
+fn is_unreadable(error: &sqlx::Error) -> bool {
+    use sqlx::Error::{
+        ColumnDecode, ColumnIndexOutOfBounds, ColumnNotFound, Decode, Encode, RowNotFound,
+        TypeNotFound,
+    };
+    matches!(
+        error,
+        ColumnDecode { .. }
+            | ColumnIndexOutOfBounds { .. }
+            | ColumnNotFound(_)
+            | Decode(_)
+            | Encode(_)
+            | RowNotFound
+            | TypeNotFound { .. }
+    )
 }
 
 /// The error of getting a connection.

@@ -1,7 +1,7 @@
 //! Migrate: brings the schema up to date, however many starters try at the same moment.
 
 use headwater_core::{Error, Migrated, Result, task::shielded};
-use headwater_migrations::{Migration, POSTGRES, POSTGRES_FUNCTIONS};
+use headwater_migrations::{POSTGRES, POSTGRES_FUNCTIONS};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use crate::{
@@ -47,33 +47,29 @@ impl PostgresStore {
 
 /// The number of the schema in the database; 0 where there is none. Needs no right to change it.
 async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
-    let exists: bool = sqlx::query(
-        "select exists (select from pg_tables where schemaname = $1 and tablename = 'migrations')",
-    )
-    .bind(schema)
-    .fetch_one(&mut *connection)
-    .await
-    .and_then(|row| row.try_get(0))
-    .map_err(of_statement)?;
+    let exists: bool = sqlx::query(include_str!("migrations_exist.sql"))
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(of_statement)?;
     if !exists {
         return Ok(0);
     }
-    let number: i32 = sqlx::query(AssertSqlSafe(format!(
-        "select coalesce(max(number), 0) from {schema}.migrations"
-    )))
-    .fetch_one(connection)
-    .await
-    .and_then(|row| row.try_get(0))
-    .map_err(of_statement)?;
+    let number: i32 =
+        sqlx::query(AssertSqlSafe(place(include_str!("migrations_number.sql"), schema)))
+            .fetch_one(connection)
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(of_statement)?;
     Ok(u32::try_from(number).unwrap_or(0))
 }
 
 /// Applies the next migration, unless another starter was faster; yields where the schema is now.
 async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
     let mut tx = connection.begin().await.map_err(of_statement)?;
-    // Ends with the transaction, so it works through a pooler and cannot be left behind.
-    sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(format!("headwater.migrate.{schema}"))
+    sqlx::query(include_str!("migrations_lock.sql"))
+        .bind(schema)
         .execute(&mut *tx)
         .await
         .map_err(of_statement)?;
@@ -82,31 +78,24 @@ async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
         return Ok(current);
     };
     if current == 0 {
-        let create = format!(
-            "create schema if not exists {schema}; \
-             create table if not exists {schema}.migrations (\
-                 number integer primary key, \
-                 name text not null, \
-                 applied_at timestamptz not null default clock_timestamp())"
-        );
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *tx).await.map_err(of_statement)?;
+        run(&mut tx, schema, include_str!("migrations_schema.sql")).await?;
+        run(&mut tx, schema, include_str!("migrations_table.sql")).await?;
     }
-    apply(&mut tx, schema, next).await?;
+    for sql in std::iter::once(&next.sql).chain(POSTGRES_FUNCTIONS) {
+        run(&mut tx, schema, sql).await?;
+    }
+    sqlx::query(AssertSqlSafe(place(include_str!("migrations_insert.sql"), schema)))
+        .bind(i32::try_from(next.number).unwrap_or(i32::MAX))
+        .bind(next.name)
+        .execute(&mut *tx)
+        .await
+        .map_err(of_statement)?;
     tx.commit().await.map_err(of_statement)?;
     Ok(next.number)
 }
 
-async fn apply(connection: &mut PgConnection, schema: &str, next: &Migration) -> Result<()> {
-    for sql in std::iter::once(&next.sql).chain(POSTGRES_FUNCTIONS) {
-        let sql = AssertSqlSafe(place(sql, schema));
-        sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(of_statement)?;
-    }
-    let note = format!("insert into {schema}.migrations (number, name) values ($1, $2)");
-    sqlx::query(AssertSqlSafe(note))
-        .bind(i32::try_from(next.number).unwrap_or(i32::MAX))
-        .bind(next.name)
-        .execute(connection)
-        .await
-        .map_err(of_statement)?;
-    Ok(())
+/// Runs the statements of a file.
+async fn run(connection: &mut PgConnection, schema: &str, sql: &str) -> Result<()> {
+    let sql = AssertSqlSafe(place(sql, schema));
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(of_statement)
 }

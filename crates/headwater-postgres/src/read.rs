@@ -62,7 +62,13 @@ async fn send_rows(
 ) -> Result<bool> {
     let mut rows = statement.fetch(connection);
     let (mut chunk, mut bytes) = (Vec::with_capacity(CHUNK.0), 0);
-    while let Some(row) = rows.try_next().await.map_err(of_statement)? {
+    loop {
+        let row = tokio::select! {
+            row = rows.try_next() => row.map_err(of_statement)?,
+            // Also where nothing matches for a long time.
+            () = chunks.closed() => return Ok(false),
+        };
+        let Some(row) = row else { break };
         let event = decode(&row).map_err(of_statement)?;
         bytes += event.event.data.len();
         chunk.push(event);

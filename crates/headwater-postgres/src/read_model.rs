@@ -51,7 +51,7 @@ pub(crate) async fn create(
     let prefix = &statements.prefix;
     for table in &definition.tables {
         let create = match table {
-            TableDefinition::Sql { create, .. } => expand_generation(create, prefix, generation)?,
+            TableDefinition::Sql { create, .. } => expand_generation(create, prefix, generation),
             TableDefinition::Columns(table) => {
                 let physical = physical_name(table.name, generation);
                 let columns: String = table.columns.iter().map(describe).collect();
@@ -154,7 +154,7 @@ pub(crate) async fn load(
         physical_name(table.name, generation),
         key = names(table.key()),
     );
-    let query = arrays(sql, table.key().map(|column| column.column_type), keys);
+    let query = arrays(sql, table.key().map(|column| column.column_type), keys)?;
     let rows = query.fetch_all(connection).await.map_err(of_statement)?;
     Ok(values::decode(rows)?.into_iter().map(|row| row.values).collect())
 }
@@ -189,7 +189,7 @@ pub(crate) async fn save(
         row.push(Value::Int(position.to_i64()));
         row
     });
-    arrays(sql, types(), rows.collect()).execute(connection).await.map_err(of_statement)?;
+    arrays(sql, types(), rows.collect())?.execute(connection).await.map_err(of_statement)?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ pub(crate) async fn remove(
         physical_name(table.name, generation),
         unnest(table.key().map(|column| column.column_type)),
     );
-    let query = arrays(sql, table.key().map(|column| column.column_type), keys);
+    let query = arrays(sql, table.key().map(|column| column.column_type), keys)?;
     query.execute(connection).await.map_err(of_statement)?;
     Ok(())
 }
@@ -230,7 +230,7 @@ fn arrays<'q>(
     sql: String,
     types: impl Iterator<Item = ColumnType>,
     rows: Vec<Vec<Value>>,
-) -> Query<'q, Postgres, PgArguments> {
+) -> Result<Query<'q, Postgres, PgArguments>> {
     let types: Vec<_> = types.collect();
     let mut columns: Vec<Vec<Value>> =
         types.iter().map(|_| Vec::with_capacity(rows.len())).collect();
@@ -242,18 +242,25 @@ fn arrays<'q>(
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for (kind, column) in types.into_iter().zip(columns) {
         query = match kind {
-            ColumnType::Bool => query.bind(typed::<bool>(column)),
-            ColumnType::Int => query.bind(typed::<i64>(column)),
-            ColumnType::Float => query.bind(typed::<f64>(column)),
-            ColumnType::Text | ColumnType::Json => query.bind(typed::<String>(column)),
-            ColumnType::Uuid => query.bind(typed::<uuid::Uuid>(column)),
-            ColumnType::Time => query.bind(typed::<chrono::DateTime<chrono::Utc>>(column)),
-            ColumnType::Date => query.bind(typed::<chrono::NaiveDate>(column)),
+            ColumnType::Bool => query.bind(typed::<bool>(column)?),
+            ColumnType::Int => query.bind(typed::<i64>(column)?),
+            ColumnType::Float => query.bind(typed::<f64>(column)?),
+            ColumnType::Text | ColumnType::Json => query.bind(typed::<String>(column)?),
+            ColumnType::Uuid => query.bind(typed::<uuid::Uuid>(column)?),
+            ColumnType::Time => query.bind(typed::<chrono::DateTime<chrono::Utc>>(column)?),
+            ColumnType::Date => query.bind(typed::<chrono::NaiveDate>(column)?),
         };
     }
-    query
+    Ok(query)
 }
 
-fn typed<T: headwater_core::ColumnValue>(column: Vec<Value>) -> Vec<Option<T>> {
-    column.into_iter().map(T::from_value).collect()
+/// The values of one column; one of another type than the column's would stand as null.
+fn typed<T: headwater_core::ColumnValue>(column: Vec<Value>) -> Result<Vec<Option<T>>> {
+    let typed = |value: Value| match value {
+        Value::Null => Ok(None),
+        value => T::from_value(value).map(Some).ok_or_else(|| Error::Mismatch {
+            reason: format!("a value for a column of {:?} is of another type", T::TYPE),
+        }),
+    };
+    column.into_iter().map(typed).collect()
 }

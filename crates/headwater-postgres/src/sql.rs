@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use headwater_core::quoted;
 use sqlx::AssertSqlSafe;
 
 macro_rules! statements {
@@ -12,7 +13,7 @@ macro_rules! statements {
         /// The statements of one schema.
         #[derive(Debug)]
         pub(crate) struct Statements {
-            /// The schema, with its dot: `headwater.`
+            /// The schema, with its dot: `"headwater".`
             pub(crate) prefix: String,
             $(pub(crate) $name: Arc<str>,)+
         }
@@ -21,7 +22,7 @@ macro_rules! statements {
             /// The statements for `schema`, whose name was checked.
             pub(crate) fn new(schema: &str) -> Self {
                 Self {
-                    prefix: format!("{schema}."),
+                    prefix: format!("{}.", quoted(schema)),
                     $($name: place(include_str!(concat!(stringify!($name), ".sql")), schema).into(),)+
                 }
             }
@@ -51,7 +52,7 @@ statements! {
 
 /// Puts the schema's name into a statement.
 pub(crate) fn place(sql: &str, schema: &str) -> String {
-    sql.replace("{schema}", schema)
+    sql.replace("{schema}", &quoted(schema))
 }
 
 /// A statement from a file of this crate, or one whose names were all checked.

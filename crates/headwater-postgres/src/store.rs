@@ -70,8 +70,9 @@ impl PostgresStore {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] where the URL cannot be read, [`Error::InvalidName`] for the schema,
-    /// [`Error::Unavailable`] where no server answers, [`Error::Database`] where it refuses or is
-    /// older than PostgreSQL 15, [`Error::SchemaTooNew`] and [`Error::SchemaTooOld`].
+    /// [`Error::Unavailable`] where no server answers, [`Error::Database`] where it refuses,
+    /// [`Error::Unsupported`] where it is older than PostgreSQL 15, [`Error::SchemaTooNew`] and
+    /// [`Error::SchemaTooOld`].
     pub async fn connect(url: &str, settings: Settings) -> Result<Self> {
         // The parser's own message may quote the URL, and so a password.
         let options = PgConnectOptions::from_str(url).map_err(|_| {
@@ -140,13 +141,9 @@ impl PostgresStore {
         .and_then(|row| row.try_get(0))
         .map_err(of_statement)?;
         if number < OLDEST_SERVER {
-            return Err(Error::Database {
-                code: "0A000".into(),
-                message: format!(
-                    "PostgreSQL 15 or later is needed, and this is {}",
-                    number / 10_000
-                ),
-            });
+            let found = number / 10_000;
+            let reason = format!("PostgreSQL 15 or later is needed, and this is {found}");
+            return Err(Error::Unsupported { reason });
         }
         Ok(())
     }

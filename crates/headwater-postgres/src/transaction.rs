@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, generation as number},
-    errors::{of_statement, unavailable},
+    errors::{of_commit, of_statement, unavailable},
     read_model,
     sql::checked,
     store::PostgresStore,
@@ -23,7 +23,7 @@ impl PostgresStore {
         shielded(async move {
             let mut connection = store.inner.writers.acquire().await.map_err(unavailable)?;
             sqlx::query("begin").execute(&mut *connection).await.map_err(of_statement)?;
-            let tx = PostgresTx { store, connection: Some(connection), failed: false };
+            let tx = PostgresTx { store, connection: Some(connection), begun: 0, done: 0 };
             Ok(Box::new(tx) as Box<dyn StoreTx>)
         })
         .await
@@ -34,8 +34,10 @@ impl PostgresStore {
 pub(crate) struct PostgresTx {
     store: PostgresStore,
     connection: Option<PoolConnection<Postgres>>,
-    /// Whether a statement was refused: `commit` would then roll back and report success.
-    failed: bool,
+    /// Statements that were begun, and that ended well. Where they differ, one was refused, and
+    /// `commit` would roll back and report success, or dropped half-way.
+    begun: usize,
+    done: usize,
 }
 
 impl Drop for PostgresTx {
@@ -48,18 +50,19 @@ impl Drop for PostgresTx {
 }
 
 impl PostgresTx {
-    fn connection(&mut self) -> &mut PoolConnection<Postgres> {
+    /// The connection, for one more statement; [`PostgresTx::done`] takes in how it ended.
+    fn step(&mut self) -> &mut PoolConnection<Postgres> {
+        self.begun += 1;
         self.connection.as_mut().expect("a transaction has its connection until it is consumed")
     }
 
     async fn execute_query(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<u64> {
-        let done = query.execute(&mut **self.connection()).await;
-        self.keep(done.map(|done| done.rows_affected()).map_err(of_statement))
+        let done = query.execute(&mut **self.step()).await;
+        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
     }
 
-    /// Remembers a refusal.
-    fn keep<T>(&mut self, result: Result<T>) -> Result<T> {
-        self.failed |= result.is_err();
+    fn done<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.done += usize::from(result.is_ok());
         result
     }
 
@@ -70,7 +73,7 @@ impl PostgresTx {
             if ended.is_err() {
                 connection.close_on_drop();
             }
-            ended.map(drop).map_err(of_statement)
+            ended.map(drop).map_err(of_commit)
         })
         .await
     }
@@ -98,11 +101,11 @@ impl StoreTx for PostgresTx {
         if created == 0 {
             return Err(moved(&definition.name));
         }
-        let connection = self.connection();
+        let connection = self.step();
         let made =
             read_model::create(connection, &store.inner.statements, definition, generation, state);
         let made = made.await;
-        self.keep(made)?;
+        self.done(made)?;
         self.hold(&definition.name, generation).await?.ok_or_else(|| moved(&definition.name))
     }
 
@@ -118,18 +121,18 @@ impl StoreTx for PostgresTx {
         if dropped == 0 {
             return Err(moved(&definition.name));
         }
-        let connection = self.connection();
+        let connection = self.step();
         let gone =
             read_model::drop(connection, &store.inner.statements, definition, generation).await;
-        self.keep(gone)
+        self.done(gone)
     }
 
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
         let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
             .bind(projection.to_owned())
             .bind(number(generation));
-        let row = query.fetch_optional(&mut **self.connection()).await;
-        let row = self.keep(row.map_err(of_statement))?;
+        let row = query.fetch_optional(&mut **self.step()).await;
+        let row = self.done(row.map_err(of_statement))?;
         row.as_ref().map(decode).transpose().map_err(of_statement)
     }
 
@@ -166,10 +169,10 @@ impl StoreTx for PostgresTx {
             return Err(moved(&definition.name));
         }
         // Last, since it locks the view against readers until the commit.
-        let connection = self.connection();
+        let connection = self.step();
         let shown =
             read_model::show(connection, &store.inner.statements, definition, generation).await;
-        self.keep(shown)
+        self.done(shown)
     }
 
     async fn load(
@@ -180,9 +183,8 @@ impl StoreTx for PostgresTx {
     ) -> Result<Vec<Vec<Value>>> {
         let store = self.store.clone();
         let rows =
-            read_model::load(self.connection(), &store.inner.statements, table, generation, keys)
-                .await;
-        self.keep(rows)
+            read_model::load(self.step(), &store.inner.statements, table, generation, keys).await;
+        self.done(rows)
     }
 
     async fn save(
@@ -193,9 +195,8 @@ impl StoreTx for PostgresTx {
     ) -> Result<()> {
         let store = self.store.clone();
         let saved =
-            read_model::save(self.connection(), &store.inner.statements, table, generation, rows)
-                .await;
-        self.keep(saved)
+            read_model::save(self.step(), &store.inner.statements, table, generation, rows).await;
+        self.done(saved)
     }
 
     async fn remove(
@@ -206,13 +207,12 @@ impl StoreTx for PostgresTx {
     ) -> Result<()> {
         let store = self.store.clone();
         let removed =
-            read_model::remove(self.connection(), &store.inner.statements, table, generation, keys)
-                .await;
-        self.keep(removed)
+            read_model::remove(self.step(), &store.inner.statements, table, generation, keys).await;
+        self.done(removed)
     }
 
     async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
-        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation)?;
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
         self.execute_query(values::bind(sql, parameters)).await
     }
 
@@ -222,18 +222,15 @@ impl StoreTx for PostgresTx {
         sql: &str,
         parameters: &[Value],
     ) -> Result<Vec<Row>> {
-        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation)?;
-        let rows = values::bind(sql, parameters).fetch_all(&mut **self.connection()).await;
-        values::decode(self.keep(rows.map_err(of_statement))?)
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
+        let rows = values::bind(sql, parameters).fetch_all(&mut **self.step()).await;
+        values::decode(self.done(rows.map_err(of_statement))?)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
-        if self.failed {
+        if self.begun != self.done {
             self.end("rollback").await?;
-            return Err(Error::InvalidInput(
-                "a statement of this transaction was refused, so that it cannot be committed"
-                    .into(),
-            ));
+            return Err(Error::unfinished());
         }
         self.end("commit").await
     }

@@ -19,7 +19,7 @@ impl PostgresStore {
         sql: &str,
         parameters: &[Value],
     ) -> Result<Vec<Row>> {
-        let sql = expand(sql, |name| format!("{}{name}", self.inner.statements.prefix))?;
+        let sql = expand(sql, |name| format!("{}{name}", self.inner.statements.prefix));
         let (store, parameters) = (self.clone(), parameters.to_vec());
         shielded(async move {
             let rows = bind(sql, &parameters).fetch_all(&store.inner.queries).await;

@@ -114,10 +114,9 @@ impl<F: Fold> FoldApplier<F> {
         for values in tx.load(&F::table(), generation, missing).await? {
             let row = F::from_values(values)?;
             if !self.rows.contains_key(&row.key()) {
-                return Err(Error::InvalidInput(format!(
-                    "a key of {} does not read back as it was written",
-                    F::table().name
-                )));
+                let reason =
+                    format!("a key of {} does not read back as it was written", F::table().name);
+                return Err(Error::Mismatch { reason });
             }
             self.rows.insert(row.key(), Slot { row: Some(row), touched: None });
         }
@@ -136,10 +135,11 @@ impl<F: Fold> FoldApplier<F> {
                 }
                 slot.row = F::fold(slot.row.take(), &key, &event);
                 if slot.row.as_ref().is_some_and(|row| row.key() != key) {
-                    return Err(Error::InvalidInput(format!(
+                    let reason = format!(
                         "the fold of {} made a row with another key than it was asked for",
                         F::table().name
-                    )));
+                    );
+                    return Err(Error::Mismatch { reason });
                 }
                 if slot.touched.replace(event.position).is_none() {
                     touched.push(key);

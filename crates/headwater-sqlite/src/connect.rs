@@ -158,12 +158,10 @@ async fn check_library(connection: &mut SqliteConnection) -> Result<()> {
         return Ok(());
     }
     let (major, minor, patch) = OLDEST_LIBRARY;
-    Err(Error::Database {
-        code: "library-version".into(),
-        message: format!(
-            "SQLite {major}.{minor}.{patch} or later is needed, and this is {version}, which can lose committed data"
-        ),
-    })
+    let reason = format!(
+        "SQLite {major}.{minor}.{patch} or later is needed, and this is {version}, which can lose committed data"
+    );
+    Err(Error::Unsupported { reason })
 }
 
 /// The mode stays in the file. SQLite does not wait by itself for the lock that the change needs.
@@ -180,13 +178,11 @@ async fn use_write_ahead_log(connection: &mut SqliteConnection, path: &Path) -> 
             // A file that this program may only read keeps its mode, and can still be read.
             Ok(_) if is_read_only(path) => return Ok(()),
             Ok(mode) => {
-                return Err(Error::Database {
-                    code: "journal-mode".into(),
-                    message: format!(
-                        "{} stays in journal mode {mode}: write-ahead logging does not work on this file system",
-                        path.display()
-                    ),
-                });
+                let reason = format!(
+                    "{} stays in journal mode {mode}: write-ahead logging does not work on this file system",
+                    path.display()
+                );
+                return Err(Error::Unsupported { reason });
             }
         }
     }

@@ -110,7 +110,7 @@ fn of_driver(error: sqlx::Error) -> Error {
         sqlx::Error::PoolClosed => closed(),
         sqlx::Error::WorkerCrashed => unavailable("the connection's thread has ended"),
         sqlx::Error::Io(error) => Error::Unavailable { reason: error.to_string() },
-        other => Error::Database { code: "driver".into(), message: other.to_string() },
+        other => Error::Mismatch { reason: other.to_string() },
     }
 }
 

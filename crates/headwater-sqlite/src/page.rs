@@ -182,10 +182,7 @@ impl<'a> Fields<'a> {
 }
 
 fn broken() -> Error {
-    Error::Database {
-        code: "page".into(),
-        message: "the table events holds what Headwater has not written".into(),
-    }
+    Error::Mismatch { reason: "the table events holds what Headwater has not written".into() }
 }
 
 #[cfg(test)]

@@ -107,10 +107,7 @@ fn check_order(events: &[StoredEvent], direction: Direction) -> Result<()> {
     if in_order {
         return Ok(());
     }
-    Err(Error::Database {
-        code: "order".into(),
-        message: "SQLite did not yield the events in their order".into(),
-    })
+    Err(Error::Mismatch { reason: "SQLite did not yield the events in their order".into() })
 }
 
 /// What is still to be read.

@@ -31,7 +31,7 @@ pub(crate) async fn create(
     for table in &definition.tables {
         let sql = match table {
             TableDefinition::Columns(table) => create_statement(table, generation),
-            TableDefinition::Sql { create, .. } => expand_generation(create, "", generation)?,
+            TableDefinition::Sql { create, .. } => expand_generation(create, "", generation),
         };
         run(connection, sql).await?;
         let exists = sqlx::query(include_str!("read_model_exists.sql"))

@@ -50,9 +50,9 @@ impl Drop for Savepoint<'_> {
             // The first poll hands the statement to the connection's thread, which runs it behind
             // what is under way and before whatever the user sends next. It fails, harmlessly,
             // where the savepoint was not yet made or is already released.
-            let _ = sqlx::raw_sql("rollback to headwater_append")
-                .execute(&mut *self.connection)
-                .now_or_never();
+            for sql in ["rollback to headwater_append", "release headwater_append"] {
+                let _ = sqlx::raw_sql(sql).execute(&mut *self.connection).now_or_never();
+            }
         }
     }
 }

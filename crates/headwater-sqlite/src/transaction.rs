@@ -139,7 +139,7 @@ impl StoreTx for SqliteTx {
     }
 
     async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
-        let sql = expand_generation(sql, "", generation)?;
+        let sql = expand_generation(sql, "", generation);
         let statement = values::user_query(sql, parameters)?;
         let mut connection = self.step().await?;
         let done = statement.execute(&mut *connection).await;
@@ -152,7 +152,7 @@ impl StoreTx for SqliteTx {
         sql: &str,
         parameters: &[Value],
     ) -> Result<Vec<Row>> {
-        let sql = expand_generation(sql, "", generation)?;
+        let sql = expand_generation(sql, "", generation);
         let mut connection = self.step().await?;
         let rows = values::fetch(&mut connection, sql, parameters).await;
         self.done(rows)
@@ -162,10 +162,7 @@ impl StoreTx for SqliteTx {
         shielded(async move {
             if self.begun != self.done {
                 self.transaction.rollback().await;
-                return Err(Error::InvalidInput(
-                    "a statement of this transaction was refused, so that it cannot be committed"
-                        .into(),
-                ));
+                return Err(Error::unfinished());
             }
             let connection = self.transaction.connection().await?;
             self.transaction.commit(connection).await

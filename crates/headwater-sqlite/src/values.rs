@@ -26,7 +26,7 @@ impl SqliteStore {
         sql: &str,
         parameters: &[Value],
     ) -> Result<Vec<Row>> {
-        let sql = expand(sql, |name| format!("\"{name}\""))?;
+        let sql = expand(sql, |name| format!("\"{name}\""));
         let mut connection = self.inner.connections.reader().await?;
         // One snapshot for preparing and running it; see `fetch`.
         let mut snapshot = connection.begin().await.map_err(of_statement)?;

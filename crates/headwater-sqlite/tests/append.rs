@@ -136,13 +136,22 @@ async fn an_append_in_the_users_transaction_comes_and_goes_with_it() {
 
 #[tokio::test]
 async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all() {
+    drop_appends("begin immediate", "commit").await;
+}
+
+#[tokio::test]
+async fn a_dropped_append_on_the_users_connection_leaves_no_transaction_open() {
+    drop_appends("select 1", "select 1").await;
+}
+
+async fn drop_appends(begin: &'static str, commit: &'static str) {
     let file = file().await;
     let store = &file.store;
     let mut connection = store.pool().acquire().await.unwrap();
     let (mut id, mut applied) = (0, false);
     // Dropped a little later each time, until it is through: most fall into the long insert.
     while !applied {
-        sqlx::query("begin immediate").execute(&mut *connection).await.unwrap();
+        sqlx::query(begin).execute(&mut *connection).await.unwrap();
         let append = append(id, NoStream, 500);
         let mut append_in = Box::pin(store.append_in(&mut connection, vec![append]));
         let patience = Instant::now() + Duration::from_micros(200 * id);
@@ -150,7 +159,8 @@ async fn a_dropped_append_in_the_users_transaction_is_in_it_wholly_or_not_at_all
             applied = append_in.as_mut().now_or_never().is_some();
         }
         drop(append_in);
-        sqlx::query("commit").execute(&mut *connection).await.unwrap();
+        sqlx::query(commit).execute(&mut *connection).await.unwrap();
+        store.append(vec![self::append(1_000_000 + id, NoStream, 1)]).await.unwrap();
         let found = store.stream_info(&stream(id)).await.unwrap();
         let version = found.map_or(0, |info| info.version);
         assert!(version == 500 || version == 0 && !applied, "{version} at try {id}");

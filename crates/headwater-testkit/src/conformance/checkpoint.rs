@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Harness;
 use crate::{
     account::{Balance, balances},
+    dropped_at,
     fixtures::failure,
     seed, within,
 };
@@ -156,8 +157,43 @@ pub async fn a_transaction_with_a_refused_statement_cannot_be_committed(harness:
     save(&mut tx, "a", 5).await;
     let refused = tx.execute(1, "insert into {missing} values (1)", &[]).await;
     assert!(refused.is_err());
-    assert!(tx.commit().await.is_err(), "half of it was committed");
+    let error = failure(tx.commit().await);
+    assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
     assert_eq!((rows(log).await.len(), read(log, 1).await), (0, Some(from)));
+}
+
+/// Of a statement that was dropped half-way nobody knows whether it is in the transaction.
+pub async fn a_transaction_with_a_dropped_statement_cannot_be_committed(harness: &dyn Harness) {
+    let log = harness.log();
+    let from = live(log).await;
+    for wakes in 1.. {
+        let mut tx = begin(log).await;
+        tx.advance(&from, Position(5), None).await.expect("it is where it was");
+        let sql = "update {balances} set cents = cents";
+        if dropped_at(wakes, tx.execute(1, sql, &[])).await.is_some() {
+            break;
+        }
+        let error = failure(within("the commit", tx.commit()).await);
+        assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+        assert_eq!(read(log, 1).await.as_ref(), Some(&from), "after {wakes} wakes");
+    }
+}
+
+/// What is kept for a rollback stays as it was when it was replaced.
+pub async fn a_retired_generation_does_not_move(harness: &dyn Harness) {
+    let log = harness.log();
+    live(log).await;
+    let mut tx = begin(log).await;
+    tx.create_generation(&balances(), 2, Building).await.expect("it is made");
+    tx.promote(&balances(), 2).await.expect("it takes the place of the first");
+    tx.commit().await.expect("it commits");
+    let retired = read(log, 1).await.expect("it is there");
+    assert_eq!(retired.state, Retired);
+    let mut tx = begin(log).await;
+    let error = failure(tx.advance(&retired, Position(6), None).await);
+    assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() });
+    drop(tx);
+    assert_eq!(read(log, 1).await, Some(retired));
 }
 
 /// The future of a commit is dropped at any moment: rows and checkpoint agree all the same.

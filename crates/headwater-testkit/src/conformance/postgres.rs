@@ -25,9 +25,9 @@ impl Postgres {
         Self::open("headwater").await
     }
 
-    /// A fresh log in a schema of another name.
+    /// A fresh log in a schema of another name, which is a word of SQL's as well.
     pub async fn fresh_in_other_schema() -> Box<dyn Harness> {
-        Self::open("tenant_7").await
+        Self::open("order").await
     }
 
     async fn open(schema: &'static str) -> Box<dyn Harness> {
@@ -56,7 +56,7 @@ impl Harness for Postgres {
     }
 
     fn table(&self, name: &str) -> String {
-        format!("{}.{name}", self.schema)
+        format!("\"{}\".{name}", self.schema)
     }
 
     async fn reopen(&self, settings: Settings) -> Result<Log> {

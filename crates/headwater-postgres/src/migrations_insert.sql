@@ -1,0 +1,1 @@
+insert into {schema}.migrations (number, name) values ($1, $2)
