@@ -145,7 +145,8 @@ pub enum Error {
         projection: String,
     },
 
-    /// The projection's code changed since its read model was built.
+    /// The projection's code changed since its read model was built, or older code passed over
+    /// events that it reads.
     #[error(
         "{projection} changed since its read model was built: run `projections rebuild {projection}`"
     )]
@@ -154,7 +155,7 @@ pub enum Error {
         projection: String,
     },
 
-    /// The read model was built by newer code: this program's projection has a lower version.
+    /// The read model was built by newer code: of a higher version, or that reads more types of event.
     #[error(
         "the read model of {projection} was built by newer code than this program's: start the newer program; \
          to go back for good, run `projections rebuild {projection}` with this one"

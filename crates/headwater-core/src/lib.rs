@@ -13,6 +13,7 @@ mod append;
 mod checkpoint;
 pub mod codec;
 mod cursor;
+mod definition;
 mod error;
 mod event;
 pub mod limits;
@@ -35,6 +36,7 @@ pub use append::{Append, Appended, AppendedStream, NewEvent};
 pub use checkpoint::{Checkpoint, Failure, GenerationState};
 pub use codec::{Decoder, Event, EventType, Upcaster};
 pub use cursor::{Batch, Cursor};
+pub use definition::{BuiltBy, Definition, TableDefinition};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Recorded, Stored, StoredEvent};
 pub use limits::Limits;
@@ -42,9 +44,7 @@ pub use log::{Log, expand, expand_generation};
 pub use position::{Ceiling, Position};
 pub use projection::{BatchTx, Fold, SqlProjection};
 pub use read::{Direction, EventStream, Filter, Query, StreamInfo, StreamInfos};
-pub use read_model::{
-    Column, ColumnType, Definition, ReadModel, Table, TableDefinition, physical_name, quoted,
-};
+pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted};
 pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
 pub use settings::Settings;
 pub use store::{Migrated, Store, StoreTx};

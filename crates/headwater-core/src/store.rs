@@ -91,6 +91,14 @@ pub trait StoreTx: Send {
         last_event: Option<(Position, Uuid)>,
     ) -> Result<()>;
 
+    /// Hands the generation at `from` to code with another fingerprint, in its next epoch: whoever
+    /// worked on it before finds its checkpoint moved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is no longer there.
+    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()>;
+
     /// Puts a generation that was built into service and retires the one before.
     ///
     /// # Errors

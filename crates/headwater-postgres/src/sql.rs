@@ -33,6 +33,7 @@ macro_rules! statements {
 statements! {
     append,
     ceiling,
+    checkpoint_adopt,
     checkpoint_advance,
     checkpoint_create,
     checkpoint_drop,

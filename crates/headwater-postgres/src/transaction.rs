@@ -157,6 +157,18 @@ impl StoreTx for PostgresTx {
         }
     }
 
+    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_adopt))
+            .bind(from.projection.clone())
+            .bind(number(from.generation))
+            .bind(from.epoch)
+            .bind(fingerprint.to_owned());
+        match self.execute_query(query).await? {
+            1 => Ok(()),
+            _ => Err(moved(&from.projection)),
+        }
+    }
+
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
         let store = self.store.clone();
         let retire = sqlx::query(checked(&store.inner.statements.checkpoint_retire))

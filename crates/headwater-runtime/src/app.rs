@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use headwater_core::{
-    Checkpoint, Error, Fold, GenerationState, Log, Position, Result, SqlProjection,
+    Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Log, Position,
+    Result, SqlProjection,
 };
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -12,6 +13,7 @@ use tokio::{
 
 use crate::{
     fold::FoldProjector,
+    generation,
     projector::Projector,
     rebuild, runner,
     sql::SqlProjector,
@@ -115,7 +117,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// The first failure; the other projections are brought up all the same.
+    /// The first failure; the other projections are brought up all the same. A store that is away is
+    /// waited for, for two minutes at most.
     pub async fn catch_up(&self, log: &Log) -> Result<()> {
         self.check()?;
         let target = log.ceiling().await?.position;
@@ -137,12 +140,17 @@ impl App {
         let checkpoints = log.checkpoints().await?;
         let head = log.ceiling().await?.position;
         let mut status = Vec::new();
-        for name in self.names() {
+        for definition in self.projectors.iter().map(|projector| projector.definition()) {
             let known = status.len();
-            let own = checkpoints.iter().filter(|checkpoint| checkpoint.projection == name);
-            status.extend(own.map(|checkpoint| entry(checkpoint, head)));
+            for checkpoint in checkpoints.iter().filter(|c| c.projection == definition.name) {
+                let mut entry = entry(checkpoint, head);
+                if checkpoint.state == GenerationState::Live && entry.failure.is_none() {
+                    entry.failure = misfit(log, definition, checkpoint).await?;
+                }
+                status.push(entry);
+            }
             if status.len() == known {
-                status.push(not_begun(name, head));
+                status.push(not_begun(&definition.name, head));
             }
         }
         Ok(status)
@@ -217,6 +225,23 @@ fn entry(checkpoint: &Checkpoint, head: Position) -> ProjectionStatus {
         position: checkpoint.position,
         head: head.max(checkpoint.position),
         failure: checkpoint.failure.clone(),
+    }
+}
+
+/// Why this code cannot go on with a generation that stands still for no other cause.
+async fn misfit(
+    log: &Log,
+    definition: &Definition,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Failure>> {
+    match generation::check(log, definition, checkpoint).await {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Retry => Err(error),
+        Err(error) => Ok(Some(Failure {
+            position: checkpoint.position,
+            event_id: None,
+            error: error.to_string(),
+        })),
     }
 }
 

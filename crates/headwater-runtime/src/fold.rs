@@ -27,8 +27,12 @@ impl<F: Fold> FoldProjector<F> {
     pub(crate) fn new() -> Result<Self> {
         let table = F::table();
         let decoder = Decoder::new()?;
-        let definition =
-            Definition::new(table.name, F::VERSION, vec![TableDefinition::Columns(table)]);
+        let definition = Definition::new(
+            table.name,
+            F::VERSION,
+            decoder.types(),
+            vec![TableDefinition::Columns(table)],
+        );
         definition.check()?;
         Ok(Self { definition, filter: filter_of(&decoder), decoder: Arc::new(decoder) })
     }

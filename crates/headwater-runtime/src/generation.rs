@@ -2,7 +2,8 @@
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Position, Query, Result,
+    BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Position,
+    Query, Result,
 };
 
 /// The generations of one projection.
@@ -48,21 +49,65 @@ impl Generations {
     }
 }
 
-/// The generation in service, made now where there is none; checked against code and log.
+/// The generation in service, made now where there is none.
 pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoint> {
     let generations = Generations::of(log, definition).await?;
-    let live = match generations.live() {
-        Some(live) => live.clone(),
-        None => create(log, definition, generations.next(), GenerationState::Live).await?,
-    };
-    if definition.is_older_than(&live.fingerprint) {
-        return Err(Error::ProjectionTooNew { projection: definition.name.clone() });
+    match generations.live() {
+        Some(live) => Ok(live.clone()),
+        None => create(log, definition, generations.next(), GenerationState::Live).await,
     }
-    if live.fingerprint != definition.fingerprint {
-        return Err(Error::ProjectionChanged { projection: definition.name.clone() });
+}
+
+/// Checks that this code may go on with a generation: that it, or code that differs in nothing that
+/// has mattered yet, has built it, and from this log.
+pub(crate) async fn check(log: &Log, definition: &Definition, at: &Checkpoint) -> Result<()> {
+    let projection = || definition.name.clone();
+    match definition.built_by(&at.fingerprint) {
+        BuiltBy::SameCode => {}
+        BuiltBy::NewerCode => return Err(Error::ProjectionTooNew { projection: projection() }),
+        BuiltBy::OtherCode => return Err(Error::ProjectionChanged { projection: projection() }),
+        BuiltBy::CodeWithout(types) => {
+            if holds_any(log, types, at.position).await? {
+                return Err(Error::ProjectionChanged { projection: projection() });
+            }
+        }
     }
-    check_log(log, &live).await?;
-    Ok(live)
+    check_log(log, at).await
+}
+
+/// Checks a generation, and takes it over where code has built it that knew fewer types of event.
+pub(crate) async fn take_over(
+    log: &Log,
+    definition: &Definition,
+    at: Checkpoint,
+) -> Result<Checkpoint> {
+    if at.fingerprint == definition.fingerprint {
+        check(log, definition, &at).await?;
+        return Ok(at);
+    }
+    let mut tx = log.store().begin().await?;
+    // Held, so that an older process moves it past no event that it does not know meanwhile.
+    let held = tx.hold(&definition.name, at.generation).await?;
+    let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
+    let held = held.filter(|held| held.state == GenerationState::Live).ok_or_else(moved)?;
+    check(log, definition, &held).await?;
+    tx.adopt(&held, &definition.fingerprint).await?;
+    tx.commit().await?;
+    tracing::info!(projection = %definition.name, "the projection reads more types of event now");
+    Ok(Checkpoint { epoch: held.epoch + 1, fingerprint: definition.fingerprint.clone(), ..held })
+}
+
+/// Whether the log holds events of these types at or below `until`.
+async fn holds_any(log: &Log, types: Vec<(String, String)>, until: Position) -> Result<bool> {
+    for (category, name) in types {
+        let filter = Filter::all().category(category).event_type(name);
+        let (after, direction) = (Position::START, Direction::Forward);
+        let query = Query::Log { filter, after, until, direction };
+        if log.store().read(query).try_next().await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes the tables and the checkpoint of a generation.

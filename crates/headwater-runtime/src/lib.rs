@@ -9,6 +9,7 @@ mod app;
 mod batch;
 mod fold;
 mod generation;
+mod patience;
 mod projector;
 mod rebuild;
 mod runner;

@@ -11,14 +11,14 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, ErrorKind, GenerationState, Log, Position, Query, Result,
-    StoredEvent,
+    Checkpoint, Direction, Error, GenerationState, Log, Position, Query, Result, StoredEvent,
 };
 use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
     batch,
     generation::{self, Generations},
+    patience::Patience,
     projector::{Applier, Projector, guarded},
     status::{Phase, Progress, Rebuilt},
 };
@@ -34,9 +34,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
-
-/// The longest pause between two tries.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Rebuilds one projection and reports on the way.
 pub(crate) async fn rebuild(
@@ -54,23 +51,17 @@ pub(crate) async fn rebuild(
         resumed: None,
         generation: None,
     };
-    let (mut faulty_since, mut pause) = (None, Duration::from_millis(20));
+    let mut patience = Patience::new(&name, PATIENCE);
     loop {
         let before = rebuild.events;
-        match guarded(&name, rebuild.go()).await {
-            Err(error) if error.kind() == ErrorKind::Retry => {
-                if rebuild.events > before {
-                    (faulty_since, pause) = (None, Duration::from_millis(20));
-                }
-                let since = *faulty_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > PATIENCE {
-                    return Err(error);
-                }
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSE);
-            }
-            done => return done,
+        let error = match guarded(&name, rebuild.go()).await {
+            Ok(rebuilt) => return Ok(rebuilt),
+            Err(error) => error,
+        };
+        if rebuild.events > before {
+            patience.renew();
         }
+        patience.wait_out(error).await?;
     }
 }
 
@@ -129,9 +120,7 @@ impl Rebuild {
     async fn prepare(&mut self) -> Result<Checkpoint> {
         let definition = self.projector.definition();
         let generations = Generations::of(&self.log, definition).await?;
-        let left = generations.building();
-        self.resumed.get_or_insert(left.is_some_and(|l| l.fingerprint == definition.fingerprint));
-        if let Some(left) = left {
+        if let Some(left) = generations.building() {
             let usable = left.fingerprint == definition.fingerprint
                 && match generation::check_log(&self.log, left).await {
                     Ok(()) => true,
@@ -140,10 +129,12 @@ impl Rebuild {
                     Err(error) => return Err(error),
                 };
             if usable {
+                self.resumed.get_or_insert(true);
                 return Ok(left.clone());
             }
             generation::remove(&self.log, definition, left.generation).await?;
         }
+        self.resumed.get_or_insert(false);
         let next = generations.next();
         generation::create(&self.log, definition, next, GenerationState::Building).await
     }

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use headwater_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Log, Position, Result, StoredEvent,
-};
+use headwater_core::{Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Log, Position, Result};
 use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
 
 use crate::{
     batch,
     generation::{self, Generations},
+    patience::Patience,
     projector::{Applier, Projector, guarded},
 };
 
@@ -19,8 +19,11 @@ const BATCH: usize = 5_000;
 /// How long a checkpoint may lag behind events that its projection does not read.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How long a fault is waited out: the first pause, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How often a projection that stands still looks whether it may go on.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long catching up waits for a store that is away.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Keeps the projection up to date; ends only when it is dropped.
 ///
@@ -34,9 +37,9 @@ pub(crate) async fn run(log: Log, projector: Arc<dyn Projector>) {
         };
         let name = &projector.definition().name;
         tracing::error!(projection = %name, %error, "the projection stands still");
-        sleep(PAUSE.1).await;
+        sleep(LOOK).await;
         while !mended(&log, &*projector).await {
-            sleep(PAUSE.1).await;
+            sleep(LOOK).await;
         }
         tracing::info!(projection = %name, "the projection goes on");
     }
@@ -61,22 +64,20 @@ async fn mended(log: &Log, projector: &dyn Projector) -> bool {
 
 /// Goes on through faults that waiting cures; notes the failure that ends it.
 async fn persist(log: &Log, projector: &dyn Projector, target: Option<Position>) -> Result<()> {
-    let mut pause = PAUSE.0;
+    let name = &projector.definition().name;
+    let mut patience = Patience::new(name, target.map_or(Duration::MAX, |_| PATIENCE));
     let mut run = Run { log, projector, target, singly_until: Position::START, at: None };
     loop {
         let before = run.position();
-        let error = match guarded(&projector.definition().name, run.go()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = guarded(name, run.go()).await else { return Ok(()) };
+        if run.position() > before {
+            patience.renew();
+        }
+        let Err(error) = patience.wait_out(error).await else { continue };
         if error.kind() == ErrorKind::Retry {
-            if run.position() > before {
-                pause = PAUSE.0;
-            }
-            tracing::debug!(projection = %projector.definition().name, %error, "trying again");
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSE.1);
-        } else if !run.isolate() {
+            return Err(error);
+        }
+        if !run.isolate() {
             run.note(&error).await;
             return Err(error);
         }
@@ -90,15 +91,14 @@ struct Run<'a> {
     target: Option<Position>,
     /// Up to here events are applied one by one, to find the one that fails.
     singly_until: Position,
-    /// The checkpoint, and the batch that is being applied to it: its first and last event.
-    at: Option<(Checkpoint, Option<(Failing, Position)>)>,
+    /// The checkpoint, and the batch that is being applied to it.
+    at: Option<(Checkpoint, Option<Applying>)>,
 }
 
-/// The first event of a batch.
-#[derive(Clone, Copy)]
-struct Failing {
-    position: Position,
-    event_id: uuid::Uuid,
+/// A batch that is being applied: its first event, and where it ends.
+struct Applying {
+    first: (Position, Uuid),
+    last: Position,
 }
 
 impl Run<'_> {
@@ -107,13 +107,11 @@ impl Run<'_> {
     }
 
     async fn go(&mut self) -> Result<()> {
-        let mut checkpoint = match generation::live(self.log, self.projector.definition()).await {
-            Ok(checkpoint) => checkpoint,
-            Err(error) => {
-                self.at = None;
-                return Err(error);
-            }
-        };
+        let definition = self.projector.definition();
+        self.at = None;
+        let live = generation::live(self.log, definition).await?;
+        self.at = Some((live.clone(), None));
+        let mut checkpoint = generation::take_over(self.log, definition, live).await?;
         // A failure that names no event was of the code or of the log, and both are right now.
         if checkpoint.failure.as_ref().is_some_and(|failure| failure.event_id.is_none()) {
             self.log.store().record_failure(&checkpoint, None).await?;
@@ -132,9 +130,10 @@ impl Run<'_> {
 
     async fn apply(&mut self, applier: &mut dyn Applier, batch: Batch) -> Result<()> {
         let Some((checkpoint, applying)) = &mut self.at else { return Ok(()) };
-        *applying = batch.events.first().map(|first: &StoredEvent| {
-            (Failing { position: first.position, event_id: first.id }, batch.position)
-        });
+        *applying = batch
+            .events
+            .first()
+            .map(|first| Applying { first: (first.position, first.id), last: batch.position });
         *checkpoint = batch::apply(self.log, applier, checkpoint, batch).await?;
         *applying = None;
         Ok(())
@@ -157,32 +156,29 @@ impl Run<'_> {
 
     /// After a failed batch: whether its events can be tried one by one.
     fn isolate(&mut self) -> bool {
-        match &self.at {
-            Some((_, Some((first, last))))
-                if first.position < *last && self.singly_until < *last =>
-            {
-                self.singly_until = *last;
-                true
-            }
-            _ => false,
+        let Some((_, Some(applying))) = &self.at else { return false };
+        let last = applying.last;
+        let many = applying.first.0 < last && self.singly_until < last;
+        if many {
+            self.singly_until = last;
         }
+        many
     }
 
+    /// Notes at the checkpoint why it stands still.
     async fn note(&self, error: &Error) {
-        // Nothing is wrong with the read model, which newer code goes on with.
-        if matches!(error, Error::ProjectionTooNew { .. }) {
+        // Other code is right about its read model; `App::status` of this one says what is wrong.
+        if matches!(error, Error::ProjectionTooNew { .. } | Error::ProjectionChanged { .. }) {
             return;
         }
-        let generations = Generations::of(self.log, self.projector.definition()).await;
-        let live = generations.ok().and_then(|generations| generations.live().cloned());
-        let Some(live) = live else { return };
-        let failing = self.at.as_ref().and_then(|(_, applying)| applying.as_ref());
+        let Some((checkpoint, applying)) = &self.at else { return };
+        let event = applying.as_ref().map(|applying| applying.first);
         let failure = Failure {
-            position: failing.map_or(live.position, |(first, _)| first.position),
-            event_id: failing.map(|(first, _)| first.event_id),
+            position: event.map_or(checkpoint.position, |(position, _)| position),
+            event_id: event.map(|(_, id)| id),
             error: error.to_string(),
         };
-        if let Err(unnoted) = self.log.store().record_failure(&live, Some(&failure)).await {
+        if let Err(unnoted) = self.log.store().record_failure(checkpoint, Some(&failure)).await {
             tracing::warn!(%unnoted, "the failure of a projection could not be noted");
         }
     }

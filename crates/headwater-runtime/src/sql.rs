@@ -34,8 +34,12 @@ impl<P: SqlProjection> SqlProjector<P> {
             name: (*name).into(),
             create: (*create).into(),
         };
-        let definition =
-            Definition::new(P::NAME, P::VERSION, P::TABLES.iter().map(table).collect());
+        let definition = Definition::new(
+            P::NAME,
+            P::VERSION,
+            decoder.types(),
+            P::TABLES.iter().map(table).collect(),
+        );
         definition.check()?;
         let filter = filter_of(&decoder);
         Ok(Self { definition, filter, code: Arc::new(Code { projection, decoder }) })

@@ -32,6 +32,7 @@ impl SqliteStore {
                 .bind(failure.as_ref().map(|failure| failure.position.to_i64()))
                 .bind(failure.as_ref().and_then(|failure| failure.event_id))
                 .bind(failure.map(|failure| failure.error))
+                .bind(at.position.to_i64())
                 .execute(&mut *connection)
                 .await
                 .map_err(of_statement)?;

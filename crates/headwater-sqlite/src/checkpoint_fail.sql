@@ -2,4 +2,4 @@ update checkpoints
 set failed_position = $4,
     failed_event_id = $5,
     error = $6
-where projection = $1 and generation = $2 and epoch = $3
+where projection = $1 and generation = $2 and epoch = $3 and position = $7

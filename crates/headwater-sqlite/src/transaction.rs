@@ -99,6 +99,17 @@ impl StoreTx for SqliteTx {
         self.done(advanced)
     }
 
+    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()> {
+        let mut connection = self.step().await?;
+        let adopt = sqlx::query(include_str!("checkpoint_adopt.sql"))
+            .bind(&from.projection)
+            .bind(from.generation)
+            .bind(from.epoch)
+            .bind(fingerprint);
+        let adopted = change_one(&mut connection, &from.projection, adopt).await;
+        self.done(adopted)
+    }
+
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
         let mut connection = self.step().await?;
         let promoted = promote(&mut connection, definition, generation).await;

@@ -45,7 +45,7 @@ fn definition() -> Definition {
                  create index {totals}_units on {totals} (units)"
             .into(),
     };
-    Definition::new("carts", 1, vec![TableDefinition::Columns(table()), raw])
+    Definition::new("carts", 1, [], vec![TableDefinition::Columns(table()), raw])
 }
 
 fn row(cart: &str, order: i64, text: &str) -> Vec<Value> {
@@ -245,7 +245,7 @@ async fn a_promotion_may_change_the_columns_that_a_query_sees() {
     let generation = |columns: &str| {
         let create = format!("create table {{plain}} ({columns})");
         let plain = TableDefinition::Sql { name: "plain".into(), create };
-        Definition::new("plain", 1, vec![plain])
+        Definition::new("plain", 1, [], vec![plain])
     };
     let mut tx = file.store.begin().await.unwrap();
     tx.create_generation(&generation("a integer"), 1, Live).await.unwrap();
@@ -269,7 +269,7 @@ async fn a_statement_that_makes_no_table_is_refused() {
     let store = memory().await;
     let table = TableDefinition::Sql { name: "x".into(), create: "create table y (a)".into() };
     let mut tx = store.begin().await.unwrap();
-    let made = tx.create_generation(&Definition::new("x", 1, vec![table]), 1, Live).await;
+    let made = tx.create_generation(&Definition::new("x", 1, [], vec![table]), 1, Live).await;
     assert!(matches!(made, Err(Error::InvalidInput(_))), "{made:?}");
 }
 

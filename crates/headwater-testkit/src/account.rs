@@ -8,7 +8,7 @@ use headwater::{
     SqlProjection, Table, Upcaster, Value, ValueError, codec,
     store::{Definition, TableDefinition},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
 
 /// What happens to an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,13 @@ impl Event for AccountEvent {
 
     fn decode(name: &str, data: &str) -> Option<Result<Self, serde_json::Error>> {
         let known = Self::types().iter().any(|event_type| event_type.name == name);
-        known.then(|| serde_json::from_str(data))
+        let of_this_type = |event: Self| match event.event_type() {
+            (own, _) if own == name => Ok(event),
+            (other, _) => {
+                Err(serde_json::Error::custom(format!("{name} with the fields of {other}")))
+            }
+        };
+        known.then(|| serde_json::from_str(data).and_then(of_this_type))
     }
 }
 
@@ -240,7 +246,12 @@ impl Fold for Balance {
 
 /// The definition that the runner makes of [`Balance`].
 pub fn balances() -> Definition {
-    Definition::new("balances", 1, vec![TableDefinition::Columns(Balance::table())])
+    Definition::new(
+        "balances",
+        1,
+        &AccountEvent::types(),
+        vec![TableDefinition::Columns(Balance::table())],
+    )
 }
 
 /// Who opened how many accounts: a projection in SQL, which reads one type of event alone.

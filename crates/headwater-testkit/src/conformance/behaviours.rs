@@ -159,11 +159,15 @@ macro_rules! conformance {
                 an_interrupted_projection_goes_on_where_it_stood,
                 two_runners_at_once_apply_each_event_once,
                 a_checkpoint_of_another_log_stops_its_projection,
-                older_code_leaves_a_newer_read_model_alone,
-                a_failure_that_names_no_event_is_cleared_by_the_right_code,
-                a_projection_that_changed_asks_for_a_rebuild,
                 a_key_that_does_not_read_back_stops_its_projection,
                 declarations_that_contradict_each_other_are_refused;
+            deploy:
+                newer_code_goes_on_with_what_older_code_built,
+                events_that_older_code_passed_over_ask_for_a_rebuild,
+                newer_code_takes_a_projection_over_from_running_older_code,
+                a_projection_that_changed_asks_for_a_rebuild,
+                older_code_leaves_a_newer_read_model_alone,
+                a_failure_that_names_no_event_is_cleared_by_the_right_code;
             rebuild:
                 a_rebuild_yields_the_same_rows,
                 a_rebuild_mends_a_read_model,

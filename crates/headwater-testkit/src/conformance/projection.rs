@@ -53,7 +53,7 @@ pub(super) async fn catch_up(log: &Log) {
     within("the projections catch up", app().catch_up(log)).await.expect("they catch up");
 }
 
-async fn status(log: &Log, name: &str) -> ProjectionStatus {
+pub(super) async fn status(log: &Log, name: &str) -> ProjectionStatus {
     let all = app().status(log).await.expect("they have a status");
     let live = all.into_iter().find(|s| s.projection == name && s.state == Live);
     live.unwrap_or_else(|| panic!("{name} is not in the status"))
@@ -376,53 +376,6 @@ pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harn
     assert_eq!(balances(log).await[0].cents, 0);
 }
 
-/// The code has changed since the read model was built: nothing is mixed up, a rebuild is asked for.
-pub async fn a_projection_that_changed_asks_for_a_rebuild(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    set_fingerprint(harness, "other").await;
-    book(log, "a", 1).await;
-    let error = failure(within("it stops", app().catch_up(log)).await);
-    assert_eq!(error, Error::ProjectionChanged { projection: "balances".into() });
-    assert_eq!(balances(log).await[0].cents, 0);
-    let names = ["balances".to_owned()];
-    within("a rebuild", app().rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
-    catch_up(log).await;
-    assert_eq!(balances(log).await, [balance("a", "ada", 1, 1)]);
-}
-
-/// An instance of the program before, started by mistake: it leaves the read model alone, and says
-/// nothing ill of it.
-pub async fn older_code_leaves_a_newer_read_model_alone(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    let own = balances_checkpoint(log).await.fingerprint;
-    set_fingerprint(harness, "v7 of newer code").await;
-    let error = failure(within("it stops", app().catch_up(log)).await);
-    assert_eq!(error, Error::ProjectionTooNew { projection: "balances".into() });
-    assert_eq!(balances_checkpoint(log).await.failure, None);
-    set_fingerprint(harness, &own).await;
-    book(log, "a", 1).await;
-    catch_up(log).await;
-    assert_eq!(balances(log).await, [balance("a", "ada", 1, 1)]);
-}
-
-/// A failure of the code and not of an event is over when the right code comes, without an event.
-pub async fn a_failure_that_names_no_event_is_cleared_by_the_right_code(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    let own = balances_checkpoint(log).await.fingerprint;
-    set_fingerprint(harness, "other").await;
-    failure(within("it stops", app().catch_up(log)).await);
-    assert!(balances_checkpoint(log).await.failure.is_some(), "it is noted");
-    set_fingerprint(harness, &own).await;
-    catch_up(log).await;
-    assert_eq!(balances_checkpoint(log).await.failure, None);
-}
-
 /// A read model whose key is not what it was written as: its rows would never be found again.
 #[derive(Clone, Debug)]
 struct Lowered(String);
@@ -510,16 +463,7 @@ pub async fn declarations_that_contradict_each_other_are_refused(harness: &dyn H
     }
 }
 
-async fn set_fingerprint(harness: &dyn Harness, fingerprint: &str) {
-    let checkpoints = harness.table("checkpoints");
-    let fingerprint = fingerprint.replace('\'', "''");
-    let sql = format!(
-        "update {checkpoints} set fingerprint = '{fingerprint}' where projection = 'balances'"
-    );
-    harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
-}
-
-async fn balances_checkpoint(log: &Log) -> Checkpoint {
+pub(super) async fn balances_checkpoint(log: &Log) -> Checkpoint {
     let all = log.checkpoints().await.expect("checkpoints can be read");
     all.into_iter().find(|c| c.projection == "balances").expect("it has begun")
 }

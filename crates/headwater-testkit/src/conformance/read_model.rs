@@ -45,7 +45,8 @@ fn keyed(column_type: ColumnType) -> Table {
 }
 
 async fn create(log: &Log, table: &Table) -> Box<dyn StoreTx> {
-    let definition = Definition::new(table.name, 1, vec![TableDefinition::Columns(table.clone())]);
+    let definition =
+        Definition::new(table.name, 1, [], vec![TableDefinition::Columns(table.clone())]);
     let mut tx = log.store().begin().await.expect("a transaction begins");
     tx.create_generation(&definition, 1, Live).await.expect("the table is made");
     tx
@@ -372,7 +373,7 @@ pub async fn sql_of_the_users_runs_in_the_transaction(harness: &dyn Harness) {
     let log = harness.log();
     let create = "create table {notes} (id bigint primary key, note text)".to_owned();
     let tables = vec![TableDefinition::Sql { name: "notes".into(), create }];
-    let definition = Definition::new("notes", 1, tables);
+    let definition = Definition::new("notes", 1, [], tables);
     let mut tx = log.store().begin().await.expect("a transaction begins");
     tx.create_generation(&definition, 1, Live).await.expect("the table is made");
     let insert = "insert into {notes} (id, note) values ($1, $2), ($3, $4)";
