@@ -1,4 +1,4 @@
-//! What a writer hands to the log, and what he gets back.
+//! What a writer hands to the log, and what comes back.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;

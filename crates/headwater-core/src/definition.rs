@@ -114,13 +114,18 @@ impl Definition {
     /// # Errors
     ///
     /// [`Error::InvalidName`] where one is not a plain lower-case identifier, or a table has the
-    /// name of one of Headwater's own: give another name.
+    /// name of one of Headwater's own or ends like a generation (`sales__2`): give another name.
     pub fn check(&self) -> Result<()> {
         limits::check_identifier("projection", &self.name)?;
         for table in &self.tables {
             limits::check_identifier("table", table.name())?;
             if RESERVED.contains(&table.name()) {
                 let reason = "a table or view of Headwater's own has it";
+                return Err(Error::invalid_name("table", table.name(), reason));
+            }
+            let ending = table.name().rsplit_once("__").map(|(_, ending)| ending);
+            if ending.is_some_and(|e| !e.is_empty() && e.bytes().all(|b| b.is_ascii_digit())) {
+                let reason = "it ends like the name of a generation";
                 return Err(Error::invalid_name("table", table.name(), reason));
             }
             if let TableDefinition::Columns(table) = table {
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn a_table_has_a_name_of_its_own() {
         definition(1, &[], "sales").check().unwrap();
-        for name in ["events", "all_checkpoints", "Sales", "sales-1", ""] {
+        for name in ["events", "all_checkpoints", "Sales", "sales-1", "sales__2", ""] {
             let refused = definition(1, &[], name).check();
             assert!(matches!(refused, Err(Error::InvalidName { .. })), "{name}");
         }

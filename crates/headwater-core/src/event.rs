@@ -27,7 +27,7 @@ pub struct Recorded<E> {
     pub correlation_id: Option<Uuid>,
     /// The message that caused the event.
     pub causation_id: Option<Uuid>,
-    /// When it happened, by the writer's account; `recorded_at` where he gave none. Orders nothing.
+    /// When it happened, by the writer's account, or `recorded_at` where there is none. Orders nothing.
     pub occurred_at: DateTime<Utc>,
     /// When the store wrote it, by the database's clock. Orders nothing.
     pub recorded_at: DateTime<Utc>,

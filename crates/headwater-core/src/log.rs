@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
     Filter, GenerationState, Migrated, NewEvent, Position, Query, ReadModel, Result, Row, Store,
-    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted,
+    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted, task,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -64,10 +64,12 @@ impl Log {
     ///
     /// Not applied: [`Error::VersionConflict`] (read again, decide again),
     /// [`Error::IdempotencyConflict`], [`Error::TooLarge`], [`Error::InvalidName`],
-    /// [`Error::InvalidInput`] (give other input), [`Error::Unavailable`] (try again),
-    /// [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`], after it was tried again for
+    /// [`Error::InvalidInput`] (give other input; also inside
+    /// [`SqlProjection::apply`](crate::SqlProjection::apply), which a rebuild runs again),
+    /// [`Error::Unavailable`] (try again), [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`], after it was tried again for
     /// a second and a half (try again with the same ids).
     pub async fn append_all(&self, appends: impl IntoIterator<Item = Append>) -> Result<Appended> {
+        task::refuse_in_batch()?;
         let appends: Vec<Append> = appends.into_iter().collect();
         match self.store.append(appends.clone()).await {
             Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
@@ -86,10 +88,13 @@ impl Log {
             match tokio::time::timeout_at(deadline, self.store.append(appends.clone())).await {
                 Err(_elapsed) => return Err(unknown),
                 Ok(Ok(appended)) => return Ok(appended),
-                // These were judged on the log itself, which does not hold the first try.
-                Ok(Err(
-                    refused @ (Error::VersionConflict { .. } | Error::IdempotencyConflict { .. }),
-                )) => return Err(refused),
+                // Judged on the log itself, which does not hold the first try, and never will.
+                Ok(Err(refused @ Error::IdempotencyConflict { .. })) => return Err(refused),
+                Ok(Err(refused @ Error::VersionConflict { expected, actual, .. }))
+                    if expected.is_passed_at(actual) =>
+                {
+                    return Err(refused);
+                }
                 Ok(Err(again @ Error::OutcomeUnknown { .. })) => unknown = again,
                 // A refusal to look says nothing of the first try.
                 Ok(Err(_)) => {}
@@ -219,8 +224,11 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`Error::Database`] where the query is wrong; [`Error::Unavailable`] (try again).
+    /// [`Error::Database`] where the query is wrong; [`Error::Unavailable`] (try again);
+    /// [`Error::InvalidInput`] inside [`SqlProjection::apply`](crate::SqlProjection::apply), where
+    /// [`BatchTx::fetch`](crate::BatchTx::fetch) sees what the batch has written.
     pub async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        task::refuse_in_batch()?;
         self.store.query(sql, parameters).await
     }
 
@@ -239,10 +247,7 @@ impl Log {
         let columns: Vec<_> = table.columns.iter().map(|column| quoted(column.name)).collect();
         let sql = format!("select {} from {{{}}} {condition}", columns.join(", "), table.name);
         let rows = self.query(&sql, parameters).await.map_err(|error| match error {
-            // Unknown column or table: two SQLSTATEs, and SQLite's one code for all such.
-            Error::Database { code, message }
-                if ["42703", "42P01", "1"].contains(&code.as_str()) =>
-            {
+            Error::Database { code, message } => {
                 let message = format!(
                     "{message}; where the declaration of {name} has changed, run `projections rebuild {name}`",
                     name = table.name
@@ -256,17 +261,20 @@ impl Log {
 
     /// Waits until the projection's read model holds everything up to `position`.
     ///
-    /// Yields `false` where it has not come so far within `patience`.
+    /// Yields `false` where it has not come so far within `patience`, and at once where it stands
+    /// still.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`]; [`Error::InvalidInput`] inside
+    /// [`SqlProjection::apply`](crate::SqlProjection::apply).
     pub async fn wait_for(
         &self,
         projection: &str,
         position: Position,
         patience: Duration,
     ) -> Result<bool> {
+        task::refuse_in_batch()?;
         let reached = async {
             let mut pause = Duration::from_millis(2);
             loop {
@@ -276,6 +284,9 @@ impl Log {
                     .find(|c| c.projection == projection && c.state == GenerationState::Live);
                 if live.is_some_and(|checkpoint| checkpoint.position >= position) {
                     return Ok(true);
+                }
+                if live.is_some_and(|checkpoint| checkpoint.failure.is_some()) {
+                    return Ok(false);
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_millis(100));

@@ -37,6 +37,7 @@ impl Default for RetryPolicy {
 
 /// An aggregate's state, and how far it was loaded.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Loaded<A> {
     /// The state.
     pub state: A,
@@ -48,6 +49,7 @@ pub struct Loaded<A> {
 
 /// A command that was carried out.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Done<E> {
     /// The stream's version after the command.
     pub version: u64,

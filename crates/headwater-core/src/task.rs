@@ -23,6 +23,26 @@ pub async fn shielded<T: Send + 'static>(
     tokio::spawn(work).await.unwrap_or_else(|error| Err(ended(error)))
 }
 
+tokio::task_local! {
+    /// Set while code of the user's works in the transaction of a batch.
+    static IN_BATCH: ();
+}
+
+/// Runs code of the user's that works in the transaction of a batch.
+pub async fn in_batch<T>(work: impl Future<Output = T>) -> T {
+    IN_BATCH.scope((), work).await
+}
+
+/// Refuses, inside [`in_batch`], what would wait there for the transaction of the batch itself, or
+/// would be done again by each rebuild.
+pub(crate) fn refuse_in_batch() -> Result<()> {
+    if IN_BATCH.try_with(|()| ()).is_err() {
+        return Ok(());
+    }
+    let reason = "a projection writes and queries through the transaction of its batch alone";
+    Err(Error::InvalidInput(reason.into()))
+}
+
 /// Events that a task reads, in chunks, at most `ahead` of them before its reader.
 ///
 /// The task begins when the stream is first asked, and learns from its sender that the reader has

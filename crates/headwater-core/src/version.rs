@@ -30,6 +30,16 @@ impl ExpectedVersion {
         }
     }
 
+    /// Whether a stream that has come to version `actual` can never be again what the writer
+    /// believed: versions only grow.
+    pub(crate) fn is_passed_at(self, actual: u64) -> bool {
+        match self {
+            Self::Any => false,
+            Self::None => actual > 0,
+            Self::Exact(version) => actual > version,
+        }
+    }
+
     /// The belief as one integer, for SQL: -1 any, 0 none, otherwise the exact version.
     pub fn to_i64(self) -> i64 {
         match self {
@@ -68,6 +78,8 @@ mod tests {
             (Exact(8), 7, false),
         ] {
             assert_eq!(expected.holds_at(actual), holds, "{expected:?} at {actual}");
+            let passed = !holds && expected != Exact(actual + 1);
+            assert_eq!(expected.is_passed_at(actual), passed, "{expected:?} at {actual}");
         }
     }
 }

@@ -58,12 +58,13 @@ impl Hints {
         self.raised.subscribe()
     }
 
-    /// Ends the listener and the notifier, and gives their connections up.
-    pub(crate) fn stop(&self) {
+    /// Ends the listener and the notifier, and closes their connections.
+    pub(crate) async fn close(&self) {
         self.notifier.0.abort();
         if let Some(listener) = self.listener.get() {
             listener.0.abort();
         }
+        self.pool.close().await;
     }
 }
 

@@ -196,8 +196,8 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        self.inner.hints.stop();
         tokio::join!(
+            self.inner.hints.close(),
             self.inner.writers.close(),
             self.inner.readers.close(),
             self.inner.looks.close(),

@@ -130,7 +130,8 @@ impl App {
         all(running).await.map(drop)
     }
 
-    /// Where each projection stands. A generation that is being built has an entry of its own.
+    /// Where each projection stands; in an app without projections, each that the store knows. A
+    /// generation that is being built has an entry of its own.
     ///
     /// # Errors
     ///
@@ -139,6 +140,9 @@ impl App {
         self.check()?;
         let checkpoints = log.checkpoints().await?;
         let head = log.ceiling().await?.position;
+        if self.projectors.is_empty() {
+            return Ok(checkpoints.iter().map(|checkpoint| entry(checkpoint, head)).collect());
+        }
         let mut status = Vec::new();
         for definition in self.projectors.iter().map(|projector| projector.definition()) {
             let known = status.len();

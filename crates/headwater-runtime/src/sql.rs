@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use headwater_core::{
     BatchTx, Decoder, Definition, Filter, Recorded, Result, SqlProjection, StoreTx, StoredEvent,
-    TableDefinition,
+    TableDefinition, task,
 };
 
 use crate::projector::{Applier, Projector, decode_all, filter_of};
@@ -69,6 +69,6 @@ impl<P: SqlProjection> Applier for SqlApplier<P> {
 
     async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
         let events = std::mem::take(&mut self.events);
-        self.code.projection.apply(&mut BatchTx::new(tx, generation), &events).await
+        task::in_batch(self.code.projection.apply(&mut BatchTx::new(tx, generation), &events)).await
     }
 }

@@ -6,6 +6,7 @@ use headwater_core::{Failure, GenerationState, Position};
 
 /// Where one projection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProjectionStatus {
     /// Its name.
     pub projection: String,
@@ -60,6 +61,7 @@ pub enum Phase {
 
 /// A rebuild that ended well.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rebuilt {
     /// The projection.
     pub projection: String,

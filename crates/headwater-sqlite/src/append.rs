@@ -65,7 +65,7 @@ impl SqliteStore {
         }
     }
 
-    /// Appends inside the user's own transaction: his change and the events, or nothing.
+    /// Appends inside your own transaction: your change and the events, or nothing.
     ///
     /// `connection` is one of [`SqliteStore::pool`] or another to the same file. Begin with
     /// `begin immediate`: SQLite refuses to write in a transaction that has read before another

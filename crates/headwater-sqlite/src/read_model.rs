@@ -135,11 +135,6 @@ pub(crate) async fn save(
     generation: u32,
     rows: Vec<(Vec<Value>, Position)>,
 ) -> Result<()> {
-    // PostgreSQL cannot hold it, and a projection must not work on one store alone.
-    if rows.iter().flat_map(|(row, _)| row).any(|v| matches!(v, Value::Text(t) if t.contains('\0')))
-    {
-        return Err(Error::InvalidInput("text in a read model cannot hold U+0000".into()));
-    }
     let set: Vec<_> = table
         .columns
         .iter()

@@ -105,7 +105,7 @@ pub use headwater_core::Log;
 /// let carts = Repository::<Cart>::new(&log)?;
 /// carts.execute(&7, |cart| cart.add_item("the-chemex-kit", 2)).await?;
 ///
-/// // With the version that the caller has seen; what he saw last may be out of date.
+/// // With the version that the caller has seen, which may be out of date.
 /// let stale = carts.command(&7).expect_version(0).execute(|cart| cart.add_item("a-mug", 1)).await;
 /// assert!(matches!(stale, Err(CommandError::Log(headwater::Error::VersionConflict { .. }))));
 ///

@@ -1,4 +1,4 @@
-//! Appending inside the user's own transaction: his rows and the events, or nothing.
+//! Appending inside the user's own transaction: its rows and the events, or nothing.
 
 use headwater::{
     Append, Error,
@@ -62,7 +62,7 @@ pub async fn events_are_seen_from_the_commit_on(harness: &dyn Harness) {
     assert_eq!(versions(&all(log).await), [1, 2]);
 }
 
-/// An append that is refused is the user's to deal with; his transaction goes on.
+/// An append that is refused is the user's to deal with; the transaction goes on.
 pub async fn a_refused_append_leaves_the_transaction_usable(harness: &dyn Harness) {
     let log = harness.log();
     harness.execute_raw(ORDERS).await.expect("the user has a table of his own");

@@ -159,6 +159,7 @@ macro_rules! conformance {
                 an_interrupted_projection_goes_on_where_it_stood,
                 two_runners_at_once_apply_each_event_once,
                 a_checkpoint_of_another_log_stops_its_projection,
+                a_projection_can_neither_append_nor_query_beside_its_batch,
                 a_key_that_does_not_read_back_stops_its_projection,
                 declarations_that_contradict_each_other_are_refused;
             deploy:

@@ -28,7 +28,7 @@ pub async fn the_ceiling_of_an_empty_log_is_its_start(harness: &dyn Harness) {
     assert_eq!(ceiling(log).await, Ceiling { position: Position::START, unsettled: false });
 }
 
-/// Where nobody else writes, a writer reads what he has just written.
+/// Where nobody else writes, writers read at once what they wrote.
 pub async fn an_acknowledged_append_lies_below_the_ceiling(harness: &dyn Harness) {
     let log = harness.log();
     for n in 1..=50 {

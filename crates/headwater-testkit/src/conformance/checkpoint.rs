@@ -286,7 +286,7 @@ pub async fn a_failure_is_noted_and_taken_back(harness: &dyn Harness) {
     }
 }
 
-/// A writer waits until his own event is in the read model.
+/// A writer waits until its own event is in the read model.
 pub async fn one_can_wait_for_a_read_model(harness: &dyn Harness) {
     let log = harness.log();
     let soon = Duration::from_millis(50);

@@ -47,7 +47,7 @@ pub trait Harness: Send + Sync {
     async fn begin_in_sql(&self) -> Box<dyn UserTransaction>;
 }
 
-/// A transaction of the user's, in which events can be appended beside his own statements.
+/// A transaction of the user's, in which events can be appended beside other statements.
 ///
 /// Dropped without a commit, it changes nothing.
 #[async_trait]

@@ -376,6 +376,37 @@ pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harn
     assert_eq!(balances(log).await[0].cents, 0);
 }
 
+/// A projection that appends, which a rebuild would do again.
+struct Appending(Log);
+
+#[async_trait]
+impl SqlProjection for Appending {
+    type Event = AccountOpened;
+    const NAME: &'static str = "appending";
+    const TABLES: &'static [(&'static str, &'static str)] = &[];
+
+    async fn apply(&self, _tx: &mut BatchTx<'_>, events: &[Recorded<AccountOpened>]) -> Result<()> {
+        let query = self.0.query("select position from {all_events}", &[]).await;
+        assert!(matches!(query, Err(Error::InvalidInput(_))), "{query:?}");
+        let next = NewEvent::of(&events[0].event).expect("it is JSON");
+        self.0.append(&events[0].stream, Any, [next]).await.map(drop)
+    }
+}
+
+/// Code of a projection that goes past the transaction of its batch would wait for it for ever, or
+/// act anew with each rebuild.
+pub async fn a_projection_can_neither_append_nor_query_beside_its_batch(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let app = App::new().sql_projection(Appending(log.clone()));
+    let error = failure(within("it stops", app.catch_up(log)).await);
+    assert!(matches!(error, Error::InvalidInput(_)), "{error:?}");
+    assert_eq!(log.ceiling().await.expect("the log can be read").position, Position(1));
+    let reached = log.wait_for("appending", Position(1), Duration::from_secs(60));
+    let reached = within("a projection that stands still is not waited for", reached).await;
+    assert!(!reached.expect("the checkpoints can be read"));
+}
+
 /// A read model whose key is not what it was written as: its rows would never be found again.
 #[derive(Clone, Debug)]
 struct Lowered(String);

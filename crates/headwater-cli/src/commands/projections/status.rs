@@ -1,6 +1,6 @@
 //! `projections status`: where each projection stands, and why one does not go on.
 
-use headwater::{App, Checkpoint, Failure as StandStill, Log, ProjectionStatus};
+use headwater::{App, Failure as StandStill, Log, ProjectionStatus};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,8 +25,7 @@ struct Why<'a> {
 }
 
 pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(), Failure> {
-    let statuses =
-        if app.names().is_empty() { from_store(log).await? } else { app.status(log).await? };
+    let statuses = app.status(log).await?;
     if out.is_json() {
         statuses.iter().try_for_each(|status| out.object(&stands(status)))?;
     } else if statuses.is_empty() {
@@ -52,21 +51,6 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     } else {
         failure
     })
-}
-
-/// What the store knows, where this program knows no projections.
-async fn from_store(log: &Log) -> Result<Vec<ProjectionStatus>, Failure> {
-    let head = log.ceiling().await?.position;
-    let checkpoints = log.checkpoints().await?;
-    let status = |checkpoint: Checkpoint| ProjectionStatus {
-        projection: checkpoint.projection,
-        generation: checkpoint.generation,
-        state: checkpoint.state,
-        position: checkpoint.position,
-        head: head.max(checkpoint.position),
-        failure: checkpoint.failure,
-    };
-    Ok(checkpoints.into_iter().map(status).collect())
 }
 
 fn stands(status: &ProjectionStatus) -> Stands<'_> {
