@@ -1,19 +1,16 @@
-//! Opening a log that cannot be opened: what the error says, and what it never says.
+//! Opening a log by its URL.
 
-use headwater::{Error, ErrorKind, Log, Settings, connect, connect_with};
-use headwater_testkit::{postgres::database, within};
-
-async fn refused(url: &str) -> Error {
-    match within("an answer", connect(url)).await {
-        Ok(log) => panic!("{log:?} was opened"),
-        Err(error) => error,
-    }
-}
+use headwater::{ErrorKind, Log, Settings, connect, connect_with};
+use headwater_testkit::{
+    fixtures::{append_to, failure},
+    postgres::database,
+    within,
+};
 
 fn works(log: &Log) -> impl Future<Output = ()> {
     let log = log.clone();
     async move {
-        headwater_testkit::fixtures::append_to(&log, "thing-1", 1).await;
+        append_to(&log, "thing-1", 1).await;
         log.close().await;
     }
 }
@@ -21,39 +18,9 @@ fn works(log: &Log) -> impl Future<Output = ()> {
 #[tokio::test]
 async fn a_url_that_names_no_database_is_bad_input() {
     for url in ["", "shop", "mysql://host/shop", "http://host", "postgres", "sqlite", "sqlite:"] {
-        assert_eq!(refused(url).await.kind(), ErrorKind::FixInput, "{url:?}");
+        let error = failure(within("an answer", connect(url)).await);
+        assert_eq!(error.kind(), ErrorKind::FixInput, "{url:?}");
     }
-}
-
-#[tokio::test]
-async fn a_server_that_does_not_answer_is_unavailable() {
-    let error = refused("postgres://ada:secret@127.0.0.1:1/shop").await;
-    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-    assert!(!format!("{error} {error:?}").contains("secret"));
-}
-
-#[tokio::test]
-async fn a_server_that_refuses_is_told_without_the_password() {
-    let database = database().await;
-    for (from, to) in [(database.name(), "missing"), ("//postgres:", "//postgres:secret")] {
-        let error = refused(&database.url().replacen(from, to, 1)).await;
-        assert!(matches!(error, Error::Unavailable { .. } | Error::Database { .. }), "{error:?}");
-        let password = database.url().split([':', '@']).nth(2).expect("the URL holds a password");
-        assert!(!format!("{error} {error:?}").contains(password), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_cannot_be_opened_says_which() {
-    let directory = tempfile::tempdir().expect("there is a temporary directory");
-    let missing = directory.path().join("missing/log.db");
-    let error = refused(&format!("sqlite://{}", missing.display())).await;
-    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-    assert!(error.to_string().contains("log.db"), "{error}");
-    let foreign = directory.path().join("foreign.db");
-    std::fs::write(&foreign, "no database at all, but text ".repeat(100)).expect("it is written");
-    let error = refused(&format!("sqlite://{}", foreign.display())).await;
-    assert!(matches!(error, Error::Database { .. }), "{error:?}");
 }
 
 #[tokio::test]

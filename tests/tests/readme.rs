@@ -17,6 +17,21 @@ fn read(page: &str) -> String {
     fs::read_to_string(workspace().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
+#[test]
+fn every_error_has_its_line_in_the_table_of_errors() {
+    let source = read("crates/headwater-core/src/error.rs");
+    let (_, codes) = source.split_once("pub fn code(").unwrap();
+    let (codes, _) = codes.split_once("\n    }\n").unwrap();
+    let codes: Vec<_> = codes.split('"').skip(1).step_by(2).collect();
+    let page = read("docs/errors.md");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let told: Vec<_> = lines.collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in &codes {
+        assert!(told.contains(code), "docs/errors.md says nothing of {code}");
+    }
+}
+
 /// The blocks of code on a page that are marked with this language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();

@@ -47,7 +47,8 @@
 //! }
 //! ```
 //!
-//! This crate is an inner room of the house: only the API of the crate `headwater` is stable.
+//! A service embeds it, as the example shop does; its API is as stable as that of the crate
+//! `headwater`.
 
 mod columns;
 mod commands;

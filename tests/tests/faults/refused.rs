@@ -66,7 +66,9 @@ async fn a_file_that_is_no_database_is_told_in_a_sentence() {
         ("folder", ErrorKind::Retry),
         ("notes.txt", ErrorKind::CallOperator),
     ] {
-        assert_eq!(refused(&url(name)).await.kind(), kind, "{name}");
+        let error = refused(&url(name)).await;
+        assert_eq!(error.kind(), kind, "{name}");
+        assert!(kind != ErrorKind::Retry || error.to_string().contains(name), "{error}");
     }
     let error = refused(&format!("{}?mode=ro", url("absent.db"))).await;
     assert_eq!(error.kind(), ErrorKind::Retry);

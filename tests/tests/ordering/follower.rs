@@ -28,7 +28,7 @@ type Committed = Arc<Mutex<BTreeSet<(u64, Uuid)>>>;
 
 #[derive(Clone, Copy)]
 enum Plan {
-    /// Through the log, with the group commit.
+    /// Through the log.
     AtOnce,
     /// In a transaction of the user's, held open for a while.
     Late(Duration),

@@ -178,6 +178,7 @@ macro_rules! conformance {
                 a_rebuild_beside_a_running_projection_loses_nothing,
                 two_rebuilds_at_once_end_well,
                 an_interrupted_rebuild_goes_on,
+                a_rebuild_that_is_broken_off_goes_on_where_it_was,
                 a_rebuild_tells_how_it_goes_on;
             properties:
                 the_store_behaves_like_the_model,

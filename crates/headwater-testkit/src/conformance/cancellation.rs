@@ -1,6 +1,9 @@
 //! Callers that go away: an append that was begun is there as a whole, or not at all.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use headwater::{Append, ExpectedVersion::Any, Log};
@@ -34,10 +37,14 @@ pub async fn a_cancelled_append_is_there_as_a_whole_or_not_at_all(harness: &dyn 
     let mut rng =
         StdRng::seed_from_u64(seed("a_cancelled_append_is_there_as_a_whole_or_not_at_all"));
     let mut appends: Vec<(Vec<Append>, bool)> = Vec::new();
+    let begun = Instant::now();
+    let patient = (0..8).map(|n| cancelled(log, append_of(n), Duration::from_secs(60)));
+    join_all(patient).await;
+    let usual = begun.elapsed();
     for round in 0..u64::from(40 * scale()) {
         let batch: Vec<_> = (0..8).map(|n| append_of(round * 8 + n)).collect();
         let tries = batch.iter().map(|appends| {
-            let patience = Duration::from_micros(rng.random_range(0..3_000));
+            let patience = usual.mul_f64(rng.random_range(0.0..1.5));
             cancelled(log, appends.clone(), patience)
         });
         let ended = join_all(tries).await;
@@ -61,6 +68,7 @@ pub async fn a_cancelled_append_is_there_as_a_whole_or_not_at_all(harness: &dyn 
     }
     let lost = appends.iter().filter(|(_, acknowledged)| !acknowledged).count();
     println!("{lost} of {} appends were cancelled", appends.len());
+    assert!(0 < lost && lost < appends.len(), "callers went away too late, or too early");
 }
 
 /// Tries every cancelled append again: it is recognised where it was applied, and applied where not.

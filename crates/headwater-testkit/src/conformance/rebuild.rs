@@ -2,21 +2,30 @@
 
 use std::{
     sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use futures_util::future::{join, join_all};
-use headwater::{App, Error, GenerationState::Building, Log, Phase, Position, Progress, Rebuilt};
+use headwater::{
+    App, BatchTx, Error, GenerationState::Building, Log, Phase, Position, Progress, Rebuilt,
+    Recorded, Result, SqlProjection,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use tokio::sync::Notify;
 
 use super::{
     Harness,
-    projection::{app, balance, balances, book, catch_up, open, run_while},
+    projection::{app, append, balance, balances, book, catch_up, open, run_while},
 };
-use crate::{account::Balance, fixtures::failure, seed, within};
+use crate::{
+    account::{AccountEvent, Balance},
+    fixtures::failure,
+    seed, within,
+};
 
 async fn rebuild(app: &App, log: &Log, names: &[&str]) -> Vec<Rebuilt> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -186,6 +195,58 @@ pub async fn an_interrupted_rebuild_goes_on(harness: &dyn Harness) {
     book(log, "a000", 1).await;
     catch_up(log).await;
     assert_eq!(balances(log).await[0].bookings, 4);
+}
+
+/// Counts what it applies; its second batch hangs, unless the way is open.
+struct Hanging {
+    open: Arc<AtomicBool>,
+    batches: Arc<AtomicU32>,
+}
+
+#[async_trait]
+impl SqlProjection for Hanging {
+    type Event = AccountEvent;
+    const NAME: &'static str = "hanging";
+    const TABLES: &'static [(&'static str, &'static str)] =
+        &[("applied", "create table {applied} (events bigint not null)")];
+
+    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
+        if self.batches.fetch_add(1, Ordering::SeqCst) > 0 && !self.open.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
+        let count = i64::try_from(events.len()).expect("a test is small");
+        tx.execute("insert into {applied} values ($1)", &[count.into()]).await.map(drop)
+    }
+}
+
+/// What a rebuild has built before it is broken off is not built again.
+pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..30 {
+        append(log, &format!("a{n}"), &vec![AccountEvent::Booked { cents: 1 }; 1_000]).await;
+    }
+    let open = Arc::new(AtomicBool::new(false));
+    let app = App::new().sql_projection(Hanging { open: open.clone(), batches: Arc::default() });
+    let hangs = Arc::new(Notify::new());
+    let tell = |progress: &Progress| {
+        if progress.position > Position::START {
+            hangs.notify_one();
+        }
+    };
+    let broken_off = async {
+        tokio::select! {
+            done = app.rebuild(log, &[], &tell) => panic!("{done:?}"),
+            () = hangs.notified() => {}
+        }
+    };
+    within("it hangs", broken_off).await;
+    let left = app.status(log).await.expect("they have a status")[0].position;
+    open.store(true, Ordering::SeqCst);
+    let done = &rebuild(&app, log, &[]).await[0];
+    assert!(done.resumed && left > Position::START, "{done:?} from {left}");
+    assert_eq!(done.events, 30_000 - left.0, "each event is applied once");
+    let rows = log.query("select cast(sum(events) as bigint) as n from {applied}", &[]).await;
+    assert_eq!(rows.expect("the read model can be queried")[0].get::<i64>("n").ok(), Some(30_000));
 }
 
 /// Who watches sees it build, from the start to the end, and then done.
