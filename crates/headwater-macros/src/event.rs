@@ -39,6 +39,42 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     }
 }
 
+/// The error, beside an implementation that nobody can call: without one, each place that uses the
+/// type would have an error of its own, and bury this one.
+pub(crate) fn refused(input: &DeriveInput, error: &Error) -> TokenStream {
+    let error = error.to_compile_error();
+    if !input.generics.params.is_empty() {
+        return error;
+    }
+    let ident = &input.ident;
+    let core = quote!(::headwater::__private::core);
+    let json_error = quote!(::headwater::__private::serde_json::Error);
+    quote! {
+        #error
+        #[automatically_derived]
+        impl #core::Event for #ident {
+            fn types() -> ::std::vec::Vec<#core::EventType> {
+                ::std::unreachable!()
+            }
+
+            fn event_type(&self) -> (&'static str, u32) {
+                ::std::unreachable!()
+            }
+
+            fn encode(&self) -> ::std::result::Result<::std::string::String, #json_error> {
+                ::std::unreachable!()
+            }
+
+            fn decode(
+                _: &str,
+                _: &str,
+            ) -> ::std::option::Option<::std::result::Result<Self, #json_error>> {
+                ::std::unreachable!()
+            }
+        }
+    }
+}
+
 fn events(input: &DeriveInput, data: &DataEnum, category: &LitStr) -> Result<TokenStream> {
     names::check_category(category)?;
     let read = data.variants.iter().map(|variant| Variant::read(variant, category));

@@ -70,7 +70,7 @@ use syn::{DeriveInput, Error, parse_macro_input};
 #[proc_macro_derive(Event, attributes(event, serde))]
 pub fn event(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    event::derive(&input).unwrap_or_else(Error::into_compile_error).into()
+    event::derive(&input).unwrap_or_else(|error| event::refused(&input, &error)).into()
 }
 
 /// Makes a struct with named fields the row of a read model.

@@ -7,4 +7,7 @@ enum CartEvent {
     Closed,
 }
 
-fn main() {}
+// Who uses the type hears nothing else.
+fn main() {
+    headwater::Decoder::<CartEvent>::new().unwrap();
+}
