@@ -161,7 +161,9 @@ impl Log {
         Cursor::new(self.clone(), filter, after)
     }
 
-    /// The last position recorded before `time`: to subscribe from a moment in the past.
+    /// The position in front of the first event that was recorded at `time` or later: to subscribe
+    /// from a moment in the past. Clocks order nothing, so that a few events behind it may bear
+    /// earlier times.
     ///
     /// # Errors
     ///
