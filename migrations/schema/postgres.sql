@@ -106,6 +106,7 @@ create view headwater.all_events as
 CREATE OR REPLACE FUNCTION headwater.append(p_streams text[], p_expected bigint[], p_counts bigint[], p_stream_of integer[], p_ordinals bigint[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcome text, OUT positions bigint[], OUT versions bigint[], OUT stream_index integer, OUT actual bigint, OUT event_id uuid)
  RETURNS record
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 declare
     v_current bigint[];

@@ -8,7 +8,7 @@ mod support;
 use std::{fmt::Write as _, fs, path::PathBuf};
 
 use headwater::{Settings, connect, connect_with};
-use headwater_testkit::postgres;
+use headwater_testkit::{fixtures::append_to, postgres};
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 use support::workspace;
 
@@ -148,4 +148,22 @@ async fn sqlite_can_prepare_every_statement_of_its_store() {
             panic!("{} cannot be prepared: {error}", path.display());
         }
     }
+}
+
+/// Plans outlive the sizes that they were made for: an append must not get slower with the log.
+#[tokio::test]
+async fn an_append_that_was_planned_on_an_empty_log_scans_no_table_later() {
+    let database = postgres::database().await;
+    let log = connect(database.url()).await.unwrap();
+    for n in 0..100 {
+        append_to(&log, &format!("thing-{n}"), 3).await;
+    }
+    log.close().await;
+    let scans = "select relname::text, seq_scan from pg_stat_user_tables
+                 where relname in ('events', 'streams')";
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let scans: Vec<(String, i64)> = sqlx::query_as(scans).fetch_all(&mut connection).await.unwrap();
+    assert_eq!(scans.len(), 2);
+    // Each index was made by one.
+    assert!(scans.iter().all(|(_, scans)| *scans < 20), "{scans:?}");
 }

@@ -72,7 +72,7 @@ async fn notify(pool: PgPool, channel: String, outward: Arc<Notify>) {
     loop {
         outward.notified().await;
         sleep(DEBOUNCE).await;
-        let sent = sqlx::query("select pg_notify($1, '')").bind(&channel).execute(&pool).await;
+        let sent = sqlx::query(include_str!("notify.sql")).bind(&channel).execute(&pool).await;
         if let Err(error) = sent {
             tracing::debug!(%error, "other processes were not notified; their poll finds the events");
         }

@@ -4,6 +4,9 @@
 --   conflict   stream_index and its actual version
 --   id_taken   event_id is in the log already, with other content or in another append
 -- An outcome other than applied has changed nothing.
+--
+-- Plans are kept for as long as a connection lives. One made while the tables were small would scan
+-- them whole, slower with each event, until their statistics are renewed: so never a scan.
 create or replace function {schema}.append(
     p_streams         text[],
     p_expected        bigint[],      -- a stream: -1 any version, 0 no stream, else the exact version
@@ -25,7 +28,9 @@ create or replace function {schema}.append(
     out actual        bigint,
     out event_id      uuid
 )
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off
+as $$
 declare
     v_current bigint[];
 begin
