@@ -15,7 +15,7 @@ use crate::{
         ids::{CartId, OrderId},
         order::{Order, OrderError, OrderEvent, Placed},
     },
-    shop::{CommandOptions, RETRIES, Shop},
+    shop::{CommandOptions, RETRIES, Refusal, Shop},
 };
 
 /// A cart that became an order.
@@ -31,18 +31,7 @@ pub struct CheckedOut {
     pub repeated: bool,
 }
 
-/// Why a checkout is refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CheckoutError {
-    /// The cart refuses.
-    #[error(transparent)]
-    Cart(#[from] CartError),
-    /// The order refuses.
-    #[error(transparent)]
-    Order(#[from] OrderError),
-}
-
-type Outcome<T> = Result<T, CommandError<CheckoutError>>;
+type Outcome<T> = Result<T, CommandError<Refusal>>;
 
 impl Shop {
     /// Closes the cart, places its order and confirms it: all or nothing.
@@ -68,15 +57,16 @@ impl Shop {
             if let CartStatus::CheckedOut(order_id) = cart.state.status() {
                 return self.earlier(order_id, command_id).await;
             }
-            let version = options.expected_version.unwrap_or(cart.version);
+            let stream = self.carts.stream(&cart_id)?;
+            let expected = ExpectedVersion::Exact(options.expected_version.unwrap_or(cart.version));
+            if !expected.holds_at(cart.version) {
+                let actual = cart.version;
+                return Err(Error::VersionConflict { stream, expected, actual }.into());
+            }
             let closed = cart.state.check_out(order_id).map_err(refused)?;
             let order = cart.state.to_order(cart_id).map_err(refused)?;
             let appends = [
-                Append::new(
-                    self.carts.stream(&cart_id)?,
-                    ExpectedVersion::Exact(version),
-                    encode(&closed, command_id, &options)?,
-                ),
+                Append::new(stream, expected, encode(&closed, command_id, &options)?),
                 Append::new(
                     self.orders.stream(&order_id)?,
                     ExpectedVersion::None,
@@ -152,6 +142,6 @@ fn event_id(command_id: Uuid, event_type: &str) -> Uuid {
     Uuid::new_v5(&command_id, event_type.as_bytes())
 }
 
-fn refused(reason: impl Into<CheckoutError>) -> CommandError<CheckoutError> {
+fn refused(reason: impl Into<Refusal>) -> CommandError<Refusal> {
     CommandError::Refused(reason.into())
 }

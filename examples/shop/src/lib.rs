@@ -13,7 +13,8 @@ pub mod report;
 mod shop;
 pub mod traffic;
 pub mod views;
+pub mod web;
 
-pub use checkout::{CheckedOut, CheckoutError};
-pub use shop::{CommandOptions, Shop};
+pub use checkout::CheckedOut;
+pub use shop::{CommandOptions, Refusal, Shop};
 pub use views::app;

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use headwater_cli::{Failure, Options};
 use shop::{
-    demo::{self, DemoArgs, WebArgs},
+    demo::{self, DemoArgs},
     import::{self, ImportArgs},
     report,
     traffic::{self, TrafficArgs},
+    web::{self, WebArgs},
 };
 
 /// An event-sourced shop, to look at and to copy.
@@ -27,7 +28,7 @@ enum Command {
     #[command(after_help = demo::EXAMPLES)]
     Demo(DemoArgs),
     /// Serve the shop: the API, the page and the projections
-    #[command(after_help = demo::EXAMPLES)]
+    #[command(after_help = web::EXAMPLES)]
     Web(WebArgs),
     /// Bring the trade of a real shop into the log
     #[command(after_help = import::EXAMPLES)]
@@ -43,8 +44,8 @@ enum Command {
 }
 
 const EXAMPLES: &str = "\
-Where no log is named, demo writes one in the user's data directory, and report and the commands that
-only look show it.
+Where no log is named, demo writes one in the user's data directory; report and Headwater's own
+commands take that one then.
 
 Examples:
   shop demo
@@ -60,8 +61,8 @@ fn main() -> ExitCode {
 
 async fn run(Shop { options, command }: Shop) -> Result<(), Failure> {
     match command {
-        Command::Demo(args) => demo::demo(&options, args).await,
-        Command::Web(args) => demo::web(&options, args).await,
+        Command::Demo(args) => demo::run(&options, args).await,
+        Command::Web(args) => web::run(&options, args).await,
         Command::Import(args) => import::run(&options, args).await,
         Command::Traffic(args) => traffic::run(&options, args).await,
         Command::Report => report::run(&or_demo(options)).await,

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderName, header},
     routing::get,
 };
+
+use crate::http::Problem;
 
 pub(crate) use self::{live::Live, window::Window};
 
@@ -35,12 +36,10 @@ pub(crate) fn router(live: Arc<Live>) -> Router {
         .route("/api/live", get(answer).with_state(live))
 }
 
-async fn answer(State(live): State<Arc<Live>>) -> Response {
-    match live.json().await {
-        Ok(json) => (headers("application/json"), json).into_response(),
-        // The page asks again in a second.
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
-    }
+async fn answer(State(live): State<Arc<Live>>) -> Result<(Headers, String), Problem> {
+    // Where there is nothing to show the page asks again in a second.
+    let json = live.json().await?.ok_or_else(Problem::behind)?;
+    Ok((headers("application/json"), json))
 }
 
 fn headers(kind: &'static str) -> Headers {

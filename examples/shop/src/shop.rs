@@ -1,12 +1,13 @@
 //! The shop as code uses it: its aggregates over one log, and how a command reaches them.
 
-use headwater::{Aggregate, Command, Log, Repository, Result, RetryPolicy};
+use headwater::{Aggregate, Command, CommandError, Done, Log, Repository, Result, RetryPolicy};
 use uuid::Uuid;
 
 use crate::domain::{
-    cart::{Cart, CartLimits},
-    catalogue::Product,
-    order::Order,
+    cart::{Cart, CartError, CartEvent},
+    catalogue::{CatalogueError, Product},
+    ids::{CartId, Sku},
+    order::{Order, OrderError},
 };
 
 /// The shop. Cloning is cheap.
@@ -20,8 +21,6 @@ pub struct Shop {
     pub orders: Repository<Order>,
     /// The products.
     pub products: Repository<Product>,
-    /// How much a cart takes.
-    pub limits: CartLimits,
 }
 
 /// What surrounds a command: all of it may be left out.
@@ -35,6 +34,20 @@ pub struct CommandOptions {
     pub metadata: Option<String>,
     /// The conversation that the events belong to.
     pub correlation_id: Option<Uuid>,
+}
+
+/// Why a command that concerns several aggregates is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The cart refuses.
+    #[error(transparent)]
+    Cart(#[from] CartError),
+    /// The catalogue refuses.
+    #[error(transparent)]
+    Product(#[from] CatalogueError),
+    /// The order refuses.
+    #[error(transparent)]
+    Order(#[from] OrderError),
 }
 
 /// How often a command is decided anew before its caller hears of the crowd.
@@ -53,8 +66,25 @@ impl Shop {
             carts: Repository::new(log)?.retry(retry.clone()),
             orders: Repository::new(log)?.retry(retry.clone()),
             products: Repository::new(log)?.retry(retry),
-            limits: CartLimits::default(),
         })
+    }
+
+    /// Puts so many of a product into a cart, at the price that the catalogue says now.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Refused`] by the catalogue or by the cart; [`CommandError::Log`] with what the
+    /// log reports.
+    pub async fn add_item(
+        &self,
+        cart: &CartId,
+        sku: &Sku,
+        quantity: u32,
+        options: &CommandOptions,
+    ) -> Result<Done<CartEvent>, CommandError<Refusal>> {
+        let product = self.products.load(sku).await?.state;
+        let decide = |cart: &Cart| Ok(cart.add_item(product.offer()?, quantity)?);
+        options.command(&self.carts, cart).execute(decide).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! Made-up visitors, so that there is something to look at.
 //!
-//! All that a visitor does follows from the seed and from his number: ids, choices, and where he
-//! gives up. So a start goes on with the first visitor that the log does not know, and completes
-//! what the ones before him had begun.
+//! All that a visitor does follows from the seed and a number: ids, choices, and where it ends. So a
+//! start goes on behind as many visitors as there are carts, and completes what some before them had
+//! begun.
 
 mod visitor;
 
@@ -126,8 +126,8 @@ impl Traffic {
         Ok(())
     }
 
-    /// The number of the first visitor who has not taken a cart yet, or of one before him: who was
-    /// there changes nothing.
+    /// The number of a visitor near the first who has not taken a cart yet: who was there before
+    /// changes nothing.
     async fn first_unknown(&self) -> Result<u64> {
         let carts = self.shop.log.query("select count(*) as carts from {cart_views}", &[]).await;
         match carts.as_deref() {

@@ -32,15 +32,19 @@ function age(milliseconds) {
   return `${whole.format(Math.floor(seconds / 86_400))} d`;
 }
 
+function inTheLastHour(number, format) {
+  return number === null ? "the last hour is being read" : `${format(number)} in the last hour`;
+}
+
 function tiles(live) {
   const price = money(live.revenue.currency);
   const closed = live.orders.total + live.carts.abandoned;
   set("position", whole.format(live.position));
   set("where", `An event-sourced coffee shop on ${live.log}`);
   set("revenue", price(live.revenue.total));
-  set("revenue-sub", `${price(live.revenue.hour)} in the last hour`);
+  set("revenue-sub", inTheLastHour(live.revenue.hour, price));
   set("orders", whole.format(live.orders.total));
-  set("orders-sub", `${whole.format(live.orders.hour)} in the last hour`);
+  set("orders-sub", inTheLastHour(live.orders.hour, whole.format));
   set("open", whole.format(live.carts.open));
   set("abandoned", whole.format(live.carts.abandoned));
   set("abandoned-sub", closed ? `${Math.round((100 * live.carts.abandoned) / closed)} % of the finished ones` : "none is finished yet");
@@ -57,7 +61,7 @@ function charts(live) {
   const compact = money(live.revenue.currency, "compact");
   columns($("sales-chart"), live.revenue.columns, compact);
   $("sales-chart").setAttribute("aria-label",
-    `Revenue: ${compact(live.revenue.minute)} in the last minute, ${compact(live.revenue.hour)} in the last hour`);
+    `Revenue: ${compact(live.revenue.minute)} in the last minute, ${inTheLastHour(live.revenue.hour, compact)}`);
 }
 
 function products(list) {

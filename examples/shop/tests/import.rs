@@ -198,7 +198,7 @@ fn an_import_that_was_killed_is_completed_by_the_next() {
     import.wait().unwrap();
     assert!(first.starts_with("import: "), "{first}");
     let before = folder.counts();
-    assert!(before.0 > 0, "it had imported something");
+    assert!((1..2 * 69_659).contains(&before.0), "it was killed too early or too late: {before:?}");
 
     let (events, streams, ignored) = folder.import("cdnow", &orders).added();
     let number = |n: usize| i64::try_from(n).unwrap();

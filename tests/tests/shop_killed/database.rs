@@ -5,6 +5,7 @@ use headwater::{Filter, Position, connect};
 use headwater_testkit::{eventually, postgres::Server, seed, within};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     customer::post,
@@ -19,7 +20,8 @@ async fn a_shop_whose_database_goes_away_says_so_and_goes_on_by_itself_when_it_i
     let url = server.create_database("shop").await;
     let (mut process, address) = serve(&url).await;
     let cart = json!({"currency": "USD"});
-    let ask = async |key: &str| {
+    let ask = async |command: &str| {
+        let key = &Uuid::new_v5(&Uuid::NAMESPACE_OID, command.as_bytes()).to_string();
         let answer = within("the shop answers", post(&address, "/carts", key, &cart)).await;
         answer.expect("the shop runs on")
     };

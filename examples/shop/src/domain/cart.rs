@@ -9,8 +9,10 @@ use headwater::{Aggregate, Event};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    NAME_BYTES,
     catalogue::Offer,
     ids::{CartId, OrderId, Sku},
+    is_name,
     line::OrderLine,
     money::{Currency, Money},
     order::Placed,
@@ -130,23 +132,15 @@ pub enum CartStatus {
     CheckedOut(OrderId),
 }
 
-/// How much a cart takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CartLimits {
-    /// How many of one product, at most.
-    pub quantity: u32,
-    /// How many different products, at most.
-    pub lines: usize,
-}
-
-impl CartLimits {
-    /// No limits, for an import: what was sold, was sold.
-    pub const NONE: Self = Self { quantity: u32::MAX, lines: usize::MAX };
-}
-
-impl Default for CartLimits {
-    fn default() -> Self {
-        Self { quantity: 9999, lines: 200 }
+impl CartStatus {
+    /// The word for it outside the code; a cart that does not exist has none.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "",
+            Self::Open => "open",
+            Self::Abandoned => "abandoned",
+            Self::CheckedOut(_) => "checked_out",
+        }
     }
 }
 
@@ -156,6 +150,9 @@ pub enum CartError {
     /// There is no such cart.
     #[error("there is no such cart")]
     Unknown,
+    /// The customer's name cannot be used.
+    #[error("a customer has between 1 and {NAME_BYTES} bytes, and no control characters")]
+    Customer,
     /// The id belongs to a cart already.
     #[error("there is a cart of this id already")]
     AlreadyOpened,
@@ -169,11 +166,11 @@ pub enum CartError {
     #[error("the product is not in the cart")]
     NoSuchLine,
     /// Too few or too many of a product.
-    #[error("a cart takes between 1 and {0} of a product")]
-    Quantity(u32),
+    #[error("a cart takes between 1 and {} of a product", Cart::QUANTITY)]
+    Quantity,
     /// Too many different products.
-    #[error("a cart takes at most {0} different products")]
-    TooManyLines(usize),
+    #[error("a cart takes at most {} different products", Cart::LINES)]
+    TooManyLines,
     /// The product is priced in another currency.
     #[error("the cart is in {cart}, and the product is priced in {product}")]
     Currency {
@@ -215,6 +212,12 @@ impl Aggregate for Cart {
 }
 
 impl Cart {
+    /// How many of one product it takes.
+    pub const QUANTITY: u32 = 9999;
+
+    /// How many different products it takes.
+    pub const LINES: usize = 200;
+
     /// Where it stands.
     pub fn status(&self) -> CartStatus {
         self.status
@@ -240,16 +243,19 @@ impl Cart {
     ///
     /// # Errors
     ///
-    /// [`CartError::AlreadyOpened`].
+    /// [`CartError::AlreadyOpened`], [`CartError::Customer`].
     pub fn open(
         &self,
         customer: Option<String>,
         currency: Currency,
     ) -> Result<Vec<CartEvent>, CartError> {
-        match self.status {
-            CartStatus::Unknown => Ok(vec![CartEvent::Opened { customer, currency }]),
-            _ => Err(CartError::AlreadyOpened),
+        if self.status != CartStatus::Unknown {
+            return Err(CartError::AlreadyOpened);
         }
+        if customer.as_deref().is_some_and(|name| !is_name(name)) {
+            return Err(CartError::Customer);
+        }
+        Ok(vec![CartEvent::Opened { customer, currency }])
     }
 
     /// Puts in so many of a product, at the price of this moment.
@@ -258,23 +264,18 @@ impl Cart {
     ///
     /// [`CartError::Unknown`], [`CartError::Closed`], [`CartError::Quantity`],
     /// [`CartError::TooManyLines`], [`CartError::Currency`].
-    pub fn add_item(
-        &self,
-        offer: &Offer,
-        quantity: u32,
-        limits: CartLimits,
-    ) -> Result<Vec<CartEvent>, CartError> {
+    pub fn add_item(&self, offer: &Offer, quantity: u32) -> Result<Vec<CartEvent>, CartError> {
         let (cart, product) = (self.in_use()?, offer.price.currency);
         if cart != product {
             return Err(CartError::Currency { cart, product });
         }
         let there = self.lines.get(&offer.sku);
-        if there.is_none() && self.lines.len() >= limits.lines {
-            return Err(CartError::TooManyLines(limits.lines));
+        if there.is_none() && self.lines.len() >= Self::LINES {
+            return Err(CartError::TooManyLines);
         }
         let sum = there.map_or(0, |line| line.quantity).checked_add(quantity);
-        if quantity == 0 || sum.is_none_or(|sum| sum > limits.quantity) {
-            return Err(CartError::Quantity(limits.quantity));
+        if quantity == 0 || sum.is_none_or(|sum| sum > Self::QUANTITY) {
+            return Err(CartError::Quantity);
         }
         let Offer { sku, title, price, .. } = offer.clone();
         let item = ItemAdded { sku, title, quantity, unit_price: price };
@@ -288,19 +289,14 @@ impl Cart {
     ///
     /// [`CartError::Unknown`], [`CartError::Closed`], [`CartError::NoSuchLine`],
     /// [`CartError::Quantity`].
-    pub fn set_quantity(
-        &self,
-        sku: &Sku,
-        to: u32,
-        limits: CartLimits,
-    ) -> Result<Vec<CartEvent>, CartError> {
+    pub fn set_quantity(&self, sku: &Sku, to: u32) -> Result<Vec<CartEvent>, CartError> {
         if to == 0 {
             return self.remove_item(sku);
         }
         self.in_use()?;
         let line = self.lines.get(sku).ok_or(CartError::NoSuchLine)?;
-        if to > limits.quantity {
-            return Err(CartError::Quantity(limits.quantity));
+        if to > Self::QUANTITY {
+            return Err(CartError::Quantity);
         }
         if to == line.quantity {
             return Ok(Vec::new());

@@ -4,7 +4,9 @@ use headwater::{Aggregate, Event};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    NAME_BYTES,
     ids::Sku,
+    is_name,
     money::{Currency, Money},
 };
 
@@ -71,8 +73,11 @@ pub enum CatalogueError {
     #[error("the product is or was in the catalogue: a sku is given once")]
     AlreadyListed,
     /// A title is needed.
-    #[error("the title must have between 1 and {} bytes", Offer::TITLE_BYTES)]
+    #[error("the title must have between 1 and {NAME_BYTES} bytes, and no control characters")]
     Title,
+    /// A shelf is needed.
+    #[error("the category must have between 1 and {NAME_BYTES} bytes, and no control characters")]
+    Category,
     /// A price above zero is needed.
     #[error("the price must be between 1 and {} minor units", Offer::HIGHEST_PRICE)]
     Price,
@@ -121,13 +126,17 @@ impl Product {
     ///
     /// # Errors
     ///
-    /// [`CatalogueError::AlreadyListed`], [`CatalogueError::Title`], [`CatalogueError::Price`].
+    /// [`CatalogueError::AlreadyListed`], [`CatalogueError::Title`], [`CatalogueError::Category`],
+    /// [`CatalogueError::Price`].
     pub fn list(&self, offer: Offer) -> Result<Vec<ProductEvent>, CatalogueError> {
         if !matches!(self, Self::Unknown) {
             return Err(CatalogueError::AlreadyListed);
         }
-        if !(1..=Offer::TITLE_BYTES).contains(&offer.title.len()) {
+        if !is_name(&offer.title) {
             return Err(CatalogueError::Title);
+        }
+        if !is_name(&offer.category) {
+            return Err(CatalogueError::Category);
         }
         check_price(offer.price)?;
         Ok(vec![ProductEvent::Listed(offer)])
@@ -172,9 +181,6 @@ fn check_price(price: Money) -> Result<(), CatalogueError> {
 }
 
 impl Offer {
-    /// The longest title, in bytes.
-    pub const TITLE_BYTES: usize = 200;
-
     /// The highest price, in minor units: far below what a cart could not add up.
     pub const HIGHEST_PRICE: i64 = 1_000_000_000;
 }

@@ -26,3 +26,13 @@ impl OrderLine {
         Self { sku, title, quantity, unit_price, total: unit_price.times(quantity) }
     }
 }
+
+/// How many lines, for a column.
+pub fn count(lines: &[OrderLine]) -> i64 {
+    lines.iter().map(|_| 1).sum()
+}
+
+/// How many pieces they hold.
+pub fn units(lines: &[OrderLine]) -> i64 {
+    lines.iter().map(|line| i64::from(line.quantity)).sum()
+}

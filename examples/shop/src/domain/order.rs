@@ -29,7 +29,7 @@ pub enum OrderEvent {
         /// The order that falls: readers that count sales take it back without looking it up.
         order: Placed,
     },
-    /// Somebody changed his mind.
+    /// Somebody thought better of it.
     #[event(name = "order.cancelled")]
     Cancelled {
         /// Who.

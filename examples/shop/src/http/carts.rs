@@ -29,6 +29,7 @@ use crate::{
 };
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Open {
     customer: Option<String>,
     currency: Currency,
@@ -41,7 +42,15 @@ pub(super) async fn open(
     body: Body<Open>,
 ) -> Result<Answer, Problem> {
     // With a key the id is derived, so that the same request opens the same cart.
-    let id = headers.key.as_ref().map_or_else(CartId::new, |key| CartId(key.command_id));
+    let id = match &headers.key {
+        None => CartId::new(),
+        Some(key) if key.text.parse::<Uuid>().is_ok() => CartId(key.command_id),
+        Some(_) => {
+            let detail = "the Idempotency-Key that opens a cart must be a UUID, so that no two \
+                          buyers choose the same one";
+            return Err(Problem::new(Kind::MalformedRequest, detail));
+        }
+    };
     let Open { customer, currency } = body.value;
     let decide = |cart: &Cart| cart.open(customer.clone(), currency);
     let done = headers.execute(&shop.carts, &id, body.fingerprint, decide).await?;
@@ -52,6 +61,7 @@ pub(super) async fn open(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct TimeTravel {
     at_version: Option<u64>,
     as_of: Option<DateTime<Utc>>,
@@ -83,14 +93,14 @@ pub(super) async fn show(
         let detail = format!("the cart is at version {}", cart.version);
         return Err(Problem::new(Kind::NotFound, detail));
     }
-    let (status, order_id) = match cart.state.status() {
-        CartStatus::CheckedOut(order) => ("checked_out", Some(order)),
-        CartStatus::Abandoned => ("abandoned", None),
-        CartStatus::Open | CartStatus::Unknown => ("open", None),
+    let status = cart.state.status();
+    let order_id = match status {
+        CartStatus::CheckedOut(order) => Some(order),
+        _ => None,
     };
     let body = CartBody {
         cart_id: id,
-        status,
+        status: status.word(),
         customer: cart.state.customer(),
         lines: cart.state.lines().collect(),
         total,
@@ -130,6 +140,7 @@ pub(super) async fn events(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AddItem {
     sku: Sku,
     quantity: u32,
@@ -143,16 +154,14 @@ pub(super) async fn add_item(
     body: Body<AddItem>,
 ) -> Result<Answer, Problem> {
     let AddItem { sku, quantity } = body.value;
-    let product = shop.products.load(&sku).await?.state;
-    let decide = |cart: &Cart| {
-        let offer = product.offer().map_err(|error| Problem::unknown_product(&error))?;
-        cart.add_item(offer, quantity, shop.limits).map_err(Problem::from)
-    };
-    let done = headers.execute(&shop.carts, &id, body.fingerprint, decide).await?;
+    let options = headers.options(&shop.carts, &id, body.fingerprint).await?;
+    let done = shop.add_item(&id, &sku, quantity, &options).await;
+    let done = headers.once(done, body.fingerprint)?;
     Ok(Answer::of(&done))
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct SetQuantity {
     quantity: u32,
 }
@@ -164,7 +173,7 @@ pub(super) async fn set_quantity(
     headers: CommandHeaders,
     body: Body<SetQuantity>,
 ) -> Result<Answer, Problem> {
-    let decide = |cart: &Cart| cart.set_quantity(&sku, body.value.quantity, shop.limits);
+    let decide = |cart: &Cart| cart.set_quantity(&sku, body.value.quantity);
     let done = headers.execute(&shop.carts, &id, body.fingerprint, decide).await?;
     Ok(Answer::of(&done))
 }

@@ -33,8 +33,7 @@ pub(super) async fn check_out(
     let order_id = body.value.and_then(|body| body.order_id);
     let options = headers.options(&shop.carts, &id, body.fingerprint).await?;
     let done = shop.check_out(id, order_id, &options).await;
-    let done = done.map_err(|error| headers.problem(error))?;
-    headers.check_repeated(done.repeated, done.metadata.as_deref(), &options)?;
+    let done = headers.once(done, body.fingerprint)?;
     Ok(Answer::new(done.position, done.repeated)
         .status(StatusCode::ACCEPTED)
         .location(format!("/orders/{}", done.order_id))

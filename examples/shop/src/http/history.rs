@@ -30,6 +30,7 @@ struct Envelope {
 
 /// Which part of a history is wanted.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Page {
     #[serde(default = "first")]
     from: u64,
@@ -65,8 +66,8 @@ impl Page {
             }
             events.push(Envelope::new(decoder.decode(event)?)?);
         }
-        if events.is_empty() {
-            return Err(Problem::new(Kind::NotFound, "there are no such events"));
+        if events.is_empty() && shop.log.stream_info(&stream).await?.is_none() {
+            return Err(Problem::new(Kind::NotFound, "there is no such history"));
         }
         Ok(Json(json!({ "events": events, "next": next })))
     }

@@ -40,8 +40,8 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The largest body that the shop reads.
 const BODY_BYTES: usize = 16 * 1024;
 
-/// The routes of the shop.
-pub fn router(shop: Shop) -> Router {
+/// The routes of the shop, and its pages beside them.
+pub fn router(shop: Shop, pages: Router) -> Router {
     Router::new()
         .route("/carts", post(carts::open))
         .route("/carts/{id}", get(carts::show))
@@ -57,11 +57,12 @@ pub fn router(shop: Shop) -> Router {
         .route("/products/{sku}/price", put(products::change_price))
         .route("/problems/{name}", get(problems::explain))
         .route("/healthz", get("ok"))
+        .with_state(shop)
+        .merge(pages)
         .fallback(problems::no_route)
         .method_not_allowed_fallback(problems::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(converse))
-        .with_state(shop)
 }
 
 /// The conversation that a request belongs to.

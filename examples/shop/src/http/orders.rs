@@ -56,6 +56,7 @@ pub(super) async fn events(
 }
 
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Cancel {
     by: Option<String>,
     reason: Option<String>,

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
-    CheckoutError,
+    Refusal,
     domain::{cart::CartError, catalogue::CatalogueError, order::OrderError},
 };
 
@@ -131,8 +131,13 @@ impl Problem {
             .with("current_version", current.into())
     }
 
+    /// The first read models are being made.
+    pub(crate) fn behind() -> Self {
+        Self::new(Kind::ProjectionBehind, "the read models are being made")
+    }
+
     /// The product of a command to a cart cannot be bought.
-    pub fn unknown_product(error: &CatalogueError) -> Self {
+    fn unknown_product(error: &CatalogueError) -> Self {
         let errors = json!([{ "pointer": "/sku", "detail": error.to_string() }]);
         Self::new(Kind::UnknownProduct, error.to_string()).with("errors", errors)
     }
@@ -239,8 +244,9 @@ impl From<CartError> for Problem {
             CartError::AlreadyOpened => Self::new(Kind::AlreadyExists, detail),
             CartError::Closed(_) => Self::new(Kind::CartClosed, detail),
             CartError::Empty => Self::new(Kind::CartEmpty, detail),
-            CartError::Quantity(_) => Self::validation("/quantity", detail),
-            CartError::TooManyLines(_) | CartError::Currency { .. } => {
+            CartError::Customer => Self::validation("/customer", detail),
+            CartError::Quantity => Self::validation("/quantity", detail),
+            CartError::TooManyLines | CartError::Currency { .. } => {
                 Self::validation("/sku", detail)
             }
         }
@@ -254,6 +260,7 @@ impl From<CatalogueError> for Problem {
             CatalogueError::Unknown => Self::new(Kind::NotFound, detail),
             CatalogueError::Delisted => Self::new(Kind::ProductDelisted, detail),
             CatalogueError::AlreadyListed => Self::new(Kind::AlreadyExists, detail),
+            CatalogueError::Category => Self::validation("/category", detail),
             CatalogueError::Title => Self::validation("/title", detail),
             CatalogueError::Price => Self::validation("/price/amount", detail),
             CatalogueError::Currency(_) => Self::validation("/price/currency", detail),
@@ -273,11 +280,12 @@ impl From<OrderError> for Problem {
     }
 }
 
-impl From<CheckoutError> for Problem {
-    fn from(error: CheckoutError) -> Self {
-        match error {
-            CheckoutError::Cart(error) => error.into(),
-            CheckoutError::Order(error) => error.into(),
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Cart(error) => error.into(),
+            Refusal::Product(error) => Self::unknown_product(&error),
+            Refusal::Order(error) => error.into(),
         }
     }
 }

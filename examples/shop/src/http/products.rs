@@ -72,12 +72,13 @@ pub(super) async fn show(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ChangePrice {
     price: Money,
     reason: Option<String>,
 }
 
-/// `PUT /products/{sku}/price`: only for who has read the price that he changes
+/// `PUT /products/{sku}/price`: only for who has read the price before
 pub(super) async fn change_price(
     State(shop): State<Shop>,
     Path(sku): Path<Sku>,
@@ -95,9 +96,9 @@ pub(super) async fn change_price(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Page {
-    #[serde(default)]
-    after: String,
+    after: Option<Sku>,
     #[serde(default = "most")]
     limit: u16,
 }
@@ -117,7 +118,8 @@ pub(super) async fn list(
     }
     let limit = i64::from(page.limit.clamp(1, most()));
     let condition = "where sku > $1 order by sku limit $2";
-    let parameters = [page.after.as_str().into(), limit.into()];
+    let after = page.after.as_ref().map_or("", Sku::as_str);
+    let parameters = [after.into(), limit.into()];
     let rows = shop.log.find::<CatalogueView>(condition, &parameters).await?;
     let full = i64::try_from(rows.len()).is_ok_and(|rows| rows == limit);
     let next = rows

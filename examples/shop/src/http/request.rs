@@ -79,10 +79,22 @@ impl<T: DeserializeOwned> Body<T> {
         // An object of serde_json is sorted by key.
         let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_OID, json.to_string().as_bytes());
         let value = serde_path_to_error::deserialize(json).map_err(|error| {
-            Problem::validation(&pointer(error.path()), error.inner().to_string())
+            Problem::validation(&pointer(error.path()), in_words(&error.inner().to_string()))
         })?;
         Ok(Self { value, fingerprint })
     }
+}
+
+/// What serde says of a value, in the words of JSON instead of Rust's.
+fn in_words(error: &str) -> String {
+    let Some((found, expected)) = error.split_once(", expected ") else { return error.into() };
+    let expected = match expected.split(' ').next() {
+        Some("u16" | "u32" | "u64" | "i64") => "a whole number",
+        Some("struct" | "map") => "an object",
+        Some("option") => "an object or nothing",
+        _ => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn is_json(media_type: &str) -> bool {
@@ -120,7 +132,7 @@ pub(super) struct CommandHeaders {
 
 /// The versions that the client believes in.
 pub(super) enum IfMatch {
-    /// He does not say.
+    /// It does not say.
     Absent,
     /// Any, as long as there is one.
     Any,

@@ -42,7 +42,7 @@ pub struct Click {
     pub platform: String,
     /// How the visitor was won, such as `email`.
     pub channel: String,
-    /// The month in which he came first.
+    /// The month of the first visit.
     pub cohort: String,
     /// `new`, `returning` or `loyal`.
     pub lifecycle: String,

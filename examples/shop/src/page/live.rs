@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::window::{Second, Window};
-use crate::views::ProductSales;
+use crate::{domain::cart::CartStatus, views::ProductSales};
 
 /// How old an answer may be: however many look at the page, the database is asked twice a second.
 const FRESH: Duration = Duration::from_millis(500);
@@ -42,21 +42,25 @@ impl Live {
         &self.database
     }
 
-    /// The state as JSON.
-    pub(crate) async fn json(&self) -> Result<String> {
+    /// The state as JSON; `None` before the read models are there.
+    pub(crate) async fn json(&self) -> Result<Option<String>> {
         // Held while the database is asked, so that it is asked once for all who wait.
         let mut answer = self.answer.lock().await;
         match &*answer {
-            Some((at, json)) if at.elapsed() < FRESH => Ok(json.clone()),
+            Some((at, json)) if at.elapsed() < FRESH => Ok(Some(json.clone())),
             _ => {
-                let json = self.ask().await?;
+                let status = self.app.status(&self.log).await?;
+                if status.iter().any(|status| status.generation == 0) {
+                    return Ok(None);
+                }
+                let json = self.ask(&status).await?;
                 *answer = Some((Instant::now(), json.clone()));
-                Ok(json)
+                Ok(Some(json))
             }
         }
     }
 
-    async fn ask(&self) -> Result<String> {
+    async fn ask(&self, status: &[ProjectionStatus]) -> Result<String> {
         let (now, hour) = (Utc::now(), self.window.hour());
         let drawn = self.window.seconds(DRAWN, now);
         let revenue_of = |seconds: &[Second]| seconds.iter().map(|s| s.revenue).sum::<i64>();
@@ -69,15 +73,15 @@ impl Live {
             "revenue": {
                 "currency": currency,
                 "total": revenue,
-                "hour": hour.revenue,
+                "hour": hour.map(|hour| hour.revenue),
                 "minute": revenue_of(&drawn[drawn.len().saturating_sub(60)..]),
                 "columns": drawn.chunks(COLUMN).map(revenue_of).collect::<Vec<_>>(),
             },
-            "orders": { "total": orders, "hour": hour.orders },
-            "carts": { "open": self.carts("open").await?, "abandoned": self.carts("abandoned").await? },
+            "orders": { "total": orders, "hour": hour.map(|hour| hour.orders) },
+            "carts": { "open": self.carts(CartStatus::Open).await?, "abandoned": self.carts(CartStatus::Abandoned).await? },
             "top_products": self.top_products().await?,
             "events": self.window.last(),
-            "projections": self.projections().await?,
+            "projections": status.iter().map(projection).collect::<Vec<_>>(),
         });
         Ok(answer.to_string())
     }
@@ -93,9 +97,9 @@ impl Live {
         }
     }
 
-    async fn carts(&self, status: &str) -> Result<i64> {
+    async fn carts(&self, status: CartStatus) -> Result<i64> {
         let sql = "select count(*) as carts from {cart_views} where status = $1";
-        let rows = self.log.query(sql, &[status.into()]).await?;
+        let rows = self.log.query(sql, &[status.word().into()]).await?;
         Ok(rows.first().map_or(Ok(0), |row| row.get("carts"))?)
     }
 
@@ -105,19 +109,15 @@ impl Live {
         let product = |product: &ProductSales| json!({ "sku": product.sku, "title": product.title, "units": product.units_gross });
         Ok(products.iter().map(product).collect())
     }
+}
 
-    async fn projections(&self) -> Result<Vec<Value>> {
-        let status = self.app.status(&self.log).await?;
-        let projection = |status: &ProjectionStatus| {
-            // Beside the read model in service there may be the next one.
-            let rebuilt = status.state == GenerationState::Building && status.generation > 1;
-            json!({
-                "name": format!("{}{}", status.projection, if rebuilt { " (being rebuilt)" } else { "" }),
-                "position": status.position,
-                "lag": status.lag(),
-                "failure": status.failure.as_ref().map(|failure| &failure.error),
-            })
-        };
-        Ok(status.iter().map(projection).collect())
-    }
+fn projection(status: &ProjectionStatus) -> Value {
+    // Beside the read model in service there may be the next one.
+    let rebuilt = status.state == GenerationState::Building && status.generation > 1;
+    json!({
+        "name": format!("{}{}", status.projection, if rebuilt { " (being rebuilt)" } else { "" }),
+        "position": status.position,
+        "lag": status.lag(),
+        "failure": status.failure.as_ref().map(|failure| &failure.error),
+    })
 }

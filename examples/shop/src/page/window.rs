@@ -35,6 +35,8 @@ struct State {
     /// The newest event first, as the page lists it.
     last: VecDeque<Value>,
     newest: Position,
+    /// Whether it has read as far as the log went.
+    filled: bool,
 }
 
 /// What happened in a second.
@@ -56,8 +58,8 @@ impl Window {
 
     /// Fills the window, and follows the log until it is dropped.
     pub(crate) async fn follow(&self) {
-        while self.follow_until_failure().await.is_err() {
-            // The store is away; the page says so, and this waits.
+        while let Err(error) = self.follow_until_failure().await {
+            tracing::warn!(%error, "the page's window begins anew");
             tokio::time::sleep(Duration::from_secs(1)).await;
             *self.lock() = State::default();
         }
@@ -75,9 +77,14 @@ impl Window {
         let begin = self.log.position_at(Utc::now() - TimeDelta::seconds(SECONDS)).await?;
         let mut cursor = self.log.subscribe(Filter::all(), begin);
         loop {
-            for event in cursor.next_batch(1_000).await?.events {
-                self.take_in(event);
-            }
+            let batch = match cursor.available(1_000).await? {
+                Some(batch) => batch,
+                None => {
+                    self.lock().filled = true;
+                    cursor.next_batch(1_000).await?
+                }
+            };
+            batch.events.into_iter().for_each(|event| self.take_in(event));
         }
     }
 
@@ -123,14 +130,15 @@ impl Window {
         (now - count..now).map(|at| state.seconds.get(&at).copied().unwrap_or_default()).collect()
     }
 
-    /// All that happened in the last hour.
-    pub(crate) fn hour(&self) -> Second {
+    /// All that happened in the last hour; `None` until it has been read.
+    pub(crate) fn hour(&self) -> Option<Second> {
         let add = |sum: Second, second: &Second| Second {
             events: sum.events + second.events,
             orders: sum.orders + second.orders,
             revenue: sum.revenue + second.revenue,
         };
-        self.lock().seconds.values().fold(Second::default(), add)
+        let state = self.lock();
+        state.filled.then(|| state.seconds.values().fold(Second::default(), add))
     }
 
     /// The last events, newest first.

@@ -1,4 +1,4 @@
-//! One visitor: what he will do, and how he does it.
+//! One visitor: the plan, and its steps.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -82,7 +82,7 @@ impl Visitor {
     }
 
     async fn step(&self, shop: &Shop, step: Step, options: &CommandOptions) -> Result<()> {
-        let (id, limits) = (&self.cart_id, shop.limits);
+        let id = &self.cart_id;
         let cart = options.command(&shop.carts, id);
         match step {
             Step::Open => {
@@ -91,14 +91,11 @@ impl Visitor {
                 unless_refused(open.await)
             }
             Step::Add { product, quantity } => {
-                let product = shop.products.load(&sku(product)?).await?;
-                // Somebody may have taken it out of the catalogue: then there is nothing to add.
-                let Ok(offer) = product.state.offer() else { return Ok(()) };
-                unless_refused(cart.execute(|cart| cart.add_item(offer, quantity, limits)).await)
+                unless_refused(shop.add_item(id, &sku(product)?, quantity, options).await)
             }
             Step::Set { product, quantity } => {
                 let sku = sku(product)?;
-                unless_refused(cart.execute(|cart| cart.set_quantity(&sku, quantity, limits)).await)
+                unless_refused(cart.execute(|cart| cart.set_quantity(&sku, quantity)).await)
             }
             Step::Idle { seconds } => {
                 unless_refused(cart.execute(|cart| cart.abandon(seconds)).await)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use headwater::{Fold, ReadModel, Recorded};
 
 use crate::domain::{
-    cart::CartEvent,
+    cart::{CartEvent, CartStatus},
     ids::{CartId, OrderId},
     money::Currency,
 };
@@ -49,7 +49,7 @@ impl Fold for CartView {
             CartEvent::Opened { customer, currency } => Self {
                 cart_id: *key,
                 customer: customer.clone(),
-                status: "open".into(),
+                status: CartStatus::Open.word().into(),
                 units: 0,
                 total: 0,
                 currency: *currency,
@@ -83,12 +83,12 @@ impl CartView {
             }
             // What the order says counts: imported prices have fractions of a penny.
             CartEvent::CheckedOut { order_id, total, .. } => {
-                self.status = "checked_out".into();
+                self.status = CartStatus::CheckedOut(*order_id).word().into();
                 self.order_id = Some(*order_id);
                 self.total = total.amount;
             }
-            CartEvent::Abandoned { .. } => self.status = "abandoned".into(),
-            CartEvent::Revived => self.status = "open".into(),
+            CartEvent::Abandoned { .. } => self.status = CartStatus::Abandoned.word().into(),
+            CartEvent::Revived => self.status = CartStatus::Open.word().into(),
         }
     }
 }

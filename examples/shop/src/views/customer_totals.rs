@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use headwater::{Fold, ReadModel, Recorded};
 
 use super::trade::{Trade, TradeEvent};
+use crate::domain::line;
 
 /// A customer's trade. Amounts are in minor units of the one currency of the shop.
 #[derive(Clone, Debug, PartialEq, ReadModel)]
@@ -12,17 +13,17 @@ pub struct CustomerTotals {
     /// The customer.
     #[key]
     pub customer: String,
-    /// How many orders he placed; none where he only gave goods back.
+    /// How many orders were placed; none where goods only came back.
     pub orders: i64,
-    /// How many pieces he bought.
+    /// How many pieces were bought.
     pub units: i64,
     /// What they cost.
     pub gross: i64,
-    /// How much was given back to him.
+    /// How much was given back.
     pub returned: i64,
-    /// The day of his first order.
+    /// The day of the first order.
     pub first_order: Option<NaiveDate>,
-    /// The day of his last order.
+    /// The day of the last order.
     pub last_order: Option<NaiveDate>,
 }
 
@@ -40,7 +41,7 @@ impl Fold for CustomerTotals {
             Some(Trade::Sold(goods)) => {
                 let day = event.occurred_at.date_naive();
                 totals.orders += 1;
-                totals.units += goods.units();
+                totals.units += line::units(goods.lines);
                 totals.gross += goods.total.amount;
                 // Imported orders need not come in the order of their days.
                 totals.first_order = Some(totals.first_order.map_or(day, |first| first.min(day)));

@@ -5,6 +5,7 @@ use headwater::{Fold, ReadModel, Recorded};
 
 use crate::domain::{
     ids::{CartId, OrderId},
+    line,
     money::Currency,
     order::{OrderEvent, OrderStatus, Placed},
 };
@@ -65,8 +66,8 @@ impl OrderView {
             cart_id: placed.cart_id,
             customer: placed.customer.clone(),
             status: OrderStatus::Placed,
-            lines: placed.lines.iter().map(|_| 1).sum(),
-            units: placed.lines.iter().map(|line| i64::from(line.quantity)).sum(),
+            lines: line::count(&placed.lines),
+            units: line::units(&placed.lines),
             total: placed.total.amount,
             currency: placed.total.currency,
             placed_at: at,

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use headwater::{Fold, ReadModel, Recorded};
 
 use super::trade::{Trade, TradeEvent};
+use crate::domain::line;
 
 /// The sales of a day, in UTC. Amounts are in minor units of the one currency of the shop.
 #[derive(Clone, Debug, PartialEq, ReadModel)]
@@ -37,8 +38,8 @@ impl Fold for SalesDay {
         match event.event.trade() {
             Some(Trade::Sold(goods)) => {
                 sales.orders += 1;
-                sales.lines += goods.lines.iter().map(|_| 1).sum::<i64>();
-                sales.units += goods.units();
+                sales.lines += line::count(goods.lines);
+                sales.units += line::units(goods.lines);
                 sales.gross += goods.total.amount;
             }
             Some(Trade::Returned(goods)) => sales.returned += goods.total.amount,

@@ -58,12 +58,6 @@ impl Trade<'_> {
     }
 }
 
-impl Goods<'_> {
-    pub(super) fn units(&self) -> i64 {
-        self.lines.iter().map(|line| i64::from(line.quantity)).sum()
-    }
-}
-
 impl<'a> From<&'a Placed> for Goods<'a> {
     fn from(order: &'a Placed) -> Self {
         Self { customer: order.customer.as_deref(), lines: &order.lines, total: order.total }

@@ -108,9 +108,12 @@ pub fn shipped(name: &str) -> PathBuf {
 
 /// The year of Online Retail, which may not lie in this repository.
 pub fn online_retail() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("HEADWATER_ONLINE_RETAIL").map(PathBuf::from) {
+        assert!(named.exists(), "HEADWATER_ONLINE_RETAIL: there is no {}", named.display());
+        return Some(named);
+    }
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let file = std::env::var_os("HEADWATER_ONLINE_RETAIL")
-        .map_or_else(|| beside.join("online-retail.csv.gz"), PathBuf::from);
+    let file = beside.join("online-retail.csv.gz");
     if file.exists() {
         return Some(file);
     }

@@ -1,5 +1,6 @@
 use headwater::testing::given;
 use shop::domain::{
+    NAME_BYTES,
     catalogue::{CatalogueError, Offer, Product, ProductEvent, coffee_shop},
     money::{Currency, Money},
 };
@@ -42,7 +43,7 @@ fn a_sku_is_given_once() {
 }
 
 #[test]
-fn a_product_has_a_title_and_a_price() {
+fn a_product_has_a_title_a_shelf_and_a_price() {
     let list = |change: fn(&mut Offer)| {
         move |product: &Product| {
             let mut offer = offer(CAMPER);
@@ -52,8 +53,10 @@ fn a_product_has_a_title_and_a_price() {
     };
     given([]).when(list(|offer| offer.title.clear())).then_refused(CatalogueError::Title);
     given([])
-        .when(list(|offer| offer.title = "x".repeat(Offer::TITLE_BYTES + 1)))
+        .when(list(|offer| offer.title = "x".repeat(NAME_BYTES + 1)))
         .then_refused(CatalogueError::Title);
+    given([]).when(list(|offer| offer.title.push('\0'))).then_refused(CatalogueError::Title);
+    given([]).when(list(|offer| offer.category.clear())).then_refused(CatalogueError::Category);
     given([]).when(list(|offer| offer.price.amount = 0)).then_refused(CatalogueError::Price);
     given([]).when(list(|offer| offer.price.amount = -1)).then_refused(CatalogueError::Price);
 }

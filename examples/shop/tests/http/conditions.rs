@@ -22,6 +22,7 @@ pub(super) async fn no_command_to_another_version(shop: &Client) {
     set("\"two\"", 5).await.problem(412, "version-conflict");
     assert_eq!(set("\"2\"", 5).await.is(200).header("etag"), "\"3\"");
     assert_eq!(set("\"9\", \"3\"", 6).await.is(200).header("etag"), "\"4\"");
+    set("\"9\", \"3\"", 7).await.problem(412, "version-conflict");
     assert_eq!(set("*", 7).await.is(200).header("etag"), "\"5\"");
 }
 
@@ -33,6 +34,31 @@ async fn a_checkout_is_of_the_cart_that_the_buyer_saw() {
     send("\"1\"").await.problem(412, "version-conflict");
     send("\"2\"").await.is(202);
     assert_eq!(send("\"2\"").await.is(202).header("idempotent-replayed"), "true");
+}
+
+#[tokio::test]
+async fn a_keyed_command_with_a_choice_of_versions_is_carried_out_once() {
+    let shop = Client::new().await;
+    let item = format!("{}/items/{KIT}", shop.full_cart().await);
+    let send =
+        || shop.put(&item, json!({ "quantity": 5 })).if_match("\"9\", \"2\"").key("k").reply();
+    let first = send().await.is(200);
+    let again = send().await.is(200);
+    assert_eq!((&again.body, again.header("idempotent-replayed")), (&first.body, "true"));
+}
+
+#[tokio::test]
+async fn a_version_is_looked_at_before_the_cart() {
+    let shop = Client::new().await;
+    let empty = format!("{}/checkout", shop.cart().await);
+    let stale = shop.post(&empty, json!({})).key("k").if_match("\"7\"").reply().await;
+    stale.problem(412, "version-conflict");
+    shop.post(&empty, json!({}))
+        .key("k")
+        .if_match("\"1\"")
+        .reply()
+        .await
+        .problem(422, "cart-empty");
 }
 
 #[tokio::test]

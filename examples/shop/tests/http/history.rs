@@ -48,6 +48,10 @@ async fn a_history_comes_in_pages() {
         next = link.into();
     }
     assert_eq!(pages, [vec![1, 2], vec![3, 4], vec![5]]);
+    let behind = shop.get(format!("{cart}/events?from=6")).reply().await.is(200).body;
+    assert_eq!(behind, json!({ "events": [], "next": null }));
+    let unknown = format!("/carts/{}/events", Uuid::now_v7());
+    shop.get(unknown).reply().await.problem(404, "not-found");
     let order = shop.order().await;
     let events = shop.get(format!("{order}/events")).reply().await.is(200).body;
     assert_eq!(events["events"][0]["type"], "order.placed");

@@ -46,11 +46,15 @@ async fn the_first_answer_stays_when_the_world_has_moved_on() {
 #[tokio::test]
 async fn a_cart_that_is_opened_twice_with_a_key_is_one() {
     let shop = Client::new().await;
-    let open = async |body| shop.post("/carts", body).key("mine").reply().await;
+    let key = Uuid::now_v7().to_string();
+    let open = async |body| shop.post("/carts", body).key(&key).reply().await;
     let first = open(json!({ "currency": "USD" })).await.is(201);
     let again = open(json!({ "currency": "USD" })).await.is(201);
     assert_eq!((&again.body, again.header("idempotent-replayed")), (&first.body, "true"));
     open(json!({ "currency": "GBP" })).await.problem(422, "idempotency-key-reused");
+    // Others would choose it too, and share the cart.
+    let common = shop.post("/carts", json!({ "currency": "USD" })).key("1").reply().await;
+    common.problem(400, "malformed-request");
 }
 
 #[tokio::test]

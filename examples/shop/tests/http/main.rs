@@ -62,7 +62,7 @@ impl Client {
             let list = |product: &Product| product.list(offer.clone());
             shop.products.execute(&offer.sku, list).await.unwrap();
         }
-        Self { log, router: shop::http::router(shop) }
+        Self { log, router: shop::http::router(shop, Router::new()) }
     }
 
     fn send(&self, method: Method, path: impl Into<String>) -> Sent<'_> {

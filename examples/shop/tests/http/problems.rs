@@ -61,6 +61,43 @@ async fn a_value_that_does_not_fit_is_pointed_to() {
 }
 
 #[tokio::test]
+async fn a_value_is_described_in_the_words_of_json() {
+    let shop = Client::new().await;
+    let items = format!("{}/items", shop.cart().await);
+    for (body, detail) in [
+        (
+            json!({ "sku": KIT, "quantity": "2" }),
+            "invalid type: string \"2\", expected a whole number",
+        ),
+        (json!([]), "invalid length 0, expected an object"),
+        (json!("x"), "invalid type: string \"x\", expected an object"),
+        (json!({ "sku": KIT, "qty": 1 }), "unknown field `qty`, expected `sku` or `quantity`"),
+    ] {
+        let reply = shop.post(&items, body).reply().await;
+        assert_eq!(reply.problem(422, "validation")["detail"], detail);
+    }
+}
+
+/// What a read model cannot hold would stop it, for all and for good.
+#[tokio::test]
+async fn a_name_that_no_list_could_hold_is_refused_before_it_is_an_event() {
+    let shop = Client::new().await;
+    let ceiling = shop.log.ceiling().await.unwrap();
+    let price = json!({ "amount": 100, "currency": "USD" });
+    for name in ["", "a\u{0}", &"x".repeat(3_000)] {
+        let cart = json!({ "currency": "USD", "customer": name });
+        let titled = json!({ "sku": "mug", "title": name, "category": "cups", "price": price });
+        let shelved = json!({ "sku": "mug", "title": "Mug", "category": name, "price": price });
+        for (path, body) in [("/carts", cart), ("/products", titled), ("/products", shelved)] {
+            shop.post(path, body).reply().await.problem(422, "validation");
+        }
+    }
+    shop.get("/products?after=%00").reply().await.problem(400, "malformed-request");
+    assert_eq!(shop.log.ceiling().await.unwrap(), ceiling, "nothing was stored");
+    shop::app().catch_up(&shop.log).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failing_store_shows_nothing_of_itself() {
     let shop = Client::new().await;
     let cart = shop.cart().await;

@@ -1,0 +1,130 @@
+//! `shop web`: the API, the page and the projections in one process.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use headwater::Log;
+use headwater_cli::{Exit, Failure, Interrupt, Options, Output, redact};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+
+use crate::{
+    Shop, http,
+    page::{self, Live, Window},
+    traffic::{Traffic, TrafficOptions},
+};
+
+/// Shown below the help of the command.
+pub const EXAMPLES: &str = "\
+Examples:
+  shop web --database-url sqlite://shop.db
+  shop web --database-url postgres://localhost/shop --host 0.0.0.0";
+
+/// How long requests that are under way, and then the log, may take when the process is asked to
+/// end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Where the shop listens.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct WebArgs {
+    /// The port of the page and the API
+    #[arg(long, default_value_t = 3000, value_name = "NUMBER")]
+    port: u16,
+    /// The address to listen on; others than this machine's own let the network in
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    host: IpAddr,
+}
+
+/// Runs `shop web`: everything but visitors.
+///
+/// # Errors
+///
+/// What went wrong, with its exit code.
+pub async fn run(options: &Options, args: WebArgs) -> Result<(), Failure> {
+    serve(options, args, None).await
+}
+
+/// Serves the shop, with visitors where there is traffic.
+pub(crate) async fn serve(
+    options: &Options,
+    args: WebArgs,
+    traffic: Option<TrafficOptions>,
+) -> Result<(), Failure> {
+    // Before the log is opened: a second demo must not get as far as that.
+    let address = SocketAddr::new(args.host, args.port);
+    let listener = TcpListener::bind(address).await.map_err(|error| taken(address, &error))?;
+    // A database that is slow to close makes the end no failure: what was acknowledged is stored.
+    let mut interrupt = Interrupt::listen(Exit::Success)?;
+    let log = options.connect().await?;
+    let outcome = until_asked_to_end(&log, listener, traffic, &mut interrupt, options).await;
+    let _ = timeout(GRACE, log.close()).await;
+    outcome
+}
+
+async fn until_asked_to_end(
+    log: &Log,
+    listener: TcpListener,
+    traffic: Option<TrafficOptions>,
+    interrupt: &mut Interrupt,
+    options: &Options,
+) -> Result<(), Failure> {
+    let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
+    let window = Arc::new(Window::new(log)?);
+    let live = Live::new(log, app.clone(), window.clone()).await?;
+    say(options, &live, listener.local_addr()?)?;
+    let routes = http::router(shop.clone(), page::router(Arc::new(live)));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(async {
+        let _ = stopped.await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    let visitors = async {
+        match traffic {
+            Some(options) => Traffic::new(shop, options).run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        () = interrupt.requested() => Ok(()),
+        failed = app.run(log) => failed.map_err(Failure::from),
+        failed = visitors => failed.map_err(Failure::from),
+        () = window.follow() => Ok(()),
+        _ = &mut server => Err(Failure::new(Exit::Failed, "server", "the server ended by itself")),
+    };
+    // Requests under way get their answers; projections and visitors have ended where they were,
+    // and go on from there.
+    let _ = stop.send(());
+    if !server.is_finished() {
+        let _ = timeout(GRACE, server).await;
+    }
+    ended
+}
+
+fn say(options: &Options, live: &Live, address: SocketAddr) -> Result<(), Failure> {
+    let mut out = Output::new(options);
+    let (log, url) = (redact(options.database_url()?), format!("http://{address}"));
+    if out.is_json() {
+        out.object(&serde_json::json!({ "url": url, "log": log }))?;
+    } else {
+        out.line(format!("The log:  {log} ({})", live.database()))?;
+        out.line(format!("The shop: {url}"))?;
+        out.line("Ctrl-C ends it; the next start goes on from there.")?;
+    }
+    out.flush()
+}
+
+fn taken(address: SocketAddr, error: &io::Error) -> Failure {
+    let port = address.port();
+    if error.kind() != io::ErrorKind::AddrInUse {
+        let sentence = format!("the shop cannot listen on {address} ({error})");
+        return Failure::bad_input(sentence);
+    }
+    let other = port.checked_add(1).unwrap_or(3000);
+    let sentence = format!(
+        "port {port} is taken, perhaps by another shop: take another one with --port {other}"
+    );
+    Failure::new(Exit::BadInput, "port-taken", sentence)
+}
