@@ -7,8 +7,11 @@ mod support;
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use headwater::{Settings, connect, connect_with};
-use headwater_testkit::{fixtures::append_to, postgres};
+use headwater::{Filter, Position, Settings, connect, connect_with};
+use headwater_testkit::{
+    fixtures::{append_to, collect},
+    postgres,
+};
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
 use support::workspace;
 
@@ -166,4 +169,24 @@ async fn an_append_that_was_planned_on_an_empty_log_scans_no_table_later() {
     assert_eq!(scans.len(), 2);
     // Each index was made by one.
     assert!(scans.iter().all(|(_, scans)| *scans < 20), "{scans:?}");
+}
+
+/// A log that was just restored has no statistics, and may be larger than any disk has room to sort.
+#[tokio::test]
+async fn a_reading_of_a_log_without_statistics_sorts_nothing_on_disk() {
+    let database = postgres::database().await;
+    let log = connect(database.url()).await.unwrap();
+    for n in 0..40 {
+        append_to(&log, &format!("thing-{n}"), 1_000).await;
+    }
+    assert_eq!(collect(log.read(Filter::all(), Position::START)).await.len(), 40_000);
+    log.close().await;
+    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let sorted: i64 = sqlx::query_scalar(
+        "select temp_files from pg_stat_database where datname = current_database()",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(sorted, 0);
 }

@@ -1,4 +1,4 @@
-//! Reading: one streaming query, decoded row by row, held back by a reader that does not ask.
+//! Reading: streaming queries, decoded row by row, held back by a reader that does not ask.
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
@@ -6,10 +6,9 @@ use headwater_core::{
     StreamName, task::read_ahead,
 };
 use sqlx::{
-    AssertSqlSafe, PgConnection, Postgres, Row as _,
+    PgConnection, Postgres, Row as _,
     postgres::{PgArguments, PgRow},
 };
-use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -23,6 +22,9 @@ const CHUNK: (usize, usize) = (256, 256 << 10);
 
 /// How many chunks may wait for the reader.
 const AHEAD: usize = 2;
+
+/// How many positions one query reads at first.
+const SLICE: u64 = 10_000;
 
 type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
 
@@ -39,84 +41,133 @@ impl PostgresStore {
         query: Query,
         chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
-        let statement = prepare(&self.inner.statements, query);
         let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
         // Whoever went away while this waited for a connection wants nothing any more.
         if chunks.is_closed() {
             return Ok(());
         }
-        let whole = send_rows(&mut connection, statement, chunks).await;
+        let statements = &self.inner.statements;
+        let whole = match query {
+            Query::Stream { stream, from, direction } => {
+                let statement = of_stream(statements, &stream, from, direction);
+                send_rows(&mut connection, statement, chunks).await
+            }
+            Query::Log { filter, after, until, direction } => {
+                let range = (after, until);
+                send_slices(&mut connection, statements, &filter, range, direction, chunks).await
+            }
+        };
         // Rows that nobody wants any more would have to be read before the next use.
-        if !matches!(whole, Ok(true)) {
+        if !matches!(whole, Ok(Some(_))) {
             connection.close_on_drop();
         }
         whole.map(drop)
     }
 }
 
-/// Sends the rows on; `false` where the reader went away before the last.
+/// Reads a part of the log slice by slice, since a planner without statistics, as on a log that was
+/// just restored, would sort all of it before the first row. Where little matches, slices get wider.
+async fn send_slices(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    filter: &Filter,
+    (mut after, mut until): (Position, Position),
+    direction: Direction,
+    chunks: &mpsc::Sender<Vec<StoredEvent>>,
+) -> Result<Option<u64>> {
+    let (mut sent, mut width) = (0, if has_index(filter) { u64::MAX } else { SLICE });
+    while after < until {
+        let (low, high) = match direction {
+            Direction::Forward => (after, until.min(Position(after.0.saturating_add(width)))),
+            Direction::Backward => (after.max(Position(until.0.saturating_sub(width))), until),
+        };
+        let statement = of_log(statements, filter, low, high, direction);
+        let Some(count) = send_rows(connection, statement, chunks).await? else { return Ok(None) };
+        match direction {
+            Direction::Forward => after = high,
+            Direction::Backward => until = low,
+        }
+        sent += count;
+        width = if count < SLICE / 4 { width.saturating_mul(4) } else { SLICE };
+    }
+    Ok(Some(sent))
+}
+
+/// Whether an index leads to what matches, wherever it lies.
+fn has_index(filter: &Filter) -> bool {
+    filter.event_id.is_some()
+        || filter.correlation_id.is_some()
+        || filter.recorded_from.is_some()
+        || filter.recorded_until.is_some()
+        || !filter.streams.is_empty()
+}
+
+/// Sends the rows on and counts them; `None` where the reader went away before the last.
 async fn send_rows(
     connection: &mut PgConnection,
     statement: Statement,
     chunks: &mpsc::Sender<Vec<StoredEvent>>,
-) -> Result<bool> {
+) -> Result<Option<u64>> {
     let mut rows = statement.fetch(connection);
-    let (mut chunk, mut bytes) = (Vec::with_capacity(CHUNK.0), 0);
+    let (mut chunk, mut bytes, mut count) = (Vec::new(), 0, 0);
     loop {
         let row = tokio::select! {
             row = rows.try_next() => row.map_err(of_statement)?,
             // Also where nothing matches for a long time.
-            () = chunks.closed() => return Ok(false),
+            () = chunks.closed() => return Ok(None),
         };
         let Some(row) = row else { break };
         let event = decode(&row).map_err(of_statement)?;
+        count += 1;
         bytes += event.event.data.len();
         chunk.push(event);
         if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK.0));
             bytes = 0;
             if chunks.send(full).await.is_err() {
-                return Ok(false);
+                return Ok(None);
             }
         }
     }
-    Ok(chunks.send(chunk).await.is_ok())
-}
-
-fn prepare(statements: &Statements, query: Query) -> Statement {
-    match query {
-        Query::Stream { stream, from, direction } => {
-            let sql = match direction {
-                Direction::Forward => &statements.read_stream,
-                Direction::Backward => &statements.read_stream_backward,
-            };
-            let from = i64::try_from(from).unwrap_or(i64::MAX);
-            sqlx::query(checked(sql)).bind(stream.as_str().to_owned()).bind(from)
-        }
-        Query::Log { filter, after, until, direction } => {
-            let sql = match direction {
-                Direction::Forward => &statements.read_log,
-                Direction::Backward => &statements.read_log_backward,
-            };
-            prepare_log(checked(sql), filter, after, until)
-        }
+    if !chunk.is_empty() && chunks.send(chunk).await.is_err() {
+        return Ok(None);
     }
+    Ok(Some(count))
 }
 
-fn prepare_log(
-    sql: AssertSqlSafe<Arc<str>>,
-    filter: Filter,
+fn of_stream(
+    statements: &Statements,
+    stream: &StreamName,
+    from: u64,
+    direction: Direction,
+) -> Statement {
+    let sql = match direction {
+        Direction::Forward => &statements.read_stream,
+        Direction::Backward => &statements.read_stream_backward,
+    };
+    let from = i64::try_from(from).unwrap_or(i64::MAX);
+    sqlx::query(checked(sql)).bind(stream.as_str().to_owned()).bind(from)
+}
+
+fn of_log(
+    statements: &Statements,
+    filter: &Filter,
     after: Position,
     until: Position,
+    direction: Direction,
 ) -> Statement {
+    let sql = match direction {
+        Direction::Forward => &statements.read_log,
+        Direction::Backward => &statements.read_log_backward,
+    };
     let listed = |list: Vec<String>| (!list.is_empty()).then_some(list);
     let streams = filter.streams.iter().map(|stream| stream.as_str().to_owned()).collect();
-    sqlx::query(sql)
+    sqlx::query(checked(sql))
         .bind(after.to_i64())
         .bind(until.to_i64())
-        .bind(listed(filter.categories))
+        .bind(listed(filter.categories.clone()))
         .bind(listed(streams))
-        .bind(listed(filter.types))
+        .bind(listed(filter.types.clone()))
         .bind(filter.correlation_id)
         .bind(filter.event_id)
         .bind(filter.recorded_from)

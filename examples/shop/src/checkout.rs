@@ -5,13 +5,14 @@
 
 use futures_util::TryStreamExt as _;
 use headwater::{
-    Aggregate as _, Append, CommandError, Error, Event, ExpectedVersion, NewEvent, Position, Result,
+    Aggregate as _, Append, CommandError, Error, Event, ExpectedVersion, Loaded, NewEvent,
+    Position, Result,
 };
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        cart::{CartError, CartStatus},
+        cart::{Cart, CartError, CartStatus},
         ids::{CartId, OrderId},
         order::{Order, OrderError, OrderEvent, Placed},
     },
@@ -57,22 +58,7 @@ impl Shop {
             if let CartStatus::CheckedOut(order_id) = cart.state.status() {
                 return self.earlier(order_id, command_id).await;
             }
-            let stream = self.carts.stream(&cart_id)?;
-            let expected = ExpectedVersion::Exact(options.expected_version.unwrap_or(cart.version));
-            if !expected.holds_at(cart.version) {
-                let actual = cart.version;
-                return Err(Error::VersionConflict { stream, expected, actual }.into());
-            }
-            let closed = cart.state.check_out(order_id).map_err(refused)?;
-            let order = cart.state.to_order(cart_id).map_err(refused)?;
-            let appends = [
-                Append::new(stream, expected, encode(&closed, command_id, &options)?),
-                Append::new(
-                    self.orders.stream(&order_id)?,
-                    ExpectedVersion::None,
-                    encode(&confirmed(order).map_err(refused)?, command_id, &options)?,
-                ),
-            ];
+            let appends = self.decide(cart_id, &cart, order_id, &options)?;
             match self.log.append_all(appends).await {
                 Ok(appended) => {
                     let (position, metadata) = (appended.position(), options.metadata);
@@ -87,6 +73,33 @@ impl Shop {
             }
         }
         unreachable!("the last attempt returns")
+    }
+
+    /// The end of the cart and the begin of the order.
+    fn decide(
+        &self,
+        cart_id: CartId,
+        cart: &Loaded<Cart>,
+        order_id: OrderId,
+        options: &CommandOptions,
+    ) -> Outcome<[Append; 2]> {
+        let stream = self.carts.stream(&cart_id)?;
+        let expected = ExpectedVersion::Exact(options.expected_version.unwrap_or(cart.version));
+        if !expected.holds_at(cart.version) {
+            let actual = cart.version;
+            return Err(Error::VersionConflict { stream, expected, actual }.into());
+        }
+        let closed = cart.state.check_out(order_id).map_err(refused)?;
+        let order = cart.state.to_order(cart_id).map_err(refused)?;
+        let placed = confirmed(order).map_err(refused)?;
+        Ok([
+            Append::new(stream, expected, encode(&closed, options)?),
+            Append::new(
+                self.orders.stream(&order_id)?,
+                ExpectedVersion::None,
+                encode(&placed, options)?,
+            ),
+        ])
     }
 
     /// The result of the checkout that closed the cart, if it was this same command.
@@ -120,15 +133,11 @@ fn decide_again(error: &Error, options: &CommandOptions) -> bool {
     }
 }
 
-fn encode<E: Event>(
-    events: &[E],
-    command_id: Uuid,
-    options: &CommandOptions,
-) -> Result<Vec<NewEvent>> {
+fn encode<E: Event>(events: &[E], options: &CommandOptions) -> Result<Vec<NewEvent>> {
     let encode = |event: &E| {
         let new = NewEvent::of(event)?;
         Ok(NewEvent {
-            id: event_id(command_id, &new.event_type),
+            id: options.command_id.map_or(new.id, |id| event_id(id, &new.event_type)),
             metadata: options.metadata.clone(),
             correlation_id: options.correlation_id,
             ..new

@@ -56,6 +56,7 @@ macro_rules! conformance {
                 a_stream_reads_backward_from_a_version,
                 what_does_not_exist_reads_as_nothing,
                 the_log_reads_from_a_position,
+                a_long_log_is_read_whole_in_both_directions,
                 a_filter_yields_what_it_names,
                 a_filter_yields_a_conversation_or_one_event,
                 a_filter_yields_a_span_of_time,

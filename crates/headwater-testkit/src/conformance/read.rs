@@ -56,6 +56,35 @@ pub async fn what_does_not_exist_reads_as_nothing(harness: &dyn Harness) {
     }
 }
 
+/// More than a store reads at a time, and here and there what a filter looks for.
+pub async fn a_long_log_is_read_whole_in_both_directions(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..26 {
+        append_to(log, &format!("thing-{n}"), 1_000).await;
+        if n % 6 == 5 {
+            append_to(log, &format!("rare-{n}"), 2).await;
+        }
+    }
+    let written: Vec<_> = (1..=26_008).collect();
+    let forward =
+        async |filter, after| positions(&collect(log.read(filter, Position(after))).await);
+    let backward = async |filter, from| {
+        let mut read = positions(&collect(log.read_backward(filter, Position(from))).await);
+        read.reverse();
+        read
+    };
+    assert_eq!(forward(Filter::all(), 0).await, written);
+    assert_eq!(backward(Filter::all(), u64::MAX).await, written);
+    assert_eq!(forward(Filter::all(), 9_999).await, written[9_999..]);
+    assert_eq!(backward(Filter::all(), 20_001).await, written[..20_001]);
+    let rare = || Filter::all().category("rare");
+    let found = [6_001, 6_002, 12_003, 12_004, 18_005, 18_006, 24_007, 24_008];
+    assert_eq!(forward(rare(), 0).await, found);
+    assert_eq!(backward(rare(), u64::MAX).await, found);
+    assert_eq!(forward(rare(), 6_001).await, found[1..]);
+    assert_eq!(backward(rare(), 24_007).await, found[..7]);
+}
+
 /// From any position, in both directions.
 pub async fn the_log_reads_from_a_position(harness: &dyn Harness) {
     let log = harness.log();
