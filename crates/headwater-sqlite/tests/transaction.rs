@@ -373,8 +373,8 @@ async fn text_that_postgresql_could_not_hold_is_refused_here_as_well() {
 #[tokio::test]
 async fn a_wrong_query_is_the_databases_error() {
     let store = memory().await;
-    let error = store.query("select nothing from nowhere", &[]).await.unwrap_err();
-    assert!(matches!(error, Error::Database { .. }), "{error:?}");
-    let error = store.query("select * from {No Name}", &[]).await.unwrap_err();
-    assert!(matches!(error, Error::InvalidName { .. }), "{error:?}");
+    for sql in ["select nothing from nowhere", "select * from {No Name}"] {
+        let error = store.query(sql, &[]).await.unwrap_err();
+        assert!(matches!(error, Error::Database { .. }), "{error:?}");
+    }
 }
