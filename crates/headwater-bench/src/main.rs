@@ -16,7 +16,7 @@ use table::Measured;
 #[derive(Parser)]
 struct Options {
     /// Events that are replayed and projected.
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(20_000..))]
     events: u64,
     /// How often each figure is measured.
     #[arg(long, default_value_t = 3)]

@@ -32,7 +32,7 @@ pub struct Figures {
     per_second_max: f64,
     p50_ms: f64,
     p99_ms: f64,
-    /// To hand-written SQL on PostgreSQL.
+    /// To hand-written SQL, which is measured on PostgreSQL alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
 }
@@ -58,7 +58,7 @@ impl Measured {
             .filter(|row| row.subject == "sqlx")
             .map(|row| (row.workload, row.callers, row.per_second))
             .collect();
-        for row in &mut figures {
+        for row in figures.iter_mut().filter(|row| row.subject != "headwater-sqlite") {
             let same = by_hand.iter().find(|(w, c, _)| (*w, *c) == (row.workload, row.callers));
             row.ratio = same.map(|(_, _, per_second)| row.per_second / per_second);
         }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Direction, EventStream, Filter, Log, Position, Query, Result, StoredEvent};
+use crate::{Direction, EventStream, Filter, Log, Position, Reading, Result, StoredEvent};
 
 /// How long a cursor waits for a hint before it looks by itself.
 const POLL: Duration = Duration::from_secs(1);
@@ -146,8 +146,8 @@ impl Cursor {
 
     fn read(&mut self, until: Position) {
         let (filter, after) = (self.filter.clone(), self.position);
-        let query = Query::Log { filter, after, until, direction: Direction::Forward };
-        self.reading = Some((self.log.store().read(query), until));
+        let reading = Reading::Log { filter, after, until, direction: Direction::Forward };
+        self.reading = Some((self.log.store().read(reading), until));
     }
 
     // After a broken reading the events that were read and not delivered are read anew.

@@ -43,7 +43,7 @@ pub use limits::Limits;
 pub use log::{Log, expand, expand_generation};
 pub use position::{Ceiling, Position};
 pub use projection::{BatchTx, Fold, SqlProjection};
-pub use read::{Direction, EventStream, Filter, Query, StreamInfo, StreamInfos};
+pub use read::{Direction, EventStream, Filter, Reading, StreamInfo, StreamInfos};
 pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted};
 pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
 pub use settings::Settings;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
-    Filter, GenerationState, Migrated, NewEvent, Position, Query, ReadModel, Result, Row, Store,
+    Filter, GenerationState, Migrated, NewEvent, Position, ReadModel, Reading, Result, Row, Store,
     StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted, task,
 };
 
@@ -105,13 +105,13 @@ impl Log {
     /// Reads a stream from the version `from` on, oldest first; a missing stream yields nothing.
     pub fn read_stream(&self, stream: &StreamName, from: u64) -> EventStream {
         let direction = Direction::Forward;
-        self.store.read(Query::Stream { stream: stream.clone(), from, direction })
+        self.store.read(Reading::Stream { stream: stream.clone(), from, direction })
     }
 
     /// Reads a stream from the version `from` (`u64::MAX`: the end) back, newest first.
     pub fn read_stream_backward(&self, stream: &StreamName, from: u64) -> EventStream {
         let direction = Direction::Backward;
-        self.store.read(Query::Stream { stream: stream.clone(), from, direction })
+        self.store.read(Reading::Stream { stream: stream.clone(), from, direction })
     }
 
     /// Reads what the log holds now behind the position `after`, oldest first.
@@ -137,7 +137,7 @@ impl Log {
         let log = self.clone();
         let query = async move {
             let until = until.min(log.ceiling().await?.position);
-            Ok::<_, Error>(log.store.read(Query::Log { filter, after, until, direction }))
+            Ok::<_, Error>(log.store.read(Reading::Log { filter, after, until, direction }))
         };
         Box::pin(futures_util::stream::once(query).try_flatten())
     }
@@ -150,7 +150,7 @@ impl Log {
     pub async fn event(&self, id: Uuid) -> Result<Option<StoredEvent>> {
         let (filter, after, until) = (Filter::all().event_id(id), Position::START, Position::END);
         let direction = Direction::Forward;
-        self.store.read(Query::Log { filter, after, until, direction }).try_next().await
+        self.store.read(Reading::Log { filter, after, until, direction }).try_next().await
     }
 
     /// Follows the log behind the position `after`: first what is there, then what comes.

@@ -109,7 +109,7 @@ impl Filter {
 
 /// One reading, as a store runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Query {
+pub enum Reading {
     /// The events of one stream.
     Stream {
         /// The stream; one that does not exist yields nothing.

@@ -23,7 +23,7 @@ pub struct Repository<A: Aggregate> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How often at most; 10 by default.
-    pub attempts: u32,
+    pub retries: u32,
     /// The longest pause before the first retry; 2 ms by default. It doubles with each further
     /// one, and the pause taken is a random part of it, so that rivals do not meet again.
     pub pause: Duration,
@@ -31,7 +31,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 10, pause: Duration::from_millis(2) }
+        Self { retries: 10, pause: Duration::from_millis(2) }
     }
 }
 
@@ -292,7 +292,7 @@ impl<A: Aggregate> Command<'_, A> {
             }
             let events = decide(&loaded.state).map_err(CommandError::Refused)?;
             match self.append(&stream, &loaded, events).await {
-                Err(error) if self.may_decide_again(&error) && attempt < retry.attempts => {
+                Err(error) if self.may_decide_again(&error) && attempt < retry.retries => {
                     retry.pause(attempt).await;
                     attempt += 1;
                 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Definition, EventStream, Failure, GenerationState,
-    Position, Query, Result, Row, StreamInfo, StreamInfos, StreamName, Table, Value,
+    Position, Reading, Result, Row, StreamInfo, StreamInfos, StreamName, Table, Value,
 };
 
 /// An append-only log in a database, with the checkpoints and read models beside it.
@@ -26,9 +26,10 @@ pub trait Store: Send + Sync + 'static {
     async fn append(&self, appends: Vec<Append>) -> Result<Appended>;
 
     /// Runs one reading.
-    fn read(&self, query: Query) -> EventStream;
+    fn read(&self, reading: Reading) -> EventStream;
 
-    /// The ceiling now. It never falls, and never waits for a writer.
+    /// The ceiling now. It never waits for a writer, and falls only where the server that told it is
+    /// gone and its successor holds less.
     async fn ceiling(&self) -> Result<Ceiling>;
 
     /// Changes when an append may have raised the ceiling: a hint, on which nothing depends.

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Direction, EventStream, Filter, Position, Query, Recorded, Result, Stored, StoredEvent,
+    Direction, EventStream, Filter, Position, Reading, Recorded, Result, Stored, StoredEvent,
     StreamName, task::read_ahead,
 };
 use sqlx::{
@@ -29,16 +29,16 @@ const SLICE: u64 = 10_000;
 type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
 
 impl PostgresStore {
-    pub(crate) fn run_query(&self, query: Query) -> EventStream {
+    pub(crate) fn run_reading(&self, reading: Reading) -> EventStream {
         let store = self.clone();
         // The task owns the connection, so that a reader who goes away leaves none behind in the
         // middle of a result.
-        read_ahead(AHEAD, |chunks| async move { store.send_chunks(query, &chunks).await })
+        read_ahead(AHEAD, |chunks| async move { store.send_chunks(reading, &chunks).await })
     }
 
     async fn send_chunks(
         &self,
-        query: Query,
+        reading: Reading,
         chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
         let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
@@ -47,12 +47,12 @@ impl PostgresStore {
             return Ok(());
         }
         let statements = &self.inner.statements;
-        let whole = match query {
-            Query::Stream { stream, from, direction } => {
+        let whole = match reading {
+            Reading::Stream { stream, from, direction } => {
                 let statement = of_stream(statements, &stream, from, direction);
                 send_rows(&mut connection, statement, chunks).await
             }
-            Query::Log { filter, after, until, direction } => {
+            Reading::Log { filter, after, until, direction } => {
                 let range = (after, until);
                 send_slices(&mut connection, statements, &filter, range, direction, chunks).await
             }

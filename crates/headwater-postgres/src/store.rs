@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Query,
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
     Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, limits,
 };
 use sqlx::{
@@ -155,8 +155,8 @@ impl Store for PostgresStore {
         self.append_checked(appends).await
     }
 
-    fn read(&self, query: Query) -> EventStream {
-        self.run_query(query)
+    fn read(&self, reading: Reading) -> EventStream {
+        self.run_reading(reading)
     }
 
     async fn ceiling(&self) -> Result<Ceiling> {

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Position,
-    Query, Result,
+    Reading, Result,
 };
 
 /// The generations of one projection.
@@ -102,8 +102,8 @@ async fn holds_any(log: &Log, types: Vec<(String, String)>, until: Position) -> 
     for (category, name) in types {
         let filter = Filter::all().category(category).event_type(name);
         let (after, direction) = (Position::START, Direction::Forward);
-        let query = Query::Log { filter, after, until, direction };
-        if log.store().read(query).try_next().await?.is_some() {
+        let reading = Reading::Log { filter, after, until, direction };
+        if log.store().read(reading).try_next().await?.is_some() {
             return Ok(true);
         }
     }
@@ -137,13 +137,13 @@ pub(crate) async fn remove(log: &Log, definition: &Definition, generation: u32) 
 pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> {
     let Some(event_id) = checkpoint.event_id else { return Ok(()) };
     let position = checkpoint.event_position;
-    let query = Query::Log {
+    let reading = Reading::Log {
         filter: Filter::all().event_id(event_id),
         after: Position(position.0.saturating_sub(1)),
         until: position,
         direction: Direction::Forward,
     };
-    match log.store().read(query).try_next().await? {
+    match log.store().read(reading).try_next().await? {
         Some(_) => Ok(()),
         None => {
             let projection = checkpoint.projection.clone();

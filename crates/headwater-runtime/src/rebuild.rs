@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, GenerationState, Log, Position, Query, Result, StoredEvent,
+    Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
 use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
@@ -199,8 +199,8 @@ impl Rebuild {
         until: Position,
     ) -> Result<Option<Vec<StoredEvent>>> {
         let filter = self.projector.filter().clone();
-        let query = Query::Log { filter, after, until, direction: Direction::Forward };
-        let mut read = self.log.store().read(query);
+        let reading = Reading::Log { filter, after, until, direction: Direction::Forward };
+        let mut read = self.log.store().read(reading);
         let (mut events, mut bytes) = (Vec::new(), 0);
         while let Some(event) = read.try_next().await? {
             if events.len() == LAST_EVENTS.0 || bytes >= LAST_EVENTS.1 {

@@ -36,7 +36,11 @@ pub(crate) async fn run(log: Log, projector: Arc<dyn Projector>) {
             Err(error) => error,
         };
         let name = &projector.definition().name;
-        tracing::error!(projection = %name, %error, "the projection stands still");
+        if matches!(error, Error::ProjectionTooNew { .. }) {
+            tracing::info!(projection = %name, "newer code goes on with the projection");
+        } else {
+            tracing::error!(projection = %name, %error, "the projection stands still");
+        }
         sleep(LOOK).await;
         while !mended(&log, &*projector).await {
             sleep(LOOK).await;

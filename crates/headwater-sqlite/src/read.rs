@@ -5,7 +5,7 @@
 //! from being reset and let it grow without end.
 
 use headwater_core::{
-    Ceiling, Direction, Error, EventStream, Filter, Position, Query, Result, StoredEvent,
+    Ceiling, Direction, Error, EventStream, Filter, Position, Reading, Result, StoredEvent,
     StreamName,
     task::{ended, read_ahead},
 };
@@ -35,21 +35,21 @@ impl SqliteStore {
         Ok(Ceiling { position: Position::from_i64(position), unsettled: false })
     }
 
-    pub(crate) fn run_query(&self, query: Query) -> EventStream {
+    pub(crate) fn run_reading(&self, reading: Reading) -> EventStream {
         let store = self.clone();
-        read_ahead(1, |chunks| async move { store.send_events(query, &chunks).await })
+        read_ahead(1, |chunks| async move { store.send_events(reading, &chunks).await })
     }
 
     /// Unpacks pages, while the next one is fetched.
     async fn send_events(
         &self,
-        query: Query,
+        reading: Reading,
         chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
-        let direction = direction_of(&query);
+        let direction = direction_of(&reading);
         let (pages, mut fetched) = mpsc::channel(1);
         let store = self.clone();
-        let fetching = tokio::spawn(async move { store.send_pages(query, &pages).await });
+        let fetching = tokio::spawn(async move { store.send_pages(reading, &pages).await });
         while let Some(page) = fetched.recv().await {
             let Unpacked { mut events, apart } = page.unpack()?;
             check_order(&events, direction)?;
@@ -70,18 +70,18 @@ impl SqliteStore {
         ended(fetching).await
     }
 
-    async fn send_pages(&self, query: Query, pages: &mpsc::Sender<Page>) -> Result<()> {
-        let mut reading = Reading::new(query);
+    async fn send_pages(&self, reading: Reading, pages: &mpsc::Sender<Page>) -> Result<()> {
+        let mut rest = Rest::of(reading);
         let mut limit = FIRST_PAGE;
         let mut connection = self.inner.connections.log_reader().await?;
-        reading.narrow(&mut connection).await?;
+        rest.narrow(&mut connection).await?;
         loop {
-            let page = Page::fetch(&mut connection, reading.statement(limit)).await?;
+            let page = Page::fetch(&mut connection, rest.statement(limit)).await?;
             // Nothing is held while the reader makes us wait.
             drop(connection);
             let last = page.count < limit;
             if let Some(places) = page.places {
-                reading.pass(places);
+                rest.pass(places);
             }
             if pages.send(page).await.is_err() || last {
                 return Ok(());
@@ -92,9 +92,9 @@ impl SqliteStore {
     }
 }
 
-fn direction_of(query: &Query) -> Direction {
-    match query {
-        Query::Stream { direction, .. } | Query::Log { direction, .. } => *direction,
+fn direction_of(reading: &Reading) -> Direction {
+    match reading {
+        Reading::Stream { direction, .. } | Reading::Log { direction, .. } => *direction,
     }
 }
 
@@ -111,12 +111,12 @@ fn check_order(events: &[StoredEvent], direction: Direction) -> Result<()> {
 }
 
 /// What is still to be read.
-enum Reading {
+enum Rest {
     Stream { stream: StreamName, from: i64, direction: Direction },
-    Log(Box<LogReading>),
+    Log(Box<LogRest>),
 }
 
-struct LogReading {
+struct LogRest {
     after: i64,
     until: i64,
     direction: Direction,
@@ -129,21 +129,21 @@ struct LogReading {
     filter: Filter,
 }
 
-impl Reading {
-    fn new(query: Query) -> Self {
-        match query {
-            Query::Stream { stream, from, direction } => {
+impl Rest {
+    fn of(reading: Reading) -> Self {
+        match reading {
+            Reading::Stream { stream, from, direction } => {
                 let from = i64::try_from(from).unwrap_or(i64::MAX);
                 Self::Stream { stream, from, direction }
             }
-            Query::Log { filter, after, until, direction } => {
+            Reading::Log { filter, after, until, direction } => {
                 let listed = |list: &[&str]| (!list.is_empty()).then(|| json(list));
                 let texts =
                     |list: &[String]| listed(&list.iter().map(String::as_str).collect::<Vec<_>>());
                 let streams: Vec<_> = filter.streams.iter().map(StreamName::as_str).collect();
                 let from = filter.recorded_from.map_or(i64::MIN, |time| time.timestamp_micros());
                 let end = filter.recorded_until.map_or(i64::MAX, |time| time.timestamp_micros());
-                Self::Log(Box::new(LogReading {
+                Self::Log(Box::new(LogRest {
                     after: after.to_i64(),
                     until: until.to_i64(),
                     direction,
@@ -202,7 +202,7 @@ impl Reading {
     }
 }
 
-impl LogReading {
+impl LogRest {
     fn statement(&self, limit: i64) -> Statement<'_> {
         let Filter { event_id, correlation_id, .. } = self.filter;
         let sql = match (event_id, correlation_id, self.direction) {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Query,
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
     Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
 };
 use sqlx::SqlitePool;
@@ -115,8 +115,8 @@ impl Store for SqliteStore {
         self.append_checked(appends).await
     }
 
-    fn read(&self, query: Query) -> EventStream {
-        self.run_query(query)
+    fn read(&self, reading: Reading) -> EventStream {
+        self.run_reading(reading)
     }
 
     async fn ceiling(&self) -> Result<Ceiling> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{all, append, event, file, fill, memory, read, stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use headwater_core::{
-    Append, Direction, ExpectedVersion, Filter, Position, Query, Store as _, StoredEvent,
+    Append, Direction, ExpectedVersion, Filter, Position, Reading, Store as _, StoredEvent,
 };
 use headwater_sqlite::SqliteStore;
 use sqlx::Row as _;
@@ -29,8 +29,8 @@ async fn pages_join_without_gap_or_repetition_in_both_directions() {
         assert_eq!(numbers(&backward), (1..=5_000).rev().collect::<Vec<_>>());
 
         let (after, until) = (Position(63), Position(3_000));
-        let query = Query::Log { filter: Filter::all(), after, until, direction: Forward };
-        let part: Vec<_> = store.read(query).try_collect().await.unwrap();
+        let reading = Reading::Log { filter: Filter::all(), after, until, direction: Forward };
+        let part: Vec<_> = store.read(reading).try_collect().await.unwrap();
         assert_eq!(numbers(&part), (64..=3_000).collect::<Vec<_>>());
     }
 }
@@ -40,8 +40,8 @@ async fn a_stream_is_read_from_any_version_in_both_directions() {
     let store = memory().await;
     fill(&store, 3, 5_000).await;
     let versions = async |id: usize, from: u64, direction| {
-        let query = Query::Stream { stream: stream(id), from, direction };
-        let events: Vec<_> = store.read(query).try_collect().await.unwrap();
+        let reading = Reading::Stream { stream: stream(id), from, direction };
+        let events: Vec<_> = store.read(reading).try_collect().await.unwrap();
         assert!(events.iter().all(|event| event.stream == stream(id)));
         events.iter().map(|event| event.version).collect::<Vec<_>>()
     };
@@ -157,13 +157,13 @@ async fn large_events_are_read_in_small_pages() {
 async fn a_slow_reader_keeps_neither_writers_nor_checkpoints_of_the_file_waiting() {
     let file = file().await;
     fill(&file.store, 3, 20_000).await;
-    let query = Query::Log {
+    let reading = Reading::Log {
         filter: Filter::all(),
         after: Position::START,
         until: Position::END,
         direction: Forward,
     };
-    let mut slow = file.store.read(query);
+    let mut slow = file.store.read(reading);
     slow.next().await.unwrap().unwrap();
     file.store.append(vec![append(1, ExpectedVersion::Any, 1)]).await.unwrap();
     // Pages are fetched ahead, so it may take a moment until the last of them is in memory.
@@ -212,13 +212,13 @@ async fn readers_and_writers_run_beside_each_other() {
 
 /// Every position up to the ceiling is there, and only whole appends.
 async fn check_prefix(store: &SqliteStore, ceiling: Position) -> u64 {
-    let query = Query::Log {
+    let reading = Reading::Log {
         filter: Filter::all(),
         after: Position::START,
         until: ceiling,
         direction: Forward,
     };
-    let events: Vec<_> = store.read(query).try_collect().await.unwrap();
+    let events: Vec<_> = store.read(reading).try_collect().await.unwrap();
     assert_eq!(numbers(&events), (1..=ceiling.0).collect::<Vec<_>>());
     assert_eq!(ceiling.0 % 5, 0, "a part of an append is visible");
     ceiling.0

@@ -154,7 +154,7 @@ pub use headwater_core::{
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Query, Store, StoreTx, TableDefinition, expand, expand_generation,
+        BuiltBy, Definition, Reading, Store, StoreTx, TableDefinition, expand, expand_generation,
         physical_name,
     };
 }

@@ -60,7 +60,7 @@ impl Shop {
     ///
     /// [`EventDeclaration`](headwater::Error::EventDeclaration) where an event is declared in a way that cannot be read back.
     pub fn new(log: &Log) -> Result<Self> {
-        let retry = RetryPolicy { attempts: RETRIES, ..RetryPolicy::default() };
+        let retry = RetryPolicy { retries: RETRIES, ..RetryPolicy::default() };
         Ok(Self {
             log: log.clone(),
             carts: Repository::new(log)?.retry(retry.clone()),

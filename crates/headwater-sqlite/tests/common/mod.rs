@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Append, Direction, ExpectedVersion, Filter, NewEvent, Position, Query, Settings, Store as _,
+    Append, Direction, ExpectedVersion, Filter, NewEvent, Position, Reading, Settings, Store as _,
     StoredEvent, StreamName,
 };
 use headwater_sqlite::SqliteStore;
@@ -62,8 +62,8 @@ pub async fn fill(store: &SqliteStore, streams: usize, count: usize) {
 
 pub async fn read(store: &SqliteStore, filter: Filter, direction: Direction) -> Vec<StoredEvent> {
     let (after, until) = (Position::START, Position::END);
-    let query = Query::Log { filter, after, until, direction };
-    store.read(query).try_collect().await.unwrap()
+    let reading = Reading::Log { filter, after, until, direction };
+    store.read(reading).try_collect().await.unwrap()
 }
 
 pub async fn all(store: &SqliteStore) -> Vec<StoredEvent> {

@@ -244,9 +244,10 @@ pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Har
     open.store(true, Ordering::SeqCst);
     let done = &rebuild(&app, log, &[]).await[0];
     assert!(done.resumed && left > Position::START, "{done:?} from {left}");
-    assert_eq!(done.events, 30_000 - left.0, "each event is applied once");
     let rows = log.query("select cast(sum(events) as bigint) as n from {applied}", &[]).await;
     assert_eq!(rows.expect("the read model can be queried")[0].get::<i64>("n").ok(), Some(30_000));
+    // A commit that was under way when it was broken off may have come after the look.
+    assert!(done.events <= 30_000 - left.0, "{done:?} from {left}");
 }
 
 /// Who watches sees it build, from the start to the end, and then done.

@@ -139,7 +139,7 @@ pub async fn retries_are_bounded(harness: &dyn Harness) {
     let log = harness.log();
     open(log, "a").await;
     let accounts = accounts(log);
-    let once = accounts.clone().retry(RetryPolicy { attempts: 1, ..RetryPolicy::default() });
+    let once = accounts.clone().retry(RetryPolicy { retries: 1, ..RetryPolicy::default() });
     let (account, mut decisions) = (id("a"), 0);
     let command = once.execute(&account, |account| {
         decisions += 1;
@@ -243,7 +243,7 @@ pub async fn several_decisions_go_into_one_append(harness: &dyn Harness) {
 pub async fn concurrent_commands_are_all_carried_out(harness: &dyn Harness) {
     let log = harness.log();
     open(log, "a").await;
-    let accounts = accounts(log).retry(RetryPolicy { attempts: 1_000, ..RetryPolicy::default() });
+    let accounts = accounts(log).retry(RetryPolicy { retries: 1_000, ..RetryPolicy::default() });
     let writer = |_| async {
         for _ in 0..5 {
             accounts.execute(&id("a"), |account| account.book(1)).await.expect("it books");
