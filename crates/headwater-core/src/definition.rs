@@ -57,7 +57,8 @@ pub enum BuiltBy {
     SameCode,
     /// Code of a higher version, or that reads types of event which this code does not know.
     NewerCode,
-    /// Code that differs in one thing: it passed these types of event over, each a category and a name.
+    /// Code that differs in one thing: it passed these types of event over, each a category and a
+    /// name.
     CodeWithout(Vec<(String, String)>),
     /// Code of a lower version, or that made other tables.
     OtherCode,
