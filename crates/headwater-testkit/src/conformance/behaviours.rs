@@ -117,6 +117,7 @@ macro_rules! conformance {
                 dropped_transactions_leave_the_store_usable,
                 a_promoted_generation_takes_the_place_of_the_one_before,
                 a_failure_is_noted_and_taken_back,
+                a_stale_failure_is_not_noted,
                 one_can_wait_for_a_read_model;
             read_model:
                 every_type_of_column_reads_back,

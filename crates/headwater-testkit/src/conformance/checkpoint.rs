@@ -193,6 +193,10 @@ pub async fn a_retired_generation_does_not_move(harness: &dyn Harness) {
     let error = failure(tx.advance(&retired, Position(6), None).await);
     assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() });
     drop(tx);
+    let mut tx = begin(log).await;
+    let error = failure(tx.promote(&balances(), 1).await);
+    assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() });
+    drop(tx);
     assert_eq!(read(log, 1).await, Some(retired));
 }
 
@@ -283,6 +287,22 @@ pub async fn a_failure_is_noted_and_taken_back(harness: &dyn Harness) {
         let failed = log.query("select failed, position from {all_checkpoints}", &[]).await;
         let failed = failed.expect("the view can be queried");
         assert_eq!(failed[0].get::<bool>("failed"), Ok(noted.is_some()));
+    }
+}
+
+/// A runner that was asleep while another one went on does not stop it.
+pub async fn a_stale_failure_is_not_noted(harness: &dyn Harness) {
+    let log = harness.log();
+    let stale = live(log).await;
+    let mut tx = begin(log).await;
+    tx.advance(&stale, Position(5), None).await.expect("it is where it was");
+    tx.commit().await.expect("it commits");
+    let now = read(log, 1).await.expect("it is there");
+    let other_epoch = Checkpoint { epoch: now.epoch + 1, ..now.clone() };
+    let failure = Failure { position: Position(3), event_id: None, error: "late".into() };
+    for at in [stale, other_epoch] {
+        log.store().record_failure(&at, Some(&failure)).await.expect("it is left alone");
+        assert_eq!(read(log, 1).await, Some(now.clone()), "{at:?}");
     }
 }
 
