@@ -5,12 +5,16 @@
 
 use std::time::Duration;
 
-use headwater::{Log, Repository, connect};
+use headwater::{
+    Error,
+    ExpectedVersion::{Any, Exact},
+    Log, Repository, connect,
+};
 use headwater_testkit::{
     account::Account,
     eventually,
-    fixtures::{all, append_to},
-    postgres::Server,
+    fixtures::{all, append_to, events, stream},
+    postgres::{Proxy, Server, database},
     within,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -107,6 +111,27 @@ async fn an_append_whose_answer_is_lost_is_applied_once() {
     assert_eq!(all(log).await.len(), 4);
     assert_eq!(lossy.changes().await, 2, "an append was written twice");
     lossy.end().await;
+}
+
+/// The stream may still come to the version that the first try expects, and the first try to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_below_the_expected_version_does_not_settle_a_lost_answer() {
+    let database = database().await;
+    let proxy = Proxy::start(database.url()).await;
+    let log = connect(proxy.url()).await.unwrap();
+    for (version, settles) in [(1, true), (9, false)] {
+        let name = stream(&format!("lost-{version}"));
+        log.append(&name, Any, events(3)).await.unwrap();
+        proxy.cut_answers_to(name.as_str(), 1);
+        let append = log.append(&name, Exact(version), events(1));
+        match within("an append", append).await.unwrap_err() {
+            Error::VersionConflict { actual: 3, .. } if settles => {}
+            Error::OutcomeUnknown { .. } if !settles => {}
+            other => panic!("{name}: {other}"),
+        }
+        assert_eq!(log.stream_info(&name).await.unwrap().unwrap().version, 3);
+    }
+    log.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,6 +82,7 @@ macro_rules! conformance {
                 each_subscriber_gets_every_event,
                 a_subscription_starts_behind_a_position,
                 a_waiting_subscriber_is_woken_at_once,
+                an_event_without_a_hint_is_found_by_the_poll,
                 a_cursor_moves_past_what_its_filter_leaves_out,
                 batches_keep_to_their_limit,
                 dropped_futures_of_a_subscription_lose_nothing;
@@ -163,6 +164,7 @@ macro_rules! conformance {
                 a_checkpoint_of_another_log_stops_its_projection,
                 a_projection_can_neither_append_nor_query_beside_its_batch,
                 a_key_that_does_not_read_back_stops_its_projection,
+                a_read_model_may_be_larger_than_what_is_kept,
                 declarations_that_contradict_each_other_are_refused;
             deploy:
                 newer_code_goes_on_with_what_older_code_built,

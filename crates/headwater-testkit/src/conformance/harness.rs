@@ -43,7 +43,8 @@ pub trait Harness: Send + Sync {
     /// Begins a transaction of the user's, in the driver's way.
     async fn begin(&self) -> Box<dyn UserTransaction>;
 
-    /// Begins a transaction of the user's by a statement, of which the driver knows nothing.
+    /// Begins a transaction of the user's by a statement, of which the driver knows nothing. Its
+    /// commit raises no hint.
     async fn begin_in_sql(&self) -> Box<dyn UserTransaction>;
 }
 

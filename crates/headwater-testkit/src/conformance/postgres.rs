@@ -162,7 +162,6 @@ impl UserTransaction for SqlTx {
 
     async fn commit(mut self: Box<Self>) {
         self.execute("commit").await.expect("a sound transaction commits");
-        self.store.hint();
     }
 
     async fn rollback(mut self: Box<Self>) {

@@ -467,6 +467,48 @@ pub async fn a_key_that_does_not_read_back_stops_its_projection(harness: &dyn Ha
     assert_eq!(noted.position, last);
 }
 
+/// A thousand rows for each thousand that is booked: soon more than a projection keeps in memory.
+#[derive(Clone, Debug, ReadModel)]
+#[read_model(table = "crowd")]
+struct Crowd {
+    #[key]
+    n: i64,
+    times: i64,
+}
+
+impl Fold for Crowd {
+    type Event = AccountEvent;
+
+    fn keys(event: &Recorded<AccountEvent>) -> Vec<i64> {
+        match event.event {
+            AccountEvent::Booked { cents } => (cents * 1_000..(cents + 1) * 1_000).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(row: Option<Self>, n: &i64, _: &Recorded<AccountEvent>) -> Option<Self> {
+        Some(Self { n: *n, times: row.map_or(0, |row| row.times) + 1 })
+    }
+}
+
+/// Rows that it no longer keeps are read again.
+pub async fn a_read_model_may_be_larger_than_what_is_kept(harness: &dyn Harness) {
+    let log = harness.log();
+    let work = async {
+        for thousands in [0..102, 0..1] {
+            let booked: Vec<_> = thousands.map(|cents| AccountEvent::Booked { cents }).collect();
+            let position = append(log, "a", &booked).await;
+            let reached = log.wait_for("crowd", position, Duration::from_secs(60)).await;
+            assert_eq!(reached, Ok(true));
+        }
+    };
+    run_while(&App::new().projection::<Crowd>(), log, work).await;
+    let sql = "select times, count(*) as rows from {crowd} group by times order by times";
+    let rows = log.query(sql, &[]).await.expect("the read model can be queried");
+    let counts: Vec<_> = rows.iter().map(|row| (row.get("times"), row.get("rows"))).collect();
+    assert_eq!(counts, [(Ok(1), Ok(101_000)), (Ok(2), Ok(1_000))]);
+}
+
 /// A projection added twice, and two that would write one table.
 pub async fn declarations_that_contradict_each_other_are_refused(harness: &dyn Harness) {
     struct Rival;

@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::Harness;
 use crate::{
-    fixtures::{all, append_to, positions, stream},
+    fixtures::{all, append, append_to, positions, stream},
     seed, within,
 };
 
@@ -94,6 +94,27 @@ pub async fn a_waiting_subscriber_is_woken_at_once(harness: &dyn Harness) {
     }
     delays.sort_unstable();
     assert!(delays[4] < Duration::from_millis(500), "the median of {delays:?}");
+}
+
+/// A transaction of the user's that says nothing after its commit.
+pub async fn an_event_without_a_hint_is_found_by_the_poll(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    for version in 1..=2 {
+        let write = async {
+            // The subscriber is to be asleep by then; nothing depends on it.
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            let mut tx = harness.begin_in_sql().await;
+            tx.append(vec![append("thing-1", 1)]).await.expect("it is applied");
+            tx.commit().await;
+            Instant::now()
+        };
+        let event = async { (cursor.next().await, Instant::now()) };
+        let ((event, found), written) = within("the poll", join(event, write)).await;
+        assert_eq!(event.expect("the log can be followed").version, version);
+        let delay = found.saturating_duration_since(written);
+        assert!(delay < Duration::from_secs(5), "found after {delay:?}");
+    }
 }
 
 /// A filter that lets nothing through does not keep the cursor at the start.

@@ -15,6 +15,7 @@ mod docker;
 mod guardian;
 mod local;
 mod provider;
+mod proxy;
 mod server;
 
 use std::{fmt, str::FromStr};
@@ -23,6 +24,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConn
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+pub use proxy::Proxy;
 pub use server::Server;
 
 /// Where the server of this process listens.
