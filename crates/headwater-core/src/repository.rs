@@ -304,7 +304,7 @@ impl<A: Aggregate> Command<'_, A> {
     /// Whether somebody else was faster, be it with this same command: then its result will be found.
     fn may_decide_again(&self, error: &Error) -> bool {
         match error {
-            Error::VersionConflict { .. } => self.expected.is_none() || self.command_id.is_some(),
+            Error::VersionConflict { .. } => self.expected.is_none(),
             Error::IdempotencyConflict { .. } => self.command_id.is_some(),
             _ => false,
         }
