@@ -89,7 +89,7 @@ pub(crate) async fn take_over(
     // Held, so that an older process moves it past no event that it does not know meanwhile.
     let held = tx.hold(&definition.name, at.generation).await?;
     let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
-    let held = held.filter(|held| held.state == GenerationState::Live).ok_or_else(moved)?;
+    let held = held.ok_or_else(moved)?;
     check(log, definition, &held).await?;
     tx.adopt(&held, &definition.fingerprint).await?;
     tx.commit().await?;

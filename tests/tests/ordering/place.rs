@@ -18,6 +18,11 @@ impl Place {
         Self::open(database.url().to_owned(), Settings::default(), Some(database)).await
     }
 
+    /// The same log, as another process holds it.
+    pub async fn again(&self) -> Self {
+        Self::open(self.url.clone(), Settings::default(), None).await
+    }
+
     /// A second log in the same database.
     pub async fn in_schema(&self, schema: &str) -> Self {
         let settings = Settings { schema: schema.into(), ..Settings::default() };

@@ -183,6 +183,8 @@ macro_rules! conformance {
                 two_rebuilds_at_once_end_well,
                 an_interrupted_rebuild_goes_on,
                 a_rebuild_that_is_broken_off_goes_on_where_it_was,
+                what_was_built_of_something_else_is_built_anew,
+                one_generation_is_kept,
                 a_rebuild_tells_how_it_goes_on;
             properties:
                 the_store_behaves_like_the_model,

@@ -11,18 +11,21 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use headwater::{
-    App, BatchTx, Error, GenerationState::Building, Log, Phase, Position, Progress, Rebuilt,
-    Recorded, Result, SqlProjection,
+    App, BatchTx, Error,
+    GenerationState::{Building, Live, Retired},
+    Log, Phase, Position, Progress, Rebuilt, Recorded, Result, SqlProjection,
+    store::Definition,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::{
     Harness,
     projection::{app, append, balance, balances, book, catch_up, open, run_while},
 };
 use crate::{
-    account::{AccountEvent, Balance},
+    account::{AccountEvent, Balance, balances as definition},
     fixtures::failure,
     seed, within,
 };
@@ -248,6 +251,38 @@ pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Har
     assert_eq!(rows.expect("the read model can be queried")[0].get::<i64>("n").ok(), Some(30_000));
     // A commit that was under way when it was broken off may have come after the look.
     assert!(done.events <= 30_000 - left.0, "{done:?} from {left}");
+}
+
+/// A build that an earlier run has left, of another log or of other code, is of no use.
+pub async fn what_was_built_of_something_else_is_built_anew(harness: &dyn Harness) {
+    let log = harness.log();
+    filled(log, 10).await;
+    let expected = balances(log).await;
+    let other_code = Definition { fingerprint: "v9".into(), ..definition() };
+    let foreign = Some(Uuid::now_v7());
+    for (other, last, generation) in [(definition(), foreign, 2), (other_code, None, 4)] {
+        let head = log.ceiling().await.expect("the log tells its ceiling").position;
+        let mut tx = log.store().begin().await.expect("the store takes transactions");
+        let left = tx.create_generation(&other, generation, Building).await.expect("it is made");
+        tx.advance(&left, head, last.map(|id| (head, id))).await.expect("it is there");
+        tx.commit().await.expect("it commits");
+        let rebuilt = rebuild(&app(), log, &["balances"]).await;
+        assert_eq!((rebuilt[0].resumed, rebuilt[0].events), (false, 40), "{other:?}");
+        assert_eq!(balances(log).await, expected);
+    }
+}
+
+/// The one that was in service before is kept for a rollback, and no older one.
+pub async fn one_generation_is_kept(harness: &dyn Harness) {
+    let log = harness.log();
+    filled(log, 3).await;
+    for _ in 0..3 {
+        rebuild(&app(), log, &["balances"]).await;
+    }
+    let all = log.store().checkpoints().await.expect("checkpoints can be listed");
+    let generations = all.iter().filter(|checkpoint| checkpoint.projection == "balances");
+    let generations: Vec<_> = generations.map(|c| (c.generation, c.state)).collect();
+    assert_eq!(generations, [(3, Retired), (4, Live)]);
 }
 
 /// Who watches sees it build, from the start to the end, and then done.
