@@ -6,3 +6,4 @@ mod happened_before;
 mod place;
 mod rounds;
 mod swap;
+mod woken;

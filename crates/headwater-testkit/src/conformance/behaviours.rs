@@ -109,6 +109,7 @@ macro_rules! conformance {
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,
                 a_stale_checkpoint_does_not_move,
+                a_stale_checkpoint_is_not_adopted,
                 a_checkpoint_keeps_the_last_event_it_applied,
                 a_held_checkpoint_makes_the_next_one_wait,
                 a_transaction_with_a_refused_statement_cannot_be_committed,

@@ -33,6 +33,19 @@ async fn a_keyed_command_is_carried_out_once() {
 }
 
 #[tokio::test]
+async fn a_key_belongs_to_one_route() {
+    let shop = Client::new().await;
+    let cart = shop.cart().await;
+    for (sku, version) in [(KIT, 3), ("the-cold-brew-kit", 5)] {
+        shop.add(&cart, sku, 1).await;
+        let quantity = shop.put(format!("{cart}/items/{sku}"), json!({ "quantity": 2 })).key("k");
+        assert_eq!(quantity.reply().await.is(200).body["version"], version);
+    }
+    let removed = shop.delete(format!("{cart}/items/{KIT}")).key("k").reply().await.is(204);
+    assert_eq!(removed.header("etag"), "\"6\"");
+}
+
+#[tokio::test]
 async fn the_first_answer_stays_when_the_world_has_moved_on() {
     let shop = Client::new().await;
     let cart = shop.cart().await;
