@@ -103,19 +103,24 @@ create view headwater.all_events as
     recorded_at
    FROM headwater.events;
 
-CREATE OR REPLACE FUNCTION headwater.append(p_streams text[], p_expected bigint[], p_counts bigint[], p_stream_of integer[], p_ordinals bigint[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcome text, OUT positions bigint[], OUT versions bigint[], OUT stream_index integer, OUT actual bigint, OUT event_id uuid)
+CREATE OR REPLACE FUNCTION headwater.append(p_streams text[], p_may_begin boolean[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
 AS $function$
 declare
-    v_current bigint[];
+    v_appends  integer := p_append_of[cardinality(p_append_of)];
+    v_versions bigint[];             -- a stream: where it is, moving on with each append
+    v_same     boolean[];            -- an event: whether the log holds it as it is given
+    v_first    integer;
+    v_next     integer := 1;
+    v_conflict integer;
 begin
-    -- Rows of streams are taken in sorted order everywhere: two appends cannot wait for each other.
+    -- Rows of streams are taken in sorted order everywhere: two groups cannot wait for each other.
     insert into "headwater".streams (stream, category, version)
     select s.stream, split_part(s.stream, '-', 1), 0
-    from unnest(p_streams, p_expected) as s (stream, expected)
-    where s.expected <= 0
+    from unnest(p_streams, p_may_begin) as s (stream, may_begin)
+    where s.may_begin
     order by s.stream collate "C"
     on conflict (stream) do nothing;
 
@@ -127,90 +132,110 @@ begin
         for no key update
     )
     select array_agg(coalesce(held.version, 0) order by s.index)
-    into v_current
+    into v_versions
     from unnest(p_streams) with ordinality as s (stream, index)
     left join held on held.stream = s.stream;
 
+    outcomes := array_fill(null::text, array[v_appends]);
+    conflicts := array_fill(null::integer, array[v_appends]);
+    actuals := array_fill(null::bigint, array[v_appends]);
+    bases := array_fill(null::bigint, array[cardinality(p_stream_of)]);
+
     -- Before the versions: an append that is tried again finds its stream moved on by itself.
     if exists (select from "headwater".events e where e.id = any (p_ids)) then
-        with given as (
-            select *
-            from unnest(p_stream_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
-                        p_correlation_ids, p_causation_ids, p_occurred_at)
-                 with ordinality
-                 as g (stream_of, ordinal, id, type, schema_version, data, metadata,
-                       correlation_id, causation_id, occurred_at, index)
-        ), compared as (
-            select g.index, e.position, e.version,
-                   e.version - g.ordinal as behind,
-                   g.stream_of,
-                   (e.stream, e.type, e.schema_version, e.data::text) = (p_streams[g.stream_of], g.type, g.schema_version, g.data)
+        select array_agg(e.position order by g.index),
+               array_agg(e.version order by g.index),
+               array_agg(coalesce(
+                   (e.stream, e.type, e.schema_version, e.data::text)
+                       = (p_streams[p_stream_of[g.part_of]], g.type, g.schema_version, g.data)
                    and e.metadata::text is not distinct from g.metadata
                    and e.correlation_id is not distinct from g.correlation_id
                    and e.causation_id is not distinct from g.causation_id
-                   and e.occurred_at is not distinct from g.occurred_at as same
-            from given g
-            left join "headwater".events e on e.id = g.id
-        )
-        select array_agg(c.position order by c.index),
-               array_agg(c.version order by c.index)
-        into positions, versions
-        from compared c
-        having bool_and(coalesce(c.same, false))
-           and count(distinct (c.stream_of, c.behind)) = cardinality(p_streams);
-        if found then
-            outcome := 'repeated';
-        else
-            outcome := 'id_taken';
-            select e.id into event_id
-            from unnest(p_ids) with ordinality as g (id, index)
-            join "headwater".events e on e.id = g.id
-            order by g.index
-            limit 1;
-        end if;
-        delete from "headwater".streams s where s.stream = any (p_streams) and s.version = 0;
-        return;
-    end if;
-
-    select s.index
-    into stream_index
-    from unnest(p_expected, v_current) with ordinality as s (expected, version, index)
-    where s.expected >= 0 and s.expected <> s.version
-    order by s.index
-    limit 1;
-    if found then
-        outcome := 'conflict';
-        actual := v_current[stream_index];
-        delete from "headwater".streams s where s.stream = any (p_streams) and s.version = 0;
-        return;
-    end if;
-
-    -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
-    -- depends on it. Never call nextval beforehand.
-    with inserted as (
-        insert into "headwater".events (stream, category, version, id, type, schema_version, data, metadata,
-                                     correlation_id, causation_id, occurred_at)
-        select p_streams[g.stream_of], split_part(p_streams[g.stream_of], '-', 1),
-               v_current[g.stream_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json, g.metadata::json,
-               g.correlation_id, g.causation_id, g.occurred_at
-        from unnest(p_stream_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
-                    p_correlation_ids, p_causation_ids, p_occurred_at)
+                   and e.occurred_at is not distinct from g.occurred_at, false) order by g.index)
+        into found_positions, found_versions, v_same
+        from unnest(p_part_of, p_ids, p_types, p_schema_versions, p_data, p_metadata, p_correlation_ids,
+                    p_causation_ids, p_occurred_at)
              with ordinality
-             as g (stream_of, ordinal, id, type, schema_version, data, metadata,
-                   correlation_id, causation_id, occurred_at, index)
-        order by g.index
-        returning position, version
-    )
-    select array_agg(i.position order by i.position), array_agg(i.version order by i.position)
-    into positions, versions
-    from inserted i;
+             as g (part_of, id, type, schema_version, data, metadata, correlation_id, causation_id,
+                   occurred_at, index)
+        left join "headwater".events e on e.id = g.id;
 
-    update "headwater".streams s
-    set version = s.version + g.count
-    from unnest(p_streams, p_counts) as g (stream, count)
-    where s.stream = g.stream;
+        with judged as (
+            select p_append_of[g.part_of] as append,
+                   bool_or(g.position is not null) as found,
+                   bool_and(g.same)
+                       and count(distinct (g.part_of, g.version - g.ordinal)) = count(distinct g.part_of)
+                       as whole,
+                   (array_agg(g.id order by g.index) filter (where g.position is not null))[1] as taken
+            from unnest(p_part_of, p_ordinals, p_ids, found_positions, found_versions, v_same)
+                 with ordinality
+                 as g (part_of, ordinal, id, position, version, same, index)
+            group by 1
+        )
+        select array_agg(case when j.found then case when j.whole then 'repeated' else 'id_taken' end end
+                         order by j.append),
+               array_agg(j.taken order by j.append)
+        into outcomes, taken
+        from judged j;
+    end if;
 
-    outcome := 'applied';
+    for v_append in 1 .. v_appends loop
+        v_first := v_next;
+        while p_append_of[v_next] = v_append loop
+            v_next := v_next + 1;
+        end loop;
+        continue when outcomes[v_append] is not null;
+        v_conflict := null;
+        for v_part in v_first .. v_next - 1 loop
+            if p_expected[v_part] >= 0 and p_expected[v_part] <> v_versions[p_stream_of[v_part]] then
+                v_conflict := v_part;
+                exit;
+            end if;
+        end loop;
+        if v_conflict is not null then
+            outcomes[v_append] := 'conflict';
+            conflicts[v_append] := v_conflict;
+            actuals[v_append] := v_versions[p_stream_of[v_conflict]];
+            continue;
+        end if;
+        outcomes[v_append] := 'applied';
+        for v_part in v_first .. v_next - 1 loop
+            bases[v_part] := v_versions[p_stream_of[v_part]];
+            v_versions[p_stream_of[v_part]] := bases[v_part] + p_counts[v_part];
+        end loop;
+    end loop;
+
+    if 'applied' = any (outcomes) then
+        -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
+        -- depends on it. Never call nextval beforehand.
+        with inserted as (
+            insert into "headwater".events (stream, category, version, id, type, schema_version, data, metadata,
+                                         correlation_id, causation_id, occurred_at)
+            select p_streams[p_stream_of[g.part_of]], split_part(p_streams[p_stream_of[g.part_of]], '-', 1),
+                   bases[g.part_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json,
+                   g.metadata::json, g.correlation_id, g.causation_id, g.occurred_at
+            from unnest(p_part_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
+                        p_correlation_ids, p_causation_ids, p_occurred_at)
+                 with ordinality
+                 as g (part_of, ordinal, id, type, schema_version, data, metadata, correlation_id,
+                       causation_id, occurred_at, index)
+            where bases[g.part_of] is not null
+            order by g.index
+            returning position
+        )
+        select array_agg(i.position order by i.position)
+        into positions
+        from inserted i;
+
+        update "headwater".streams s
+        set version = g.version
+        from unnest(p_streams, v_versions) as g (stream, version)
+        where s.stream = g.stream and s.version <> g.version;
+    end if;
+
+    if 'applied' <> any (outcomes) then
+        delete from "headwater".streams s where s.stream = any (p_streams) and s.version = 0;
+    end if;
 end
 $function$;
 

@@ -28,7 +28,7 @@ macro_rules! migrations {
 
 /// The schema of the log in PostgreSQL.
 pub const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled");
+    migrations!("postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled", 4 "0004_groups");
 
 /// The functions of the log in PostgreSQL, each a `create or replace`.
 pub const POSTGRES_FUNCTIONS: &[&str] = &[

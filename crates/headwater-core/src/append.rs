@@ -100,6 +100,11 @@ impl NewEvent {
         self
     }
 
+    /// Its data and metadata, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        self.data.len() + self.metadata.as_ref().map_or(0, String::len)
+    }
+
     /// `occurred_at` in microseconds since 1970, as precise as both stores keep it.
     pub fn occurred_at_micros(&self) -> Option<i64> {
         self.occurred_at.map(|at| at.timestamp_micros())

@@ -206,6 +206,10 @@ pub enum Error {
         reason: String,
     },
 
+    /// So many appends wait for the database that this one was not taken; nothing was written.
+    #[error("too many appends wait for the database")]
+    Overloaded,
+
     /// The database is too old, or cannot do what a log needs.
     #[error("{reason}")]
     Unsupported {
@@ -244,6 +248,7 @@ impl Error {
             Self::VersionConflict { .. }
             | Self::OutcomeUnknown { .. }
             | Self::Unavailable { .. }
+            | Self::Overloaded
             | Self::CheckpointMoved { .. }
             | Self::PromoteBlocked { .. } => ErrorKind::Retry,
             Self::IdempotencyConflict { .. }
@@ -276,6 +281,7 @@ impl Error {
             Self::InvalidInput(_) => "invalid-input",
             Self::OutcomeUnknown { .. } => "outcome-unknown",
             Self::Unavailable { .. } => "unavailable",
+            Self::Overloaded => "overloaded",
             Self::SchemaTooNew { .. } => "schema-too-new",
             Self::SchemaTooOld { .. } => "schema-too-old",
             Self::EventDeclaration { .. } => "event-declaration",

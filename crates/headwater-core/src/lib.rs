@@ -10,6 +10,7 @@
 
 mod aggregate;
 mod append;
+pub mod batcher;
 mod checkpoint;
 pub mod codec;
 mod cursor;
@@ -46,7 +47,7 @@ pub use projection::{BatchTx, Fold, SqlProjection};
 pub use read::{Direction, EventStream, Filter, Reading, StreamInfo, StreamInfos};
 pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted};
 pub use repository::{Command, CommandError, Done, Loaded, Repository, RetryPolicy};
-pub use settings::Settings;
+pub use settings::{Pools, Queue, Settings};
 pub use store::{Migrated, Store, StoreTx};
 pub use stream::StreamName;
 pub use value::{ColumnValue, Row, Value, ValueError};

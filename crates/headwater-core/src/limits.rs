@@ -57,7 +57,7 @@ impl Limits {
         let mut bytes = 0;
         for event in events() {
             self.check_event(event)?;
-            bytes += event.data.len() + event.metadata.as_ref().map_or(0, String::len);
+            bytes += event.size();
         }
         at_most("the append, in bytes,", bytes, self.append)
     }

@@ -1,5 +1,7 @@
 //! How a log is opened.
 
+use std::time::Duration;
+
 use crate::Limits;
 
 /// How a log is opened; the defaults suit a service with a database of its own.
@@ -13,10 +15,64 @@ pub struct Settings {
     pub migrate: bool,
     /// How large an append may be.
     pub limits: Limits,
+    /// How long one statement in PostgreSQL may take before its connection is given up; 20 s by
+    /// default. Raise it where a projection's own SQL, or a query of yours, takes longer. Migrations
+    /// may take as long as they like.
+    pub statement_timeout: Duration,
+    /// How many connections to PostgreSQL the log may use.
+    pub pools: Pools,
+    /// How many appends may wait for the database.
+    pub queue: Queue,
+}
+
+/// The queue of the appends that wait for the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many events it holds; 20,000 by default.
+    pub events: usize,
+    /// Whether an append that finds it full is refused with
+    /// [`Error::Overloaded`](crate::Error::Overloaded); false by default: its caller waits.
+    pub refuse_when_full: bool,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { events: 20_000, refuse_when_full: false }
+    }
+}
+
+/// How many connections to PostgreSQL each kind of work may use, so that none waits for another. They
+/// are opened when they are needed. With one more that listens, a log uses at most 17 by default: five
+/// processes fit into the 100 that a server allows by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// For appends, each of which carries all that are waiting; 2 by default.
+    pub appends: u32,
+    /// For the batches of projections and rebuilds, a transaction each; 4 by default.
+    pub transactions: u32,
+    /// For readings of streams and of the log; 4 by default.
+    pub readings: u32,
+    /// For what is short, such as the ceiling and checkpoints; 2 by default.
+    pub looks: u32,
+    /// For [`Log::query`](crate::Log::query) and [`Log::find`](crate::Log::find); 4 by default.
+    pub queries: u32,
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self { appends: 2, transactions: 4, readings: 4, looks: 2, queries: 4 }
+    }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { schema: "headwater".into(), migrate: true, limits: Limits::default() }
+        Self {
+            schema: "headwater".into(),
+            migrate: true,
+            limits: Limits::default(),
+            statement_timeout: Duration::from_secs(20),
+            pools: Pools::default(),
+            queue: Queue::default(),
+        }
     }
 }

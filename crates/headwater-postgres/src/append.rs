@@ -1,59 +1,94 @@
-//! Append: one call of the function `append`, one round trip, whatever the number of streams.
+//! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
+//! number of appends and streams.
 
-use std::time::Duration;
-
-use headwater_core::{Append, Appended, Error, Result, task::shielded};
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
-use tokio::time::timeout;
-use uuid::Uuid;
+use headwater_core::{Append, Appended, Error, Result, batcher::Waiting};
+use sqlx::PgConnection;
 
 use crate::{
-    errors::{self, has_code, is_unique_violation, unavailable},
-    sql::{Statements, checked},
+    append_group::Group,
+    connections::Held,
+    errors::{self, has_code, is_unique_violation},
     store::PostgresStore,
 };
 
-/// How long an append may take before its connection is given up.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How often an append is sent anew whose event id another one was just inserting elsewhere.
+/// How often a group is sent anew that met another one over an event id or a row.
 const RACES: usize = 3;
 
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
+        let outcome = self.inner.batcher.push(appends).await?;
         let store = self.clone();
-        shielded(async move { store.append_now(&appends).await }).await
+        // A task of its own: a caller who goes away cannot stop the statement half-way.
+        tokio::spawn(async move { store.append_waiting().await });
+        outcome.await.unwrap_or_else(|_| {
+            Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
+        })
     }
 
-    async fn append_now(&self, appends: &[Append]) -> Result<Appended> {
-        let mut connection = self.inner.writers.acquire().await.map_err(unavailable)?;
+    /// Appends what is waiting once a connection is free, and answers the callers.
+    async fn append_waiting(&self) {
+        let turn = match self.inner.appends.turn().await {
+            Ok(turn) => turn,
+            Err(error) => return self.inner.batcher.refuse_all(&error),
+        };
+        // The callers of the group before were just answered: let them bring their next appends.
+        tokio::task::yield_now().await;
+        let group = self.inner.batcher.take();
+        if group.is_empty() {
+            // Another task has taken the append along.
+            return;
+        }
+        match turn.connect().await {
+            Ok(mut connection) => self.append_group(&mut connection, group).await,
+            Err(error) => {
+                group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
+                // Each of the others would wait for a connection as long as these did.
+                self.inner.batcher.refuse_all(&error);
+            }
+        }
+    }
+
+    /// Sends a group; where the database refuses all of it for the sake of one, it is sent in halves.
+    async fn append_group(&self, connection: &mut Held, group: Vec<Waiting>) {
+        let mut rest = vec![group];
+        while let Some(mut group) = rest.pop() {
+            match self.send(connection, &group).await {
+                Ok(outcomes) => {
+                    if outcomes.iter().any(Result::is_ok) {
+                        self.inner.hints.raise();
+                    }
+                    for (waiting, outcome) in group.into_iter().zip(outcomes) {
+                        waiting.answer(outcome);
+                    }
+                }
+                Err(Error::Database { .. }) if group.len() > 1 => {
+                    let second = group.split_off(group.len() / 2);
+                    rest.extend([second, group]);
+                }
+                Err(error) => {
+                    group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
+                }
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        connection: &mut Held,
+        group: &[Waiting],
+    ) -> Result<Vec<Result<Appended>>> {
+        let group = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()));
         let mut race = 0;
         loop {
             // A single statement is its own transaction: once it was sent, a broken connection
             // leaves open whether it was committed.
-            let send = send(&self.inner.statements, &mut connection, appends);
-            match timeout(DEADLINE, send).await {
-                Ok(Ok(outcome)) => {
-                    let appended = outcome.into_result(appends)?;
-                    self.inner.hints.raise();
-                    return Ok(appended);
-                }
-                Ok(Err(error)) if is_race(&error) && race < RACES => race += 1,
-                Ok(Err(error)) if is_race(&error) => return Err(raced()),
-                Ok(Err(error)) => {
-                    // A server that became a standby refuses for ever: the next connection may
-                    // reach the new primary.
-                    if error.as_database_error().is_none() || has_code(&error, "25006") {
-                        connection.close_on_drop();
-                    }
-                    return Err(errors::of_commit(error));
-                }
-                Err(_) => {
-                    connection.close_on_drop();
-                    let reason = format!("no answer within {} s", DEADLINE.as_secs());
-                    return Err(Error::OutcomeUnknown { reason });
-                }
+            let sent = connection.fetch_one(group.statement(&self.inner.statements)).await;
+            match sent.and_then(|row| group.outcomes(&row)) {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(error) if is_race(&error) && race < RACES => race += 1,
+                Err(error) if is_race(&error) => return Err(raced()),
+                Err(error) => return Err(errors::of_commit(error)),
             }
         }
     }
@@ -80,10 +115,12 @@ impl PostgresStore {
         appends: Vec<Append>,
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
+        let group = Group::of([appends.as_slice()]);
         let mut race = 0;
         loop {
             control(connection, "savepoint headwater_append").await?;
-            let sent = send(&self.inner.statements, connection, &appends).await;
+            let statement = group.statement(&self.inner.statements);
+            let sent = statement.fetch_one(&mut *connection).await;
             if let Err(error) = &sent {
                 control(connection, "rollback to savepoint headwater_append").await?;
                 if is_race(error) && race < RACES {
@@ -92,8 +129,8 @@ impl PostgresStore {
                 }
             }
             control(connection, "release savepoint headwater_append").await?;
-            return match sent {
-                Ok(outcome) => outcome.into_result(&appends),
+            return match sent.and_then(|row| group.outcomes(&row)) {
+                Ok(mut outcomes) => outcomes.remove(0),
                 Err(error) if is_race(&error) => Err(raced()),
                 Err(error) => Err(errors::of_statement(error)),
             };
@@ -113,10 +150,11 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
     })
 }
 
-/// Whether another append was just inserting one of these ids into another stream. It is committed
-/// by now, so that the function sees its event when it is called again.
+/// Whether another append was just inserting one of these ids into another stream: it is committed
+/// by now, so that the function sees its event when it is called again. Two that each wait for an id
+/// of the other are a deadlock, of which the database ends one.
 fn is_race(error: &sqlx::Error) -> bool {
-    is_unique_violation(error, "events_id")
+    is_unique_violation(error, "events_id") || has_code(error, "40P01")
 }
 
 /// Also where the user's transaction sees the log as it was when it began (repeatable read).
@@ -124,88 +162,4 @@ fn raced() -> Error {
     let reason = "another append has just taken one of these event ids: try again, in a new \
                   transaction";
     Error::Unavailable { reason: reason.into() }
-}
-
-/// What the function `append` reports.
-struct Outcome {
-    word: String,
-    positions: Vec<i64>,
-    versions: Vec<i64>,
-    stream_index: usize,
-    actual: u64,
-    event_id: Uuid,
-}
-
-impl Outcome {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let index: Option<i32> = row.try_get("stream_index")?;
-        let actual: Option<i64> = row.try_get("actual")?;
-        let event_id: Option<Uuid> = row.try_get("event_id")?;
-        let positions: Option<Vec<i64>> = row.try_get("positions")?;
-        let versions: Option<Vec<i64>> = row.try_get("versions")?;
-        Ok(Self {
-            word: row.try_get("outcome")?,
-            positions: positions.unwrap_or_default(),
-            versions: versions.unwrap_or_default(),
-            stream_index: index.and_then(|i| usize::try_from(i).ok()).unwrap_or(1) - 1,
-            actual: actual.and_then(|version| u64::try_from(version).ok()).unwrap_or(0),
-            event_id: event_id.unwrap_or_default(),
-        })
-    }
-
-    fn into_result(self, appends: &[Append]) -> Result<Appended> {
-        match self.word.as_str() {
-            "conflict" => Err(appends[self.stream_index].conflict(self.actual)),
-            "id_taken" => Err(Error::IdempotencyConflict { event_id: self.event_id }),
-            word @ ("applied" | "repeated") => {
-                let repeated = word == "repeated";
-                Ok(Appended::from_rows(appends, &self.positions, &self.versions, repeated))
-            }
-            word => Err(Error::Mismatch { reason: format!("the function append says {word}") }),
-        }
-    }
-}
-
-async fn send(
-    statements: &Statements,
-    connection: &mut PgConnection,
-    appends: &[Append],
-) -> Result<Outcome, sqlx::Error> {
-    let count: usize = appends.iter().map(|append| append.events.len()).sum();
-    let mut stream_of = Vec::with_capacity(count);
-    let mut ordinals = Vec::with_capacity(count);
-    for (append, index) in appends.iter().zip(1_i32..) {
-        stream_of.extend(std::iter::repeat_n(index, append.events.len()));
-        ordinals.extend(append.events.iter().zip(1_i64..).map(|(_, ordinal)| ordinal));
-    }
-    let events = || appends.iter().flat_map(|append| &append.events);
-    let counts: Vec<_> = appends.iter().map(|append| count_of(append.events.len())).collect();
-    let schema_versions: Vec<_> =
-        events().map(|event| i32::try_from(event.schema_version).unwrap_or(i32::MAX)).collect();
-    let row = sqlx::query(checked(&statements.append))
-        .bind(appends.iter().map(|append| append.stream.as_str()).collect::<Vec<_>>())
-        .bind(appends.iter().map(|append| append.expected.to_i64()).collect::<Vec<_>>())
-        .bind(counts)
-        .bind(stream_of)
-        .bind(ordinals)
-        .bind(events().map(|event| event.id).collect::<Vec<_>>())
-        .bind(events().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
-        .bind(schema_versions)
-        .bind(events().map(|event| event.data.as_str()).collect::<Vec<_>>())
-        .bind(events().map(|event| event.metadata.as_deref()).collect::<Vec<_>>())
-        .bind(events().map(|event| event.correlation_id).collect::<Vec<_>>())
-        .bind(events().map(|event| event.causation_id).collect::<Vec<_>>())
-        .bind(events().map(occurred_at).collect::<Vec<_>>())
-        .fetch_one(connection)
-        .await?;
-    Outcome::from_row(&row)
-}
-
-fn count_of(events: usize) -> i64 {
-    i64::try_from(events).unwrap_or(i64::MAX)
-}
-
-/// Cut to the microsecond here: the driver cuts towards the year 2000.
-fn occurred_at(event: &headwater_core::NewEvent) -> Option<chrono::DateTime<chrono::Utc>> {
-    event.occurred_at_micros().and_then(chrono::DateTime::from_timestamp_micros)
 }

@@ -2,15 +2,11 @@
 
 use std::time::Duration;
 
-use headwater_core::{Ceiling, Error, Position, Result, task::shielded};
+use headwater_core::{Ceiling, Position, Result, task::shielded};
 use sqlx::Row as _;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    errors::{of_statement, unavailable},
-    sql::checked,
-    store::PostgresStore,
-};
+use crate::{errors::of_statement, sql::checked, store::PostgresStore};
 
 /// How long the first look of a process waits for the writers that it finds.
 const FIRST: Duration = Duration::from_secs(1);
@@ -31,8 +27,8 @@ pub(crate) struct Settling {
     writers: Vec<String>,
     /// What was last published, and when the next time is.
     published: Option<(i64, Instant)>,
-    /// When and how a look last failed.
-    failure: Option<(Instant, Error)>,
+    /// What the last look found, and for whom: those who asked until then.
+    looked: Option<(Instant, Result<Ceiling>)>,
 }
 
 impl PostgresStore {
@@ -41,18 +37,19 @@ impl PostgresStore {
         // Held over the look: two looks at once would wait for two sets of writers. Taken before
         // the shield, so that a look nobody waits for any more leaves the queue.
         let mut settling = self.inner.settling.clone().lock_owned().await;
-        // Where the server is away, those who waited behind a look share its failure: one after the
-        // other, each would wait for a connection anew.
-        if let Some((failed, error)) = &settling.failure
-            && *failed >= asked
+        // However many readers wait behind a look, the next one is for all of them. One that failed
+        // is for those as well who came meanwhile: one after the other, each would wait for a
+        // connection anew.
+        if let Some((since, looked)) = &settling.looked
+            && *since >= asked
         {
-            return Err(error.clone());
+            return looked.clone();
         }
         shielded(async move {
+            let begun = Instant::now();
             let looked = store.look_well(&mut settling).await;
-            if let Err(error) = &looked {
-                settling.failure = Some((Instant::now(), error.clone()));
-            }
+            let since = if looked.is_ok() { begun } else { Instant::now() };
+            settling.looked = Some((since, looked.clone()));
             looked
         })
         .await
@@ -74,14 +71,11 @@ impl PostgresStore {
     }
 
     async fn look(&self, settling: &mut Settling) -> Result<Ceiling> {
-        let mut connection = self.inner.looks.acquire().await.map_err(unavailable)?;
-        let row = sqlx::query(checked(&self.inner.statements.ceiling))
+        let look = sqlx::query(checked(&self.inner.statements.ceiling))
             .bind(settling.settled)
             .bind(settling.candidate)
-            .bind(&settling.writers)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(of_statement)?;
+            .bind(&settling.writers);
+        let row = self.inner.looks.acquire().await?.fetch_one(look).await.map_err(of_statement)?;
         let settled: i64 = row.try_get(0).map_err(of_statement)?;
         let writers: Option<Vec<String>> = row.try_get(2).map_err(of_statement)?;
         settling.candidate = row.try_get(1).map_err(of_statement)?;
@@ -102,8 +96,12 @@ impl PostgresStore {
         settling.published = Some((settled, now + PUBLISH.0));
         let (store, settled_by) = (self.clone(), self.inner.settling.clone());
         tokio::spawn(async move {
-            let publish = sqlx::query(checked(&store.inner.statements.publish_settled));
-            if let Err(error) = publish.bind(settled).execute(&store.inner.looks).await {
+            let publish =
+                sqlx::query(checked(&store.inner.statements.publish_settled)).bind(settled);
+            let published = async {
+                store.inner.looks.acquire().await?.execute(publish).await.map_err(of_statement)
+            };
+            if let Err(error) = published.await {
                 tracing::debug!(%error, "what is settled is left to others to publish");
                 settled_by.lock().await.published = Some((settled, now + PUBLISH.1));
             }

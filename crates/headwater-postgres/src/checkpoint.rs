@@ -9,10 +9,9 @@ impl PostgresStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {
         let store = self.clone();
         shielded(async move {
-            let rows = sqlx::query(checked(&store.inner.statements.checkpoints))
-                .fetch_all(&store.inner.looks)
-                .await
-                .map_err(of_statement)?;
+            let list = sqlx::query(checked(&store.inner.statements.checkpoints));
+            let rows = store.inner.looks.acquire().await?.fetch_all(list).await;
+            let rows = rows.map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
         })
         .await
@@ -25,18 +24,15 @@ impl PostgresStore {
     ) -> Result<()> {
         let (store, at, failure) = (self.clone(), at.clone(), failure.cloned());
         shielded(async move {
-            sqlx::query(checked(&store.inner.statements.checkpoint_fail))
+            let fail = sqlx::query(checked(&store.inner.statements.checkpoint_fail))
                 .bind(at.projection)
                 .bind(generation(at.generation))
                 .bind(at.epoch)
                 .bind(failure.as_ref().map(|failure| failure.position.to_i64()))
                 .bind(failure.as_ref().and_then(|failure| failure.event_id))
                 .bind(failure.map(|failure| failure.error))
-                .bind(at.position.to_i64())
-                .execute(&store.inner.writers)
-                .await
-                .map_err(of_statement)?;
-            Ok(())
+                .bind(at.position.to_i64());
+            store.inner.looks.acquire().await?.execute(fail).await.map(drop).map_err(of_statement)
         })
         .await
     }

@@ -18,7 +18,9 @@ pub(crate) fn of_statement(error: sqlx::Error) -> Error {
 /// applied.
 pub(crate) fn of_commit(error: sqlx::Error) -> Error {
     match error {
-        sqlx::Error::Database(refused) if is_answer(&code_of(&*refused)) => of_database(&*refused),
+        sqlx::Error::Database(refused) if is_answer_code(&code_of(&*refused)) => {
+            of_database(&*refused)
+        }
         sqlx::Error::Database(refused) => Error::OutcomeUnknown { reason: in_words(&*refused) },
         other => Error::OutcomeUnknown { reason: other.to_string() },
     }
@@ -50,11 +52,6 @@ pub(crate) fn unavailable(error: sqlx::Error) -> Error {
             return of_database(&**refused);
         }
         sqlx::Error::Database(refused) => in_words(&**refused),
-        // The pool tries a server that refuses until its patience ends, and does not say so.
-        sqlx::Error::PoolTimedOut => {
-            "no connection in time: the server does not answer, or all connections are in use"
-                .into()
-        }
         other => other.to_string(),
     };
     Error::Unavailable { reason }
@@ -70,6 +67,13 @@ pub(crate) fn is_unique_violation(error: &sqlx::Error, constraint: &str) -> bool
 /// Whether the statement failed with this SQLSTATE.
 pub(crate) fn has_code(error: &sqlx::Error, code: &str) -> bool {
     error.as_database_error().is_some_and(|refused| code_of(refused) == code)
+}
+
+/// Whether the server has answered, so that its connection can be used again. One that became a
+/// standby refuses writes for ever: the next connection may reach the new primary.
+pub(crate) fn is_answer(error: &sqlx::Error) -> bool {
+    let answer = |refused| is_answer_code(&code_of(refused)) && code_of(refused) != "25006";
+    error.as_database_error().is_some_and(answer)
 }
 
 fn of_database(refused: &dyn DatabaseError) -> Error {
@@ -99,7 +103,7 @@ fn is_transient(code: &str) -> bool {
 }
 
 // Not where the session ended meanwhile, or a pooler between lost the server (class 08).
-fn is_answer(code: &str) -> bool {
+fn is_answer_code(code: &str) -> bool {
     !ends_session(code) && !code.starts_with("08") && code != "40003"
 }
 

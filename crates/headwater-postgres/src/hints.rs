@@ -9,11 +9,17 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgPool, postgres::PgListener};
+use headwater_core::Result;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::sleep,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    connections::{Connections, in_time},
+    errors::of_statement,
 };
 
 /// How long appends are gathered before one NOTIFY speaks for all of them.
@@ -22,25 +28,30 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// How long a broken listener waits before it connects again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+/// How long a listener may hear nothing before it asks whether its connection still lives, and how
+/// long it waits for any answer.
+const SILENCE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Raises hints in this process and in others, and passes on those of others.
 #[derive(Debug)]
 pub(crate) struct Hints {
     raised: watch::Sender<u64>,
     outward: Arc<Notify>,
     channel: String,
-    pool: PgPool,
+    options: PgConnectOptions,
     notifier: Task,
     listener: OnceLock<Task>,
 }
 
 impl Hints {
-    /// Hints for the log in `schema`, over `pool`, which needs two connections.
-    pub(crate) fn new(schema: &str, pool: PgPool) -> Self {
+    /// Hints for the log in `schema`: sent over `looks`, and heard over a connection of their own.
+    pub(crate) fn new(schema: &str, options: PgConnectOptions, looks: Connections) -> Self {
         let outward = Arc::new(Notify::new());
         let channel = format!("{schema}_appended");
-        let notifier = Task(tokio::spawn(notify(pool.clone(), channel.clone(), outward.clone())));
+        let notifier = Task(tokio::spawn(notify(looks, channel.clone(), outward.clone())));
         let raised = watch::Sender::new(0);
-        Self { raised, outward, channel, pool, notifier, listener: OnceLock::new() }
+        Self { raised, outward, channel, options, notifier, listener: OnceLock::new() }
     }
 
     /// Says that an append was committed.
@@ -52,36 +63,39 @@ impl Hints {
     /// Hints from now on; the first reader starts the listener.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.listener.get_or_init(|| {
-            let listen = listen(self.pool.clone(), self.channel.clone(), self.raised.clone());
+            let listen = listen(self.options.clone(), self.channel.clone(), self.raised.clone());
             Task(tokio::spawn(listen))
         });
         self.raised.subscribe()
     }
 
-    /// Ends the listener and the notifier, and closes their connections.
-    pub(crate) async fn close(&self) {
+    /// Ends the listener and the notifier.
+    pub(crate) fn close(&self) {
         self.notifier.0.abort();
         if let Some(listener) = self.listener.get() {
             listener.0.abort();
         }
-        self.pool.close().await;
     }
 }
 
-async fn notify(pool: PgPool, channel: String, outward: Arc<Notify>) {
+async fn notify(looks: Connections, channel: String, outward: Arc<Notify>) {
     loop {
         outward.notified().await;
         sleep(DEBOUNCE).await;
-        let sent = sqlx::query(include_str!("notify.sql")).bind(&channel).execute(&pool).await;
-        if let Err(error) = sent {
+        if let Err(error) = notify_once(&looks, &channel).await {
             tracing::debug!(%error, "other processes were not notified; their poll finds the events");
         }
     }
 }
 
-async fn listen(pool: PgPool, channel: String, raised: watch::Sender<u64>) {
+async fn notify_once(looks: &Connections, channel: &str) -> Result<()> {
+    let notify = sqlx::query(include_str!("notify.sql")).bind(channel);
+    looks.acquire().await?.execute(notify).await.map(drop).map_err(of_statement)
+}
+
+async fn listen(options: PgConnectOptions, channel: String, raised: watch::Sender<u64>) {
     loop {
-        if let Err(error) = listen_once(&pool, &channel, &raised).await {
+        if let Err(error) = listen_once(&options, &channel, &raised).await {
             tracing::debug!(%error, "the listener broke; readers poll until it is back");
         }
         sleep(RECONNECT).await;
@@ -89,15 +103,29 @@ async fn listen(pool: PgPool, channel: String, raised: watch::Sender<u64>) {
 }
 
 async fn listen_once(
-    pool: &PgPool,
+    options: &PgConnectOptions,
     channel: &str,
     raised: &watch::Sender<u64>,
-) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(channel).await?;
+) -> Result<()> {
+    // The driver listens through a pool; one of its own goes down with a connection that has died.
+    let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    let listener = async {
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.listen(channel).await?;
+        Ok(listener)
+    };
+    let mut listener = in_time(ANSWER, listener).await.map_err(of_statement)?;
     loop {
-        listener.recv().await?;
-        raised.send_modify(|count| *count = count.wrapping_add(1));
+        match timeout(SILENCE, listener.recv()).await {
+            Ok(heard) => {
+                heard.map_err(of_statement)?;
+                raised.send_modify(|count| *count = count.wrapping_add(1));
+            }
+            Err(_silence) => {
+                let ping = sqlx::query("select 1").execute(&mut listener);
+                in_time(ANSWER, ping).await.map_err(of_statement)?;
+            }
+        }
     }
 }
 

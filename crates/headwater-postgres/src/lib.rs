@@ -6,8 +6,10 @@
 //! the result and of the error. [`PostgresStore`] hands each act a connection of its own pools.
 
 mod append;
+mod append_group;
 mod ceiling;
 mod checkpoint;
+mod connections;
 mod errors;
 mod hints;
 mod migrate;

@@ -3,12 +3,9 @@
 use headwater_core::{Error, Migrated, Result, task::shielded};
 use headwater_migrations::{POSTGRES, POSTGRES_FUNCTIONS};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use tokio::time::timeout;
 
-use crate::{
-    errors::{of_statement, unavailable},
-    sql::place,
-    store::PostgresStore,
-};
+use crate::{connections::away, errors::of_statement, sql::place, store::PostgresStore};
 
 /// The number of the newest schema that this program knows.
 fn known() -> u32 {
@@ -19,12 +16,15 @@ impl PostgresStore {
     pub(crate) async fn run_migrations(&self) -> Result<Migrated> {
         let store = self.clone();
         shielded(async move {
-            let mut connection = store.inner.writers.acquire().await.map_err(unavailable)?;
-            let from = current(&mut connection, &store.inner.schema).await?;
+            let mut held = store.inner.transactions.acquire().await?;
+            // A migration of a large log may take as long as it takes.
+            let (connection, _deadline) = held.start();
+            let from = current(connection, &store.inner.schema).await?;
             let mut to = from;
             while to < known() {
-                to = step(&mut connection, &store.inner.schema).await?;
+                to = step(connection, &store.inner.schema).await?;
             }
+            held.seen(Ok(())).map_err(of_statement)?;
             if to > known() {
                 return Err(Error::SchemaTooNew { found: to, known: known() });
             }
@@ -35,8 +35,11 @@ impl PostgresStore {
 
     /// Checks that the schema is the one that this program needs.
     pub(crate) async fn check_schema(&self) -> Result<()> {
-        let mut connection = self.inner.writers.acquire().await.map_err(unavailable)?;
-        let found = current(&mut connection, &self.inner.schema).await?;
+        let mut held = self.inner.looks.acquire().await?;
+        let (connection, deadline) = held.start();
+        let found = current(connection, &self.inner.schema);
+        let found = timeout(deadline, found).await.map_err(|_| away("no answer in time"))??;
+        held.seen(Ok(())).map_err(of_statement)?;
         match found.cmp(&known()) {
             std::cmp::Ordering::Less => Err(Error::SchemaTooOld { found, known: known() }),
             std::cmp::Ordering::Equal => Ok(()),

@@ -1,18 +1,24 @@
 //! Reading: streaming queries, decoded row by row, held back by a reader that does not ask.
+//!
+//! A reader that does not ask for long gives its connection up, and goes on later from where it was:
+//! the log does not change behind it.
+
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Direction, EventStream, Filter, Position, Reading, Recorded, Result, Stored, StoredEvent,
     StreamName, task::read_ahead,
 };
-use sqlx::{
-    PgConnection, Postgres, Row as _,
-    postgres::{PgArguments, PgRow},
+use sqlx::{Row as _, postgres::PgRow};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    errors::{of_statement, unavailable},
+    connections::{Held, Statement, in_time},
+    errors::of_statement,
     sql::{Statements, checked},
     store::PostgresStore,
 };
@@ -23,10 +29,12 @@ const CHUNK: (usize, usize) = (256, 256 << 10);
 /// How many chunks may wait for the reader.
 const AHEAD: usize = 2;
 
-/// How many positions one query reads at first.
-const SLICE: u64 = 10_000;
+/// How many positions one query reads at first, and how long it may take for the next one to read
+/// more.
+const SLICE: (u64, Duration) = (10_000, Duration::from_millis(250));
 
-type Statement = sqlx::query::Query<'static, Postgres, PgArguments>;
+/// How long a reader may leave its connection idle, and how long where others wait for one.
+const SLOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
 
 impl PostgresStore {
     pub(crate) fn run_reading(&self, reading: Reading) -> EventStream {
@@ -41,56 +49,160 @@ impl PostgresStore {
         reading: Reading,
         chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<()> {
-        let mut connection = self.inner.readers.acquire().await.map_err(unavailable)?;
-        // Whoever went away while this waited for a connection wants nothing any more.
-        if chunks.is_closed() {
-            return Ok(());
-        }
-        let statements = &self.inner.statements;
-        let whole = match reading {
-            Reading::Stream { stream, from, direction } => {
-                let statement = of_stream(statements, &stream, from, direction);
-                send_rows(&mut connection, statement, chunks).await
+        let mut rest = Rest::of(reading);
+        while let Some(statement) = rest.statement(&self.inner.statements) {
+            let mut connection = self.inner.readings.acquire().await?;
+            // Whoever went away while this waited for a connection wants nothing any more.
+            if chunks.is_closed() {
+                return Ok(());
             }
-            Reading::Log { filter, after, until, direction } => {
-                let range = (after, until);
-                send_slices(&mut connection, statements, &filter, range, direction, chunks).await
+            let begun = Instant::now();
+            let Some(sent) = self.send_rows(&mut connection, statement, chunks).await? else {
+                return Ok(());
+            };
+            // Whatever the reader still has to take, it takes without a connection.
+            drop(connection);
+            match sent.left.last() {
+                Some(last) if !sent.whole => rest.pass(last),
+                _ => rest.pass_slice(sent.count, begun.elapsed()),
             }
-        };
-        // Rows that nobody wants any more would have to be read before the next use.
-        if !matches!(whole, Ok(Some(_))) {
-            connection.close_on_drop();
+            if !sent.left.is_empty() && chunks.send(sent.left).await.is_err() {
+                return Ok(());
+            }
         }
-        whole.map(drop)
+        Ok(())
+    }
+
+    /// Sends rows on, until they end or the reader is slow; `None` where it went away.
+    async fn send_rows(
+        &self,
+        held: &mut Held,
+        statement: Statement<'_>,
+        chunks: &mpsc::Sender<Vec<StoredEvent>>,
+    ) -> Result<Option<Sent>> {
+        let (connection, deadline) = held.start();
+        let mut rows = statement.fetch(connection);
+        let (mut left, mut bytes, mut count) = (Vec::new(), 0, 0);
+        loop {
+            let row = tokio::select! {
+                row = in_time(deadline, rows.try_next()) => row.map_err(of_statement)?,
+                // Also where nothing matches for a long time.
+                () = chunks.closed() => return Ok(None),
+            };
+            let Some(row) = row else { break };
+            let event = decode(&row).map_err(of_statement)?;
+            count += 1;
+            bytes += event.event.data.len();
+            left.push(event);
+            if left.len() >= CHUNK.0 || bytes >= CHUNK.1 {
+                let patience = if self.inner.readings.are_scarce() { SLOW.1 } else { SLOW.0 };
+                match timeout(patience, chunks.reserve()).await {
+                    Ok(Ok(place)) => {
+                        place.send(std::mem::replace(&mut left, Vec::with_capacity(CHUNK.0)));
+                        bytes = 0;
+                    }
+                    Ok(Err(_gone)) => return Ok(None),
+                    // The rows that are under way go down with the connection.
+                    Err(_slow) => return Ok(Some(Sent { left, count, whole: false })),
+                }
+            }
+        }
+        drop(rows);
+        held.seen(Ok(())).map_err(of_statement)?;
+        Ok(Some(Sent { left, count, whole: true }))
     }
 }
 
-/// Reads a part of the log slice by slice, since a planner without statistics, as on a log that was
+/// How far a query came.
+struct Sent {
+    /// What could not be sent on yet.
+    left: Vec<StoredEvent>,
+    count: u64,
+    whole: bool,
+}
+
+/// What is left of a reading.
+///
+/// A part of the log is read slice by slice, since a planner without statistics, as on a log that was
 /// just restored, would sort all of it before the first row. Where little matches, slices get wider.
-async fn send_slices(
-    connection: &mut PgConnection,
-    statements: &Statements,
-    filter: &Filter,
-    (mut after, mut until): (Position, Position),
-    direction: Direction,
-    chunks: &mpsc::Sender<Vec<StoredEvent>>,
-) -> Result<Option<u64>> {
-    let (mut sent, mut width) = (0, if has_index(filter) { u64::MAX } else { SLICE });
-    while after < until {
-        let (low, high) = match direction {
-            Direction::Forward => (after, until.min(Position(after.0.saturating_add(width)))),
-            Direction::Backward => (after.max(Position(until.0.saturating_sub(width))), until),
+struct Rest {
+    /// None once it has ended.
+    reading: Option<Reading>,
+    width: u64,
+}
+
+impl Rest {
+    fn of(reading: Reading) -> Self {
+        let width = match &reading {
+            Reading::Log { filter, .. } if !has_index(filter) => SLICE.0,
+            _ => u64::MAX,
         };
-        let statement = of_log(statements, filter, low, high, direction);
-        let Some(count) = send_rows(connection, statement, chunks).await? else { return Ok(None) };
-        match direction {
-            Direction::Forward => after = high,
-            Direction::Backward => until = low,
-        }
-        sent += count;
-        width = if count < SLICE / 4 { width.saturating_mul(4) } else { SLICE };
+        Self { reading: Some(reading), width }
     }
-    Ok(Some(sent))
+
+    /// The query for the next slice; `None` at the end.
+    fn statement<'a>(&self, statements: &'a Statements) -> Option<Statement<'a>> {
+        match self.reading.as_ref()? {
+            Reading::Stream { stream, from, direction } => {
+                Some(of_stream(statements, stream, *from, *direction))
+            }
+            Reading::Log { filter, after, until, direction } => {
+                let (after, until) = self.slice(*after, *until, *direction);
+                (after < until).then(|| of_log(statements, filter, after, until, *direction))
+            }
+        }
+    }
+
+    fn slice(
+        &self,
+        after: Position,
+        until: Position,
+        direction: Direction,
+    ) -> (Position, Position) {
+        match direction {
+            Direction::Forward => (after, until.min(Position(after.0.saturating_add(self.width)))),
+            Direction::Backward => (after.max(Position(until.0.saturating_sub(self.width))), until),
+        }
+    }
+
+    /// All of a slice was read: so many events, in this time.
+    fn pass_slice(&mut self, count: u64, took: Duration) {
+        let Some(Reading::Log { after, until, direction, .. }) = &self.reading else {
+            self.reading = None;
+            return;
+        };
+        let (low, high) = self.slice(*after, *until, *direction);
+        if let Some(Reading::Log { after, until, direction, .. }) = &mut self.reading {
+            match direction {
+                Direction::Forward => *after = high,
+                Direction::Backward => *until = low,
+            }
+        }
+        if count >= SLICE.0 / 4 {
+            self.width = self.width.min(SLICE.0);
+        } else if took < SLICE.1 {
+            self.width = self.width.saturating_mul(4);
+        }
+    }
+
+    /// Everything up to this event was read.
+    fn pass(&mut self, event: &StoredEvent) {
+        match &mut self.reading {
+            Some(Reading::Stream { from, direction: Direction::Forward, .. }) => {
+                *from = event.version + 1;
+            }
+            Some(Reading::Stream { from, direction: Direction::Backward, .. }) => {
+                *from = event.version - 1;
+            }
+            Some(Reading::Log { after, direction: Direction::Forward, .. }) => {
+                *after = event.position;
+            }
+            Some(Reading::Log { until, direction: Direction::Backward, .. }) => {
+                *until = Position(event.position.0 - 1);
+            }
+            None => {}
+        }
+    }
 }
 
 /// Whether an index leads to what matches, wherever it lies.
@@ -102,45 +214,12 @@ fn has_index(filter: &Filter) -> bool {
         || !filter.streams.is_empty()
 }
 
-/// Sends the rows on and counts them; `None` where the reader went away before the last.
-async fn send_rows(
-    connection: &mut PgConnection,
-    statement: Statement,
-    chunks: &mpsc::Sender<Vec<StoredEvent>>,
-) -> Result<Option<u64>> {
-    let mut rows = statement.fetch(connection);
-    let (mut chunk, mut bytes, mut count) = (Vec::new(), 0, 0);
-    loop {
-        let row = tokio::select! {
-            row = rows.try_next() => row.map_err(of_statement)?,
-            // Also where nothing matches for a long time.
-            () = chunks.closed() => return Ok(None),
-        };
-        let Some(row) = row else { break };
-        let event = decode(&row).map_err(of_statement)?;
-        count += 1;
-        bytes += event.event.data.len();
-        chunk.push(event);
-        if chunk.len() >= CHUNK.0 || bytes >= CHUNK.1 {
-            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK.0));
-            bytes = 0;
-            if chunks.send(full).await.is_err() {
-                return Ok(None);
-            }
-        }
-    }
-    if !chunk.is_empty() && chunks.send(chunk).await.is_err() {
-        return Ok(None);
-    }
-    Ok(Some(count))
-}
-
-fn of_stream(
-    statements: &Statements,
+fn of_stream<'a>(
+    statements: &'a Statements,
     stream: &StreamName,
     from: u64,
     direction: Direction,
-) -> Statement {
+) -> Statement<'a> {
     let sql = match direction {
         Direction::Forward => &statements.read_stream,
         Direction::Backward => &statements.read_stream_backward,
@@ -149,13 +228,13 @@ fn of_stream(
     sqlx::query(checked(sql)).bind(stream.as_str().to_owned()).bind(from)
 }
 
-fn of_log(
-    statements: &Statements,
+fn of_log<'a>(
+    statements: &'a Statements,
     filter: &Filter,
     after: Position,
     until: Position,
     direction: Direction,
-) -> Statement {
+) -> Statement<'a> {
     let sql = match direction {
         Direction::Forward => &statements.read_log,
         Direction::Backward => &statements.read_log_backward,

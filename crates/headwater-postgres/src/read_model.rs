@@ -7,9 +7,10 @@ use headwater_core::{
     Column, ColumnType, Definition, Error, GenerationState, Position, Result, Table,
     TableDefinition, Value, expand_generation, physical_name, quoted,
 };
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, postgres::PgArguments, query::Query};
+use sqlx::AssertSqlSafe;
 
 use crate::{
+    connections::{Held, Statement},
     errors::{has_code, of_statement},
     sql::Statements,
     values,
@@ -36,13 +37,13 @@ fn names<'a>(columns: impl Iterator<Item = &'a Column>) -> String {
     columns.map(|column| quoted(column.name)).collect::<Vec<_>>().join(", ")
 }
 
-async fn run(connection: &mut PgConnection, sql: String) -> Result<()> {
-    sqlx::query(AssertSqlSafe(sql)).execute(connection).await.map(|_| ()).map_err(of_statement)
+async fn run(connection: &mut Held, sql: String) -> Result<()> {
+    connection.execute(sqlx::query(AssertSqlSafe(sql))).await.map(|_| ()).map_err(of_statement)
 }
 
 /// Makes the tables of a generation, and the views where it goes into service at once.
 pub(crate) async fn create(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     definition: &Definition,
     generation: u32,
@@ -77,7 +78,7 @@ fn describe(column: &Column) -> String {
 
 /// Removes the tables of a generation.
 pub(crate) async fn drop(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     definition: &Definition,
     generation: u32,
@@ -92,7 +93,7 @@ pub(crate) async fn drop(
 
 /// Points the views at the tables of a generation. Readers wait at them until the commit.
 pub(crate) async fn show(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     definition: &Definition,
     generation: u32,
@@ -109,13 +110,16 @@ pub(crate) async fn show(
         let replaced = async {
             savepoint(connection, "savepoint headwater_view").await?;
             let replace = format!("create or replace view {prefix}{view} as {query}");
-            let replaced = sqlx::query(AssertSqlSafe(replace)).execute(&mut *connection).await;
+            let replaced = connection.execute(sqlx::query(AssertSqlSafe(replace))).await;
             // Other columns than before: the view cannot be replaced, only made anew.
             if replaced.as_ref().is_err_and(|error| has_code(error, "42P16")) {
                 savepoint(connection, "rollback to savepoint headwater_view").await?;
-                let anew =
-                    format!("drop view {prefix}{view}; create view {prefix}{view} as {query}");
-                sqlx::raw_sql(AssertSqlSafe(anew)).execute(&mut *connection).await?;
+                for anew in [
+                    format!("drop view {prefix}{view}"),
+                    format!("create view {prefix}{view} as {query}"),
+                ] {
+                    connection.execute(sqlx::query(AssertSqlSafe(anew))).await?;
+                }
             } else {
                 replaced?;
             }
@@ -126,8 +130,8 @@ pub(crate) async fn show(
     Ok(())
 }
 
-async fn savepoint(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).execute(connection).await.map(|_| ())
+async fn savepoint(connection: &mut Held, sql: &'static str) -> Result<(), sqlx::Error> {
+    connection.control(sql).await
 }
 
 fn blocked(error: sqlx::Error, projection: &str) -> Error {
@@ -140,7 +144,7 @@ fn blocked(error: sqlx::Error, projection: &str) -> Error {
 
 /// The rows with these keys.
 pub(crate) async fn load(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     table: &Table,
     generation: u32,
@@ -155,13 +159,13 @@ pub(crate) async fn load(
         key = names(table.key()),
     );
     let query = arrays(sql, table.key().map(|column| column.column_type), keys)?;
-    let rows = query.fetch_all(connection).await.map_err(of_statement)?;
+    let rows = connection.fetch_all(query).await.map_err(of_statement)?;
     Ok(values::decode(rows)?.into_iter().map(|row| row.values).collect())
 }
 
 /// Writes rows over those with the same keys.
 pub(crate) async fn save(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     table: &Table,
     generation: u32,
@@ -189,13 +193,13 @@ pub(crate) async fn save(
         row.push(Value::Int(position.to_i64()));
         row
     });
-    arrays(sql, types(), rows.collect())?.execute(connection).await.map_err(of_statement)?;
-    Ok(())
+    let query = arrays(sql, types(), rows.collect())?;
+    connection.execute(query).await.map(|_| ()).map_err(of_statement)
 }
 
 /// Removes the rows with these keys.
 pub(crate) async fn remove(
-    connection: &mut PgConnection,
+    connection: &mut Held,
     statements: &Statements,
     table: &Table,
     generation: u32,
@@ -209,8 +213,7 @@ pub(crate) async fn remove(
         unnest(table.key().map(|column| column.column_type)),
     );
     let query = arrays(sql, table.key().map(|column| column.column_type), keys)?;
-    query.execute(connection).await.map_err(of_statement)?;
-    Ok(())
+    connection.execute(query).await.map(|_| ()).map_err(of_statement)
 }
 
 /// `unnest($1::bigint[], $2::text[])`, a parameter for each column.
@@ -230,7 +233,7 @@ fn arrays<'q>(
     sql: String,
     types: impl Iterator<Item = ColumnType>,
     rows: Vec<Vec<Value>>,
-) -> Result<Query<'q, Postgres, PgArguments>> {
+) -> Result<Statement<'q>> {
     let types: Vec<_> = types.collect();
     let mut columns: Vec<Vec<Value>> =
         types.iter().map(|_| Vec::with_capacity(rows.len())).collect();

@@ -5,30 +5,24 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use headwater_core::{
     Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
-    Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, limits,
+    Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    batcher::{Batcher, Bounds},
+    limits,
+    task::shielded,
 };
-use sqlx::{
-    ConnectOptions as _, PgPool, Row as _,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    ceiling::Settling,
-    errors::{of_statement, unavailable},
-    hints::Hints,
+    ceiling::Settling, connections::Connections, errors::of_statement, hints::Hints,
     sql::Statements,
 };
 
-/// How many connections each kind of work may use: together well below PostgreSQL's default of 100.
-const WRITERS: u32 = 8;
-const READERS: u32 = 16;
-const LOOKS: u32 = 4;
-const QUERIES: u32 = 8;
-const HINTS: u32 = 2;
+/// How much one group of appends takes, beyond its first.
+const GROUP: Bounds = Bounds { events: 1_000, bytes: 4 << 20 };
 
-/// How long a unit of work waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection for appends may rest and is still taken to live.
+const TRUST: Duration = Duration::from_secs(1);
 
 /// The oldest server that works, as `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;
@@ -47,13 +41,14 @@ pub(crate) struct Inner {
     pub(crate) schema: String,
     pub(crate) statements: Statements,
     pub(crate) limits: Limits,
-    pub(crate) writers: PgPool,
-    /// For readings, which hold a connection for as long as their reader takes.
-    pub(crate) readers: PgPool,
+    pub(crate) batcher: Batcher,
+    pub(crate) appends: Connections,
+    pub(crate) transactions: Connections,
+    pub(crate) readings: Connections,
     /// For short looks (ceiling, checkpoints, streams), which must never wait for anyone slow.
-    pub(crate) looks: PgPool,
-    /// For queries of the user's, which may take as long as they like.
-    pub(crate) queries: PgPool,
+    pub(crate) looks: Connections,
+    /// For queries of the user's.
+    pub(crate) queries: Connections,
     pub(crate) hints: Hints,
     pub(crate) settling: Arc<Mutex<Settling>>,
 }
@@ -93,27 +88,35 @@ impl PostgresStore {
         limits::check_identifier("schema", &settings.schema)?;
         // A statement of the driver's log would say at warning level how long a rebuild reads.
         let options = options.application_name("headwater").disable_statement_logging();
-        let pool = |connections| {
-            PgPoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(PATIENCE)
-                .connect_lazy_with(options.clone())
-        };
+        let Settings { schema, migrate, limits, statement_timeout, pools, queue } = settings;
+        for size in [pools.appends, pools.transactions, pools.readings, pools.looks, pools.queries]
+        {
+            if size == 0 {
+                return Err(Error::InvalidInput("each pool needs a connection at least".into()));
+            }
+        }
+        let pool =
+            |size| Connections::new(options.clone(), size, statement_timeout, Duration::ZERO);
+        // An append whose connection was dead is sent again by its ids.
+        let appends = Connections::new(options.clone(), pools.appends, statement_timeout, TRUST);
+        let looks = pool(pools.looks);
         let store = Self {
             inner: Arc::new(Inner {
-                statements: Statements::new(&settings.schema),
-                limits: settings.limits,
-                writers: pool(WRITERS),
-                readers: pool(READERS),
-                looks: pool(LOOKS),
-                queries: pool(QUERIES),
-                hints: Hints::new(&settings.schema, pool(HINTS)),
+                statements: Statements::new(&schema),
+                limits,
+                batcher: Batcher::new(GROUP, queue),
+                appends,
+                transactions: pool(pools.transactions),
+                readings: pool(pools.readings),
+                queries: pool(pools.queries),
+                hints: Hints::new(&schema, options, looks.clone()),
+                looks,
                 settling: Arc::default(),
-                schema: settings.schema,
+                schema,
             }),
         };
         store.check_server().await?;
-        if settings.migrate {
+        if migrate {
             store.run_migrations().await?;
         } else {
             store.check_schema().await?;
@@ -128,18 +131,12 @@ impl PostgresStore {
     }
 
     async fn check_server(&self) -> Result<()> {
-        // One try without the pool's patience: a server that is not there is told at once.
-        let first = sqlx::query("select current_setting('server_version_num')::int");
-        let number: i32 = match self.inner.looks.try_acquire() {
-            Some(mut connection) => first.fetch_one(&mut *connection).await,
-            None => {
-                let mut connection =
-                    self.inner.looks.connect_options().connect().await.map_err(unavailable)?;
-                first.fetch_one(&mut connection).await
-            }
-        }
-        .and_then(|row| row.try_get(0))
-        .map_err(of_statement)?;
+        // A server that is not there is told at once.
+        self.inner.looks.connect_once().await?;
+        let number = sqlx::query("select current_setting('server_version_num')::int");
+        let row =
+            self.inner.looks.acquire().await?.fetch_one(number).await.map_err(of_statement)?;
+        let number: i32 = row.try_get(0).map_err(of_statement)?;
         if number < OLDEST_SERVER {
             let found = number / 10_000;
             let reason = format!("PostgreSQL 15 or later is needed, and this is {found}");
@@ -196,21 +193,24 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
+        self.inner.hints.close();
         tokio::join!(
-            self.inner.hints.close(),
-            self.inner.writers.close(),
-            self.inner.readers.close(),
+            self.inner.appends.close(),
+            self.inner.transactions.close(),
+            self.inner.readings.close(),
             self.inner.looks.close(),
             self.inner.queries.close()
         );
     }
 
     async fn describe(&self) -> Result<String> {
-        let version: String = sqlx::query("select current_setting('server_version')")
-            .fetch_one(&self.inner.looks)
-            .await
-            .and_then(|row| row.try_get(0))
-            .map_err(of_statement)?;
+        let store = self.clone();
+        let version: String = shielded(async move {
+            let version = sqlx::query("select current_setting('server_version')");
+            let row = store.inner.looks.acquire().await?.fetch_one(version).await;
+            row.and_then(|row| row.try_get(0)).map_err(of_statement)
+        })
+        .await?;
         Ok(format!("PostgreSQL {version}"))
     }
 }

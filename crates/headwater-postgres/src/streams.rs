@@ -15,11 +15,9 @@ impl PostgresStore {
     pub(crate) async fn find_stream(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
         let (store, stream) = (self.clone(), stream.as_str().to_owned());
         shielded(async move {
-            let row = sqlx::query(checked(&store.inner.statements.stream_info))
-                .bind(stream)
-                .fetch_optional(&store.inner.looks)
-                .await
-                .map_err(of_statement)?;
+            let info = sqlx::query(checked(&store.inner.statements.stream_info)).bind(stream);
+            let row = store.inner.looks.acquire().await?.fetch_optional(info).await;
+            let row = row.map_err(of_statement)?;
             row.as_ref().map(decode).transpose().map_err(of_statement)
         })
         .await
@@ -47,13 +45,12 @@ impl PostgresStore {
     ) -> Result<VecDeque<StreamInfo>> {
         let store = self.clone();
         shielded(async move {
-            let rows = sqlx::query(checked(&store.inner.statements.streams))
+            let page = sqlx::query(checked(&store.inner.statements.streams))
                 .bind(category)
                 .bind(after)
-                .bind(PAGE)
-                .fetch_all(&store.inner.looks)
-                .await
-                .map_err(of_statement)?;
+                .bind(PAGE);
+            let rows = store.inner.looks.acquire().await?.fetch_all(page).await;
+            let rows = rows.map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
         })
         .await

@@ -5,12 +5,12 @@ use headwater_core::{
     Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
     expand_generation, task::shielded,
 };
-use sqlx::{Postgres, pool::PoolConnection, postgres::PgArguments, query::Query};
 use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, generation as number},
-    errors::{of_commit, of_statement, unavailable},
+    connections::{Held, Statement},
+    errors::{of_commit, of_statement},
     read_model,
     sql::checked,
     store::PostgresStore,
@@ -21,8 +21,8 @@ impl PostgresStore {
     pub(crate) async fn begin_transaction(&self) -> Result<Box<dyn StoreTx>> {
         let store = self.clone();
         shielded(async move {
-            let mut connection = store.inner.writers.acquire().await.map_err(unavailable)?;
-            sqlx::query("begin").execute(&mut *connection).await.map_err(of_statement)?;
+            let mut connection = store.inner.transactions.acquire().await?;
+            connection.begin().await.map_err(of_statement)?;
             let tx = PostgresTx { store, connection: Some(connection), begun: 0, done: 0 };
             Ok(Box::new(tx) as Box<dyn StoreTx>)
         })
@@ -33,32 +33,23 @@ impl PostgresStore {
 /// The transaction; it owns its connection until it ends.
 pub(crate) struct PostgresTx {
     store: PostgresStore,
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<Held>,
     /// Statements that were begun, and that ended well. Where they differ, one was refused, and
     /// `commit` would roll back and report success, or dropped half-way.
     begun: usize,
     done: usize,
 }
 
-impl Drop for PostgresTx {
-    fn drop(&mut self) {
-        // In the middle of a transaction, perhaps of a statement: not for anyone else to use.
-        if let Some(connection) = &mut self.connection {
-            connection.close_on_drop();
-        }
-    }
-}
-
 impl PostgresTx {
     /// The connection, for one more statement; [`PostgresTx::done`] takes in how it ended.
-    fn step(&mut self) -> &mut PoolConnection<Postgres> {
+    fn step(&mut self) -> &mut Held {
         self.begun += 1;
         self.connection.as_mut().expect("a transaction has its connection until it is consumed")
     }
 
-    async fn execute_query(&mut self, query: Query<'_, Postgres, PgArguments>) -> Result<u64> {
-        let done = query.execute(&mut **self.step()).await;
-        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
+    async fn execute_query(&mut self, query: Statement<'_>) -> Result<u64> {
+        let done = self.step().execute(query).await;
+        self.done(done.map_err(of_statement))
     }
 
     fn done<T>(&mut self, result: Result<T>) -> Result<T> {
@@ -68,14 +59,7 @@ impl PostgresTx {
 
     async fn end(&mut self, statement: &'static str) -> Result<()> {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
-        shielded(async move {
-            let ended = sqlx::query(statement).execute(&mut *connection).await;
-            if ended.is_err() {
-                connection.close_on_drop();
-            }
-            ended.map(drop).map_err(of_commit)
-        })
-        .await
+        shielded(async move { connection.end(statement).await.map_err(of_commit) }).await
     }
 }
 
@@ -131,7 +115,7 @@ impl StoreTx for PostgresTx {
         let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
             .bind(projection.to_owned())
             .bind(number(generation));
-        let row = query.fetch_optional(&mut **self.step()).await;
+        let row = self.step().fetch_optional(query).await;
         let row = self.done(row.map_err(of_statement))?;
         row.as_ref().map(decode).transpose().map_err(of_statement)
     }
@@ -235,7 +219,7 @@ impl StoreTx for PostgresTx {
         parameters: &[Value],
     ) -> Result<Vec<Row>> {
         let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
-        let rows = values::bind(sql, parameters).fetch_all(&mut **self.step()).await;
+        let rows = self.step().fetch_all(values::bind(sql, parameters)).await;
         values::decode(self.done(rows.map_err(of_statement))?)
     }
 

@@ -7,11 +7,10 @@ use sqlx::{
     AssertSqlSafe, Column as _, Encode, Postgres, Row as _, Type, TypeInfo as _,
     encode::IsNull,
     error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo, types::Oid},
-    query::Query,
+    postgres::{PgArgumentBuffer, PgRow, PgTypeInfo, types::Oid},
 };
 
-use crate::{errors::of_statement, store::PostgresStore};
+use crate::{connections::Statement, errors::of_statement, store::PostgresStore};
 
 impl PostgresStore {
     pub(crate) async fn query_read_models(
@@ -22,7 +21,8 @@ impl PostgresStore {
         let sql = expand(sql, |name| format!("{}{name}", self.inner.statements.prefix));
         let (store, parameters) = (self.clone(), parameters.to_vec());
         shielded(async move {
-            let rows = bind(sql, &parameters).fetch_all(&store.inner.queries).await;
+            let query = bind(sql, &parameters);
+            let rows = store.inner.queries.acquire().await?.fetch_all(query).await;
             decode(rows.map_err(of_statement)?)
         })
         .await
@@ -30,7 +30,7 @@ impl PostgresStore {
 }
 
 /// A query of the user's with its parameters; the names in its text were checked by `expand`.
-pub(crate) fn bind<'q>(sql: String, parameters: &[Value]) -> Query<'q, Postgres, PgArguments> {
+pub(crate) fn bind<'q>(sql: String, parameters: &[Value]) -> Statement<'q> {
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for parameter in parameters {
         query = match parameter.clone() {

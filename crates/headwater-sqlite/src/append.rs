@@ -8,13 +8,11 @@ use std::collections::HashMap;
 
 use headwater_core::{Append, Appended, Error, NewEvent, Result};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
-use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
     append_plan::{Found, Plan, plan},
     errors::of_statement,
-    queue::Waiting,
     rows::fetch_all,
     savepoint::Savepoint,
     store::{SqliteStore, now},
@@ -24,8 +22,7 @@ use crate::{
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let (reply, outcome) = oneshot::channel();
-        self.inner.queue.push(Waiting { appends, reply });
+        let outcome = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the transaction half-way.
         tokio::spawn(async move { store.append_group().await });
@@ -39,13 +36,12 @@ impl SqliteStore {
         let turn = self.inner.connections.turn().await;
         // The callers of the group before were just answered: let them bring their next appends.
         tokio::task::yield_now().await;
-        let group = self.inner.queue.take_group();
+        let group = self.inner.batcher.take();
         if group.is_empty() {
             // Another task has taken the append along.
             return;
         }
-        let (appends, replies): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.appends, waiting.reply)).unzip();
+        let appends: Vec<_> = group.iter().map(|waiting| waiting.appends.as_slice()).collect();
         let outcomes = async {
             let transaction = self.inner.connections.begin(turn).await?;
             let mut connection = transaction.connection().await?;
@@ -60,8 +56,8 @@ impl SqliteStore {
         if outcomes.iter().any(Result::is_ok) {
             self.hint();
         }
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            let _caller_gone = reply.send(outcome);
+        for (waiting, outcome) in group.into_iter().zip(outcomes) {
+            waiting.answer(outcome);
         }
     }
 
@@ -87,7 +83,7 @@ impl SqliteStore {
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
         let mut savepoint = Savepoint::begin(connection).await?;
-        let outcomes = write(savepoint.connection(), &[appends]).await;
+        let outcomes = write(savepoint.connection(), &[&appends]).await;
         let appended = match outcomes {
             Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Err(lost())),
             Err(error) => Err(error),
@@ -104,7 +100,7 @@ impl SqliteStore {
 /// An error is one of the database: then the transaction must be rolled back.
 async fn write(
     connection: &mut SqliteConnection,
-    group: &[Vec<Append>],
+    group: &[&[Append]],
 ) -> Result<Vec<Result<Appended>>> {
     let found = find_ids(connection, group).await?;
     let mut versions = find_versions(connection, group).await?;
@@ -136,10 +132,9 @@ fn events(appends: &[Append]) -> impl Iterator<Item = &NewEvent> {
 
 async fn find_ids(
     connection: &mut SqliteConnection,
-    group: &[Vec<Append>],
+    group: &[&[Append]],
 ) -> Result<HashMap<Uuid, Found>> {
-    let ids: Vec<_> =
-        group.iter().flat_map(|appends| events(appends)).map(|event| hex(event.id)).collect();
+    let ids: Vec<_> = group.iter().copied().flat_map(events).map(|event| hex(event.id)).collect();
     let statement = sqlx::query(include_str!("append_find_ids.sql")).bind(json(&ids));
     let rows = fetch_all(connection, statement).await?;
     let found = rows.iter().map(|row| found(row).map(|found| (found.event.id, found)));
@@ -167,9 +162,10 @@ fn found(row: &SqliteRow) -> Result<Found, sqlx::Error> {
 
 async fn find_versions(
     connection: &mut SqliteConnection,
-    group: &[Vec<Append>],
+    group: &[&[Append]],
 ) -> Result<HashMap<String, u64>> {
-    let streams: Vec<_> = group.iter().flatten().map(|append| append.stream.as_str()).collect();
+    let streams: Vec<_> =
+        group.iter().copied().flatten().map(|append| append.stream.as_str()).collect();
     let statement = sqlx::query(include_str!("append_find_versions.sql")).bind(json(&streams));
     let rows = fetch_all(connection, statement).await?;
     let version = |row: &SqliteRow| {
@@ -229,10 +225,10 @@ async fn insert_events(
 
 async fn update_streams(
     connection: &mut SqliteConnection,
-    group: &[Vec<Append>],
+    group: &[&[Append]],
     versions: &HashMap<String, u64>,
 ) -> Result<()> {
-    let streams = group.iter().flatten().map(|append| &append.stream);
+    let streams = group.iter().copied().flatten().map(|append| &append.stream);
     let rows: Vec<_> = streams
         .filter_map(|stream| {
             let version = versions.get(stream.as_str())?;

@@ -12,7 +12,6 @@ mod connections;
 mod errors;
 mod migrate;
 mod page;
-mod queue;
 mod read;
 mod read_model;
 mod rows;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use headwater_core::{
     Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
     Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
 use tokio::sync::watch;
@@ -15,8 +16,10 @@ use crate::{
     connect::{self, Place},
     connections::Connections,
     migrate,
-    queue::Queue,
 };
+
+/// How much one group of appends takes, beyond its first.
+const GROUP: Bounds = Bounds { events: 2_000, bytes: 4 << 20 };
 
 /// A log in an SQLite file, or in memory. Cloning is cheap and shares the connections.
 ///
@@ -31,7 +34,7 @@ pub struct SqliteStore {
 /// What the acts of this crate work with.
 pub(crate) struct Inner {
     pub(crate) connections: Arc<Connections>,
-    pub(crate) queue: Queue,
+    pub(crate) batcher: Batcher,
     pub(crate) limits: Limits,
     hints: watch::Sender<u64>,
 }
@@ -75,7 +78,7 @@ impl SqliteStore {
         let store = Self {
             inner: Arc::new(Inner {
                 connections: Arc::new(Connections::new(writer, anchor, options)),
-                queue: Queue::default(),
+                batcher: Batcher::new(GROUP, settings.queue),
                 limits: settings.limits,
                 hints: watch::Sender::new(0),
             }),

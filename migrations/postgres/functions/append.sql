@@ -1,18 +1,24 @@
--- Appends events to one or many streams, all or nothing, and reports the outcome as a row:
---   applied    positions and versions of the events, in the order given
---   repeated   the same, of an earlier append with the same ids and the same content
---   conflict   stream_index and its actual version
---   id_taken   event_id is in the log already, with other content or in another append
+-- Writes a group of appends, each to one or many streams, all or nothing, and reports for each of them:
+--   applied    written; its versions lie behind the bases of its parts
+--   repeated   the log holds the same ids with the same content, of an earlier append; where is in found
+--   conflict   the stream of its part `conflicts` is at the version `actuals`
+--   id_taken   the event `taken` is in the log, with other content or in another append
 -- An outcome other than applied has changed nothing.
+--
+-- A part is what one append has for one stream. The appends are judged one after the other, each on what
+-- the ones before it in the group have made true. No event id comes twice in a group.
 --
 -- Plans are kept for as long as a connection lives. One made while the tables were small would scan
 -- them whole, slower with each event, until their statistics are renewed: so never a scan.
 create or replace function {schema}.append(
-    p_streams         text[],
-    p_expected        bigint[],      -- a stream: -1 any version, 0 no stream, else the exact version
-    p_counts          bigint[],      -- a stream: how many events it gets
-    p_stream_of       integer[],     -- an event: index of its stream, from 1
-    p_ordinals        bigint[],      -- an event: its place among those of its stream, from 1
+    p_streams         text[],        -- each once
+    p_may_begin       boolean[],     -- a stream: whether some append would begin it
+    p_append_of       integer[],     -- a part: index of its append, from 1, rising
+    p_stream_of       integer[],     -- a part: index of its stream, from 1
+    p_expected        bigint[],      -- a part: -1 any version, 0 no stream, else the exact version
+    p_counts          bigint[],      -- a part: how many events it has
+    p_part_of         integer[],     -- an event: index of its part, from 1, rising
+    p_ordinals        bigint[],      -- an event: its place in its part, from 1
     p_ids             uuid[],
     p_types           text[],
     p_schema_versions integer[],
@@ -21,24 +27,31 @@ create or replace function {schema}.append(
     p_correlation_ids uuid[],
     p_causation_ids   uuid[],
     p_occurred_at     timestamptz[],
-    out outcome       text,
-    out positions     bigint[],
-    out versions      bigint[],
-    out stream_index  integer,
-    out actual        bigint,
-    out event_id      uuid
+    out outcomes        text[],      -- an append
+    out conflicts       integer[],   -- an append
+    out actuals         bigint[],    -- an append
+    out taken           uuid[],      -- an append
+    out bases           bigint[],    -- a part: the version that it lies behind
+    out positions       bigint[],    -- of the events that were written, in their order
+    out found_positions bigint[],    -- an event, where the log held some of them
+    out found_versions  bigint[]
 )
 language plpgsql
 set enable_seqscan = off
 as $$
 declare
-    v_current bigint[];
+    v_appends  integer := p_append_of[cardinality(p_append_of)];
+    v_versions bigint[];             -- a stream: where it is, moving on with each append
+    v_same     boolean[];            -- an event: whether the log holds it as it is given
+    v_first    integer;
+    v_next     integer := 1;
+    v_conflict integer;
 begin
-    -- Rows of streams are taken in sorted order everywhere: two appends cannot wait for each other.
+    -- Rows of streams are taken in sorted order everywhere: two groups cannot wait for each other.
     insert into {schema}.streams (stream, category, version)
     select s.stream, split_part(s.stream, '-', 1), 0
-    from unnest(p_streams, p_expected) as s (stream, expected)
-    where s.expected <= 0
+    from unnest(p_streams, p_may_begin) as s (stream, may_begin)
+    where s.may_begin
     order by s.stream collate "C"
     on conflict (stream) do nothing;
 
@@ -50,89 +63,109 @@ begin
         for no key update
     )
     select array_agg(coalesce(held.version, 0) order by s.index)
-    into v_current
+    into v_versions
     from unnest(p_streams) with ordinality as s (stream, index)
     left join held on held.stream = s.stream;
 
+    outcomes := array_fill(null::text, array[v_appends]);
+    conflicts := array_fill(null::integer, array[v_appends]);
+    actuals := array_fill(null::bigint, array[v_appends]);
+    bases := array_fill(null::bigint, array[cardinality(p_stream_of)]);
+
     -- Before the versions: an append that is tried again finds its stream moved on by itself.
     if exists (select from {schema}.events e where e.id = any (p_ids)) then
-        with given as (
-            select *
-            from unnest(p_stream_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
-                        p_correlation_ids, p_causation_ids, p_occurred_at)
-                 with ordinality
-                 as g (stream_of, ordinal, id, type, schema_version, data, metadata,
-                       correlation_id, causation_id, occurred_at, index)
-        ), compared as (
-            select g.index, e.position, e.version,
-                   e.version - g.ordinal as behind,
-                   g.stream_of,
-                   (e.stream, e.type, e.schema_version, e.data::text) = (p_streams[g.stream_of], g.type, g.schema_version, g.data)
+        select array_agg(e.position order by g.index),
+               array_agg(e.version order by g.index),
+               array_agg(coalesce(
+                   (e.stream, e.type, e.schema_version, e.data::text)
+                       = (p_streams[p_stream_of[g.part_of]], g.type, g.schema_version, g.data)
                    and e.metadata::text is not distinct from g.metadata
                    and e.correlation_id is not distinct from g.correlation_id
                    and e.causation_id is not distinct from g.causation_id
-                   and e.occurred_at is not distinct from g.occurred_at as same
-            from given g
-            left join {schema}.events e on e.id = g.id
-        )
-        select array_agg(c.position order by c.index),
-               array_agg(c.version order by c.index)
-        into positions, versions
-        from compared c
-        having bool_and(coalesce(c.same, false))
-           and count(distinct (c.stream_of, c.behind)) = cardinality(p_streams);
-        if found then
-            outcome := 'repeated';
-        else
-            outcome := 'id_taken';
-            select e.id into event_id
-            from unnest(p_ids) with ordinality as g (id, index)
-            join {schema}.events e on e.id = g.id
-            order by g.index
-            limit 1;
-        end if;
-        delete from {schema}.streams s where s.stream = any (p_streams) and s.version = 0;
-        return;
-    end if;
-
-    select s.index
-    into stream_index
-    from unnest(p_expected, v_current) with ordinality as s (expected, version, index)
-    where s.expected >= 0 and s.expected <> s.version
-    order by s.index
-    limit 1;
-    if found then
-        outcome := 'conflict';
-        actual := v_current[stream_index];
-        delete from {schema}.streams s where s.stream = any (p_streams) and s.version = 0;
-        return;
-    end if;
-
-    -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
-    -- depends on it. Never call nextval beforehand.
-    with inserted as (
-        insert into {schema}.events (stream, category, version, id, type, schema_version, data, metadata,
-                                     correlation_id, causation_id, occurred_at)
-        select p_streams[g.stream_of], split_part(p_streams[g.stream_of], '-', 1),
-               v_current[g.stream_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json, g.metadata::json,
-               g.correlation_id, g.causation_id, g.occurred_at
-        from unnest(p_stream_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
-                    p_correlation_ids, p_causation_ids, p_occurred_at)
+                   and e.occurred_at is not distinct from g.occurred_at, false) order by g.index)
+        into found_positions, found_versions, v_same
+        from unnest(p_part_of, p_ids, p_types, p_schema_versions, p_data, p_metadata, p_correlation_ids,
+                    p_causation_ids, p_occurred_at)
              with ordinality
-             as g (stream_of, ordinal, id, type, schema_version, data, metadata,
-                   correlation_id, causation_id, occurred_at, index)
-        order by g.index
-        returning position, version
-    )
-    select array_agg(i.position order by i.position), array_agg(i.version order by i.position)
-    into positions, versions
-    from inserted i;
+             as g (part_of, id, type, schema_version, data, metadata, correlation_id, causation_id,
+                   occurred_at, index)
+        left join {schema}.events e on e.id = g.id;
 
-    update {schema}.streams s
-    set version = s.version + g.count
-    from unnest(p_streams, p_counts) as g (stream, count)
-    where s.stream = g.stream;
+        with judged as (
+            select p_append_of[g.part_of] as append,
+                   bool_or(g.position is not null) as found,
+                   bool_and(g.same)
+                       and count(distinct (g.part_of, g.version - g.ordinal)) = count(distinct g.part_of)
+                       as whole,
+                   (array_agg(g.id order by g.index) filter (where g.position is not null))[1] as taken
+            from unnest(p_part_of, p_ordinals, p_ids, found_positions, found_versions, v_same)
+                 with ordinality
+                 as g (part_of, ordinal, id, position, version, same, index)
+            group by 1
+        )
+        select array_agg(case when j.found then case when j.whole then 'repeated' else 'id_taken' end end
+                         order by j.append),
+               array_agg(j.taken order by j.append)
+        into outcomes, taken
+        from judged j;
+    end if;
 
-    outcome := 'applied';
+    for v_append in 1 .. v_appends loop
+        v_first := v_next;
+        while p_append_of[v_next] = v_append loop
+            v_next := v_next + 1;
+        end loop;
+        continue when outcomes[v_append] is not null;
+        v_conflict := null;
+        for v_part in v_first .. v_next - 1 loop
+            if p_expected[v_part] >= 0 and p_expected[v_part] <> v_versions[p_stream_of[v_part]] then
+                v_conflict := v_part;
+                exit;
+            end if;
+        end loop;
+        if v_conflict is not null then
+            outcomes[v_append] := 'conflict';
+            conflicts[v_append] := v_conflict;
+            actuals[v_append] := v_versions[p_stream_of[v_conflict]];
+            continue;
+        end if;
+        outcomes[v_append] := 'applied';
+        for v_part in v_first .. v_next - 1 loop
+            bases[v_part] := v_versions[p_stream_of[v_part]];
+            v_versions[p_stream_of[v_part]] := bases[v_part] + p_counts[v_part];
+        end loop;
+    end loop;
+
+    if 'applied' = any (outcomes) then
+        -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
+        -- depends on it. Never call nextval beforehand.
+        with inserted as (
+            insert into {schema}.events (stream, category, version, id, type, schema_version, data, metadata,
+                                         correlation_id, causation_id, occurred_at)
+            select p_streams[p_stream_of[g.part_of]], split_part(p_streams[p_stream_of[g.part_of]], '-', 1),
+                   bases[g.part_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json,
+                   g.metadata::json, g.correlation_id, g.causation_id, g.occurred_at
+            from unnest(p_part_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
+                        p_correlation_ids, p_causation_ids, p_occurred_at)
+                 with ordinality
+                 as g (part_of, ordinal, id, type, schema_version, data, metadata, correlation_id,
+                       causation_id, occurred_at, index)
+            where bases[g.part_of] is not null
+            order by g.index
+            returning position
+        )
+        select array_agg(i.position order by i.position)
+        into positions
+        from inserted i;
+
+        update {schema}.streams s
+        set version = g.version
+        from unnest(p_streams, v_versions) as g (stream, version)
+        where s.stream = g.stream and s.version <> g.version;
+    end if;
+
+    if 'applied' <> any (outcomes) then
+        delete from {schema}.streams s where s.stream = any (p_streams) and s.version = 0;
+    end if;
 end
 $$;

@@ -215,7 +215,7 @@ impl From<Error> for Problem {
                 Self::new(Kind::IdempotencyKeyReused, "the key came with another command before")
             }
             Error::TooLarge { .. } => Self::new(Kind::PayloadTooLarge, error.to_string()),
-            Error::Unavailable { .. } => {
+            Error::Unavailable { .. } | Error::Overloaded => {
                 Self::new(Kind::StoreUnavailable, "nothing was changed").caused_by(error)
             }
             Error::OutcomeUnknown { .. } => {

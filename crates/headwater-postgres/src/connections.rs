@@ -1,0 +1,307 @@
+//! Who may use which connection, and for how long.
+//!
+//! The driver's own pool loses acknowledged writes where a future is dropped, and a permit for each
+//! connection that dies in silence (sqlx issues 4385, 4393, 4349). So this one trusts nothing that it
+//! has not seen end: a connection is used again only where its last statement and its transaction
+//! ended well; in every other case it is closed, without a farewell that could take its time.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use headwater_core::{Error, Result};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection, Postgres,
+    postgres::{PgArguments, PgConnectOptions, PgRow},
+    query::Query,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use crate::errors::{is_answer, unavailable};
+
+/// How long a unit of work waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it pauses before it tries again to connect to a server that refuses.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// How long a connection that has rested may take to say that it still lives.
+const PING: Duration = Duration::from_secs(3);
+
+/// How long a connection is kept: a server's session holds plans and memory for as long as it lives.
+const AGE: Duration = Duration::from_secs(30 * 60);
+
+/// What begins a transaction. One whose program is gone, and whose end the network swallowed, must
+/// not hold its locks for longer than that.
+const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '15s'";
+
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// The connections for one kind of work. Cloning is cheap and shares them.
+#[derive(Clone, Debug)]
+pub(crate) struct Connections(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: PgConnectOptions,
+    deadline: Duration,
+    trust: Duration,
+    limit: u32,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: PgConnection,
+    born: Instant,
+    since: Instant,
+}
+
+impl Connections {
+    /// At most `limit` connections, none of them opened yet; `deadline` is how long each statement
+    /// may take. One that has rested for longer than `trust` is asked whether it still lives, which
+    /// costs a round trip.
+    pub(crate) fn new(
+        options: PgConnectOptions,
+        limit: u32,
+        deadline: Duration,
+        trust: Duration,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(limit as usize));
+        let idle = Mutex::default();
+        Self(Arc::new(Shared { options, deadline, trust, limit, permits, idle }))
+    }
+
+    /// A connection: the one that rests for the shortest time, or a new one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where none is free, or the server lets none in, for ten seconds;
+    /// [`Error::Database`] where it refuses for good.
+    pub(crate) async fn acquire(&self) -> Result<Held> {
+        self.turn().await?.connect().await
+    }
+
+    /// The right to a connection, which is not made yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] where none is free for ten seconds.
+    pub(crate) async fn turn(&self) -> Result<Turn> {
+        let deadline = Instant::now() + PATIENCE;
+        match timeout_at(deadline, self.0.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Turn { home: self.0.clone(), permit, deadline }),
+            Ok(Err(_closed)) => Err(away("the log is closed")),
+            Err(_elapsed) => Err(away("no connection in time: all of them are in use")),
+        }
+    }
+
+    /// Whether somebody waits for a connection, or soon would.
+    pub(crate) fn are_scarce(&self) -> bool {
+        self.0.permits.available_permits() == 0
+    }
+
+    /// Connects once, without patience: a server that is not there is told at once.
+    pub(crate) async fn connect_once(&self) -> Result<()> {
+        let connect = PgConnection::connect_with(&self.0.options);
+        let connection = timeout(PATIENCE, connect)
+            .await
+            .map_err(|_| away("the server does not answer"))?
+            .map_err(unavailable)?;
+        let now = Instant::now();
+        self.0.idle().push(Idle { connection, born: now, since: now });
+        Ok(())
+    }
+
+    /// Closes every connection, after what is under way has ended.
+    pub(crate) async fn close(&self) {
+        let all = self.0.permits.acquire_many(self.0.limit).await;
+        self.0.permits.close();
+        drop(all);
+        let idle = std::mem::take(&mut *self.0.idle());
+        for Idle { connection, .. } in idle {
+            let _gone_anyway = timeout(PING, connection.close()).await;
+        }
+    }
+}
+
+impl Shared {
+    /// A connection that lives, of those that rest.
+    async fn rested(&self) -> Option<(PgConnection, Instant)> {
+        loop {
+            let Idle { mut connection, born, since } = self.idle().pop()?;
+            if since.elapsed() < self.trust
+                || matches!(timeout(PING, connection.ping()).await, Ok(Ok(())))
+            {
+                return Some((connection, born));
+            }
+        }
+    }
+
+    async fn connect(&self, deadline: Instant) -> Result<PgConnection> {
+        let mut pause = PAUSE.0;
+        loop {
+            let connected = timeout_at(deadline, PgConnection::connect_with(&self.options)).await;
+            let error = match connected {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => unavailable(error),
+                Err(_elapsed) => {
+                    return Err(away("no connection in time: the server does not answer"));
+                }
+            };
+            // A server that restarts, or has no connection left for the moment.
+            if !matches!(error, Error::Unavailable { .. }) || Instant::now() + pause > deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn away(reason: &str) -> Error {
+    Error::Unavailable { reason: reason.into() }
+}
+
+/// The right to a connection.
+pub(crate) struct Turn {
+    home: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+    deadline: Instant,
+}
+
+impl Turn {
+    /// The connection.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Connections::acquire`].
+    pub(crate) async fn connect(self) -> Result<Held> {
+        let (connection, born) = match self.home.rested().await {
+            Some(rested) => rested,
+            None => (self.home.connect(self.deadline).await?, Instant::now()),
+        };
+        Ok(Held {
+            connection: Some(connection),
+            in_statement: false,
+            in_transaction: false,
+            born,
+            home: self.home,
+            _permit: self.permit,
+        })
+    }
+}
+
+/// A connection in use. Dropped, it rests for the next one, unless it is in the middle of something.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// Always there, until it is dropped.
+    connection: Option<PgConnection>,
+    /// Whether a statement was sent whose end was not seen.
+    in_statement: bool,
+    /// Whether a transaction was begun that has not ended.
+    in_transaction: bool,
+    born: Instant,
+    home: Arc<Shared>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// Begins a transaction.
+    pub(crate) async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.in_transaction = true;
+        self.control(BEGIN).await
+    }
+
+    /// Commits, or rolls back, the transaction.
+    pub(crate) async fn end(&mut self, statement: &'static str) -> Result<(), sqlx::Error> {
+        self.control(statement).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Runs one or several statements of a file or of ours, without parameters.
+    pub(crate) async fn control(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let (connection, deadline) = self.start();
+        let done = in_time(deadline, connection.execute(sql)).await;
+        self.seen(done).map(drop)
+    }
+
+    /// Runs a statement, and yields all its rows.
+    pub(crate) async fn fetch_all(
+        &mut self,
+        query: Statement<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let (connection, deadline) = self.start();
+        let rows = in_time(deadline, query.fetch_all(connection)).await;
+        self.seen(rows)
+    }
+
+    /// Runs a statement that yields one row.
+    pub(crate) async fn fetch_one(&mut self, query: Statement<'_>) -> Result<PgRow, sqlx::Error> {
+        self.fetch_optional(query).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Runs a statement that yields at most one row.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        query: Statement<'_>,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let (connection, deadline) = self.start();
+        let row = in_time(deadline, query.fetch_optional(connection)).await;
+        self.seen(row)
+    }
+
+    /// Runs a statement, and yields the number of rows that it changed.
+    pub(crate) async fn execute(&mut self, query: Statement<'_>) -> Result<u64, sqlx::Error> {
+        let (connection, deadline) = self.start();
+        let done = in_time(deadline, query.execute(connection)).await;
+        self.seen(done).map(|done| done.rows_affected())
+    }
+
+    /// The connection, for one statement, and how long that may take; [`Held::seen`] takes in how it
+    /// ended.
+    pub(crate) fn start(&mut self) -> (&mut PgConnection, Duration) {
+        self.in_statement = true;
+        let connection = self.connection.as_mut().expect("it is there until it is dropped");
+        (connection, self.home.deadline)
+    }
+
+    /// Takes in how a statement ended: with an answer, or in a way that nobody knows.
+    pub(crate) fn seen<T>(&mut self, ended: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        self.in_statement = ended.as_ref().is_err_and(|error| !is_answer(error));
+        ended
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let whole = !self.in_statement && !self.in_transaction;
+        if whole && self.born.elapsed() < AGE {
+            let (born, since) = (self.born, Instant::now());
+            self.home.idle().push(Idle { connection, born, since });
+        }
+    }
+}
+
+/// What takes longer than its deadline ends like a broken connection, and so does the connection.
+pub(crate) async fn in_time<T>(
+    deadline: Duration,
+    statement: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    timeout(deadline, statement).await.unwrap_or_else(|_elapsed| {
+        let reason = format!("no answer within {} s", deadline.as_secs());
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason)))
+    })
+}
