@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
 
 use crate::{Append, Appended, Error, Result, settings::Queue};
 
@@ -19,6 +22,7 @@ pub struct Waiting {
     /// To one or many streams, all or nothing.
     pub appends: Vec<Append>,
     reply: oneshot::Sender<Result<Appended>>,
+    since: Instant,
     /// Given back once the append is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -72,7 +76,7 @@ impl Batcher {
             }
         };
         let (reply, outcome) = oneshot::channel();
-        self.lock().push_back(Waiting { appends, reply, _room: room });
+        self.lock().push_back(Waiting { appends, reply, since: Instant::now(), _room: room });
         Ok(outcome)
     }
 
@@ -97,10 +101,14 @@ impl Batcher {
         batch
     }
 
-    /// Answers everybody who waits now.
-    pub fn refuse_all(&self, error: &Error) {
-        let waiting = std::mem::take(&mut *self.lock());
-        waiting.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
+    /// Refuses everybody who came until then.
+    pub fn refuse(&self, until: Instant, error: &Error) {
+        let mut queue = self.lock();
+        while queue.front().is_some_and(|first| first.since <= until)
+            && let Some(first) = queue.pop_front()
+        {
+            first.answer(Err(error.clone()));
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
@@ -114,6 +122,8 @@ fn count(appends: &[Append]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -173,6 +183,18 @@ mod tests {
         assert!((&mut second).now_or_never().is_none(), "it is not answered yet");
         drop(taken);
         assert!(second.now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn who_came_before_a_moment_is_refused() {
+        let batcher = batcher(100, false);
+        let first = batcher.push(append(vec![event()])).await.unwrap();
+        let until = Instant::now();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let _second = batcher.push(append(vec![event()])).await.unwrap();
+        batcher.refuse(until, &Error::Overloaded);
+        assert_eq!(first.await.unwrap(), Err(Error::Overloaded));
+        assert_eq!(batcher.take().len(), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use headwater_core::{Append, Appended, Error, Result, batcher::Waiting};
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::{
     append_group::Group,
@@ -28,9 +29,11 @@ impl PostgresStore {
 
     /// Appends what is waiting once a connection is free, and answers the callers.
     async fn append_waiting(&self) {
+        let begun = Instant::now();
         let turn = match self.inner.appends.turn().await {
             Ok(turn) => turn,
-            Err(error) => return self.inner.batcher.refuse_all(&error),
+            // As long as this one, they all have waited who came before it.
+            Err(error) => return self.inner.batcher.refuse(begun, &error),
         };
         // The callers of the group before were just answered: let them bring their next appends.
         tokio::task::yield_now().await;
@@ -44,7 +47,7 @@ impl PostgresStore {
             Err(error) => {
                 group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
                 // Each of the others would wait for a connection as long as these did.
-                self.inner.batcher.refuse_all(&error);
+                self.inner.batcher.refuse(Instant::now(), &error);
             }
         }
     }

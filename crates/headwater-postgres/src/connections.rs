@@ -43,10 +43,9 @@ const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '15s
 pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// The connections for one kind of work. Cloning is cheap and shares them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Connections(Arc<Shared>);
 
-#[derive(Debug)]
 struct Shared {
     options: PgConnectOptions,
     deadline: Duration,
@@ -56,7 +55,6 @@ struct Shared {
     idle: Mutex<Vec<Idle>>,
 }
 
-#[derive(Debug)]
 struct Idle {
     connection: PgConnection,
     born: Instant,
@@ -136,10 +134,14 @@ impl Shared {
     async fn rested(&self) -> Option<(PgConnection, Instant)> {
         loop {
             let Idle { mut connection, born, since } = self.idle().pop()?;
-            if since.elapsed() < self.trust
-                || matches!(timeout(PING, connection.ping()).await, Ok(Ok(())))
-            {
+            if since.elapsed() < self.trust {
                 return Some((connection, born));
+            }
+            match timeout(PING, connection.ping()).await {
+                Ok(Ok(())) => return Some((connection, born)),
+                Ok(Err(_dead)) => {}
+                // What swallows the bytes of one swallows those of all.
+                Err(_silent) => self.idle().clear(),
             }
         }
     }
@@ -203,7 +205,6 @@ impl Turn {
 }
 
 /// A connection in use. Dropped, it rests for the next one, unless it is in the middle of something.
-#[derive(Debug)]
 pub(crate) struct Held {
     /// Always there, until it is dropped.
     connection: Option<PgConnection>,

@@ -34,7 +34,6 @@ const SILENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Raises hints in this process and in others, and passes on those of others.
-#[derive(Debug)]
 pub(crate) struct Hints {
     raised: watch::Sender<u64>,
     outward: Arc<Notify>,
@@ -130,7 +129,6 @@ async fn listen_once(
 }
 
 /// A task that ends with its owner.
-#[derive(Debug)]
 struct Task(JoinHandle<()>);
 
 impl Drop for Task {

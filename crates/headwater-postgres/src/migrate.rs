@@ -78,6 +78,8 @@ async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
         .map_err(of_statement)?;
     let current = current(&mut tx, schema).await?;
     let Some(next) = POSTGRES.iter().find(|migration| migration.number == current + 1) else {
+        // Not left to the driver, which would send it with the connection's next statement.
+        tx.rollback().await.map_err(of_statement)?;
         return Ok(current);
     };
     if current == 0 {

@@ -18,6 +18,7 @@ mod broken_reading;
 mod cancellation;
 mod database_away;
 mod long_reader;
+mod network;
 mod prepared;
 mod process_killed;
 mod rebuild_killed;

@@ -2,6 +2,7 @@
 
 mod ceiling;
 mod follower;
+mod groups;
 mod happened_before;
 mod place;
 mod rounds;

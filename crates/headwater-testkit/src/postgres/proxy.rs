@@ -26,6 +26,10 @@ pub struct Proxy {
 struct Faults {
     /// Nothing passes, in either direction; nobody is told.
     silent: bool,
+    /// Nothing passes over connections that are older than this one, for ever; nobody is told.
+    dead_until: u64,
+    /// The number of the last connection.
+    connections: u64,
     /// How many answers break their connection off, and what stands in the requests they answer.
     cut: (u32, Vec<u8>),
     /// How many of a thousand pieces of answers break their connection off.
@@ -72,9 +76,18 @@ impl Proxy {
         self.faults.send_modify(|faults| faults.silent = true);
     }
 
-    /// From now on everything passes.
+    /// The connections that there are pass nothing any more, and nobody is told: as behind a firewall
+    /// that has forgotten them.
+    pub fn forget_connections(&self) {
+        self.faults.send_modify(|faults| faults.dead_until = faults.connections);
+    }
+
+    /// From now on everything passes, but over connections that were forgotten.
     pub fn heal(&self) {
-        self.faults.send_modify(|faults| *faults = Faults::default());
+        self.faults.send_modify(|faults| {
+            let Faults { dead_until, connections, .. } = *faults;
+            *faults = Faults { dead_until, connections, ..Faults::default() };
+        });
     }
 }
 
@@ -103,29 +116,36 @@ async fn connect(client: TcpStream, server: TcpStream, faults: &watch::Sender<Fa
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
     let asked = watch::Sender::new(false);
+    let mut number = 0;
+    faults.send_modify(|faults| {
+        faults.connections += 1;
+        number = faults.connections;
+    });
+    let passes = |faults: &Faults| !faults.silent && faults.dead_until < number;
     tokio::select! {
-        () = pass(from_client, to_server, faults, |piece| {
+        () = pass(from_client, to_server, faults, passes, |piece| {
             asked.send_replace(holds(piece, &faults.borrow().cut.1));
             true
         }) => {}
-        () = pass(from_server, to_client, faults, |_| !cuts(faults, *asked.borrow())) => {}
+        () = pass(from_server, to_client, faults, passes, |_| !cuts(faults, *asked.borrow())) => {}
     }
 }
 
-/// Passes pieces on for as long as `lets` lets them.
+/// Passes pieces on once the network `passes` them, for as long as `lets` lets them.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     faults: &watch::Sender<Faults>,
+    passes: impl Fn(&Faults) -> bool,
     lets: impl Fn(&[u8]) -> bool,
 ) {
     let mut piece = vec![0; 64 << 10];
     let mut network = faults.subscribe();
     loop {
         let Ok(length @ 1..) = from.read(&mut piece).await else { return };
-        let healed = network.wait_for(|faults| !faults.silent).await.is_ok();
-        let passes = healed && lets(&piece[..length]);
-        if !passes || to.write_all(&piece[..length]).await.is_err() {
+        let healed = network.wait_for(&passes).await.is_ok();
+        let goes_on = healed && lets(&piece[..length]);
+        if !goes_on || to.write_all(&piece[..length]).await.is_err() {
             return;
         }
     }

@@ -1,0 +1,105 @@
+//! Networks that lose answers, and connections that die in silence.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use headwater::{
+    Append, Error, ErrorKind, ExpectedVersion::Exact, Filter, Log, Position, Settings,
+    postgres::PostgresStore,
+};
+use headwater_testkit::{
+    fixtures::{all, event, stream},
+    postgres::{Proxy, TestDatabase, database},
+    scale, within,
+};
+
+struct Network {
+    log: Log,
+    proxy: Proxy,
+    _database: TestDatabase,
+}
+
+impl Network {
+    /// A log on the other side of a network; its statements may take so long.
+    async fn open(statement_timeout: Duration) -> Self {
+        let database = database().await;
+        let proxy = Proxy::start(database.url()).await;
+        let settings = Settings { statement_timeout, ..Settings::default() };
+        let store = PostgresStore::connect(proxy.url(), settings).await.expect("the log opens");
+        Self { log: Log::new(store), proxy, _database: database }
+    }
+
+    /// Appends the event with this number to a stream, with the same ids as often as it takes.
+    async fn append(&self, name: &str, number: u64) -> u32 {
+        let append = Append::new(stream(name), Exact(number - 1), [event(number)]);
+        let mut tries = 1;
+        loop {
+            match self.log.append_all([append.clone()]).await {
+                Ok(appended) => {
+                    assert_eq!(appended.version(), number, "{name}");
+                    return tries;
+                }
+                // Nobody else writes to the stream: a conflict would be one with itself.
+                Err(error @ (Error::OutcomeUnknown { .. } | Error::Unavailable { .. })) => {
+                    assert_eq!(error.kind(), ErrorKind::Retry);
+                    tries += 1;
+                }
+                Err(error) => panic!("{name} {number}: {error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_answers_are_lost_each_append_is_applied_once() {
+    let network = Network::open(Duration::from_secs(20)).await;
+    network.proxy.cut_per_mille(20);
+    let appends = 40 * u64::from(scale());
+    let writer = |n: u64| {
+        let network = &network;
+        async move {
+            let mut tries = 0;
+            for number in 1..=appends {
+                tries += network.append(&format!("thing-{n}"), number).await;
+            }
+            tries
+        }
+    };
+    let tries: u32 = within("the writers", join_all((0..16).map(writer))).await.into_iter().sum();
+    network.proxy.heal();
+    println!("{} appends took {tries} tries", 16 * appends);
+    let events = all(&network.log).await;
+    assert_eq!(u64::try_from(events.len()), Ok(16 * appends));
+    network.log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_have_died_in_silence_are_replaced() {
+    let timeout = Duration::from_secs(2);
+    let network = Network::open(timeout).await;
+    let mut cursor = network.log.subscribe(Filter::all(), Position::START);
+    for number in 1..=3 {
+        network.append("thing-1", number).await;
+        let event = within("the next event", cursor.next()).await.expect("the log can be read");
+        assert_eq!(event.version, number);
+    }
+    for round in 0..3 {
+        network.proxy.forget_connections();
+        let begun = Instant::now();
+        let number = 4 + round;
+        within("an append", network.append("thing-1", number)).await;
+        let event = loop {
+            match within("the next event", cursor.next()).await {
+                Ok(event) => break event,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
+            }
+        };
+        assert_eq!(event.version, number);
+        assert!(begun.elapsed() < Duration::from_secs(12), "it took {:?}", begun.elapsed());
+    }
+    // No permit is lost with a connection: as many readings at once as there may be, and more.
+    let readings = (0..24).map(|_| all(&network.log));
+    for events in within("readings", join_all(readings)).await {
+        assert_eq!(events.len(), 6);
+    }
+}
