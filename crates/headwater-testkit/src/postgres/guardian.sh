@@ -41,6 +41,8 @@ while read -r command; do
         children=$(ps -A -o pid= -o ppid= | awk -v parent="$server" '$2 == parent { print $1 }')
         kill -KILL "$server" $children 2>/dev/null
         wait "$server" 2>/dev/null
+        # The server does not start beside one of its old processes.
+        while ps -o stat= -p "$(echo $children)" 2>/dev/null | grep -q '^[^Z]'; do sleep 0.01; done
         echo killed
         ;;
     start)
