@@ -103,7 +103,7 @@ create view headwater.all_events as
     recorded_at
    FROM headwater.events;
 
-CREATE OR REPLACE FUNCTION headwater.append(p_streams text[], p_may_begin boolean[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
+CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[], p_may_begin boolean[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -116,6 +116,10 @@ declare
     v_next     integer := 1;
     v_conflict integer;
 begin
+    if p_patience is not null then
+        perform set_config('lock_timeout', p_patience::text, true);
+    end if;
+
     -- Rows of streams are taken in sorted order everywhere: two groups cannot wait for each other.
     insert into "headwater".streams (stream, category, version)
     select s.stream, split_part(s.stream, '-', 1), 0
@@ -293,6 +297,31 @@ begin
         writers := v_left;
     end if;
     settled := greatest(settled, p_settled);
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION headwater.held_streams(p_streams text[])
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+AS $function$
+declare
+    v_stream text;
+begin
+    perform set_config('lock_timeout', '1', true);
+    foreach v_stream in array p_streams loop
+        begin
+            insert into "headwater".streams (stream, category, version)
+            values (v_stream, split_part(v_stream, '-', 1), 0)
+            on conflict (stream) do nothing;
+            perform from "headwater".streams s where s.stream = v_stream for no key update;
+            raise exception using errcode = 'HWFRE';
+        exception
+            when lock_not_available then
+                return next v_stream;
+            when sqlstate 'HWFRE' then
+                null;
+        end;
+    end loop;
 end
 $function$;
 

@@ -34,6 +34,7 @@ pub const POSTGRES: &[Migration] =
 pub const POSTGRES_FUNCTIONS: &[&str] = &[
     include_str!("../postgres/functions/append.sql"),
     include_str!("../postgres/functions/ceiling.sql"),
+    include_str!("../postgres/functions/held_streams.sql"),
     include_str!("../postgres/functions/publish_settled.sql"),
 ];
 

@@ -6,8 +6,8 @@
 //! idle goes at once.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::{
@@ -45,17 +45,24 @@ pub struct Bounds {
 
 /// The appends that wait, in the order of their arrival.
 pub struct Batcher {
-    waiting: Mutex<VecDeque<Waiting>>,
+    waiting: Arc<Mutex<Places>>,
     bounds: Bounds,
     queue: Queue,
     room: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Places {
+    queue: VecDeque<Waiting>,
+    /// By the name of a stream that is held elsewhere: what waits for it.
+    lanes: HashMap<String, VecDeque<Waiting>>,
 }
 
 impl Batcher {
     /// An empty queue.
     pub fn new(bounds: Bounds, queue: Queue) -> Self {
         let room = Arc::new(Semaphore::new(queue.events));
-        Self { waiting: Mutex::default(), bounds, queue, room }
+        Self { waiting: Arc::default(), bounds, queue, room }
     }
 
     /// Puts an append into the queue; the outcome comes once a batch with it has ended.
@@ -76,44 +83,131 @@ impl Batcher {
             }
         };
         let (reply, outcome) = oneshot::channel();
-        self.lock().push_back(Waiting { appends, reply, since: Instant::now(), _room: room });
+        let waiting = Waiting { appends, reply, since: Instant::now(), _room: room };
+        lock(&self.waiting).queue.push_back(waiting);
         Ok(outcome)
     }
 
-    /// Takes the next batch: at least one append, unless the queue is empty.
+    /// Takes the next batch, of those who do not wait for a stream that is held elsewhere.
     ///
     /// A batch never holds an event id twice, so that a retry finds its first try in the log.
     pub fn take(&self) -> Vec<Waiting> {
-        let mut queue = self.lock();
-        let (mut events, mut bytes, mut ids) = (0, 0, HashSet::new());
-        let mut batch = Vec::new();
-        while let Some(next) = queue.front() {
-            let of_next = || next.appends.iter().flat_map(|append| &append.events);
-            events += count(&next.appends);
-            bytes += of_next().map(|event| event.size()).sum::<usize>();
-            let full = events > self.bounds.events || bytes > self.bounds.bytes;
-            if !batch.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
-                break;
-            }
-            ids.extend(of_next().map(|event| event.id));
-            batch.extend(queue.pop_front());
+        let mut places = lock(&self.waiting);
+        let Places { queue, lanes } = &mut *places;
+        self.bounds.cut(queue, lanes)
+    }
+
+    /// Sets those of a batch apart who append to one of the streams in `held`, and whoever comes after
+    /// them, until their lane is empty. Yields the rest of the batch, and the lanes that are new.
+    pub fn set_apart(&self, batch: Vec<Waiting>, held: Vec<String>) -> (Vec<Waiting>, Vec<Lane>) {
+        let mut places = lock(&self.waiting);
+        let mut lanes = Vec::new();
+        for stream in held {
+            places.lanes.entry(stream.clone()).or_insert_with(|| {
+                lanes.push(Lane {
+                    places: self.waiting.clone(),
+                    bounds: self.bounds,
+                    stream,
+                    open: true,
+                });
+                VecDeque::new()
+            });
         }
-        batch
+        let rest = batch.into_iter().filter_map(|waiting| waiting.unless_held(&mut places.lanes));
+        (rest.collect(), lanes)
     }
 
     /// Refuses everybody who came until then.
     pub fn refuse(&self, until: Instant, error: &Error) {
-        let mut queue = self.lock();
+        let queue = &mut lock(&self.waiting).queue;
         while queue.front().is_some_and(|first| first.since <= until)
             && let Some(first) = queue.pop_front()
         {
             first.answer(Err(error.clone()));
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+impl Waiting {
+    /// Itself, unless it appends to a stream with a lane: then it goes into that.
+    fn unless_held(self, lanes: &mut HashMap<String, VecDeque<Self>>) -> Option<Self> {
+        if lanes.is_empty() {
+            return Some(self);
+        }
+        let of_lane = |append: &Append| lanes.contains_key(append.stream.as_str());
+        let Some(held) = self.appends.iter().find(|append| of_lane(append)) else {
+            return Some(self);
+        };
+        let name = held.stream.as_str().to_owned();
+        lanes.entry(name).or_default().push_back(self);
+        None
     }
+}
+
+impl Bounds {
+    /// Takes the next batch from a queue: at least one append, unless it is empty.
+    fn cut(
+        self,
+        queue: &mut VecDeque<Waiting>,
+        lanes: &mut HashMap<String, VecDeque<Waiting>>,
+    ) -> Vec<Waiting> {
+        let (mut events, mut bytes, mut ids) = (0, 0, HashSet::new());
+        let mut batch = Vec::new();
+        while let Some(next) = queue.pop_front() {
+            let Some(next) = next.unless_held(lanes) else { continue };
+            let of_next = || next.appends.iter().flat_map(|append| &append.events);
+            events += count(&next.appends);
+            bytes += of_next().map(|event| event.size()).sum::<usize>();
+            let full = events > self.events || bytes > self.bytes;
+            if !batch.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
+                queue.push_front(next);
+                break;
+            }
+            ids.extend(of_next().map(|event| event.id));
+            batch.push(next);
+        }
+        batch
+    }
+}
+
+/// The appends that wait for one stream, which is held elsewhere. Dropped, it refuses them.
+pub struct Lane {
+    places: Arc<Mutex<Places>>,
+    bounds: Bounds,
+    stream: String,
+    open: bool,
+}
+
+impl Lane {
+    /// Takes the next batch; [`None`] where nobody waits any more, and the lane is closed.
+    pub fn take(&mut self) -> Option<Vec<Waiting>> {
+        let mut places = lock(&self.places);
+        let lane = places.lanes.get_mut(&self.stream)?;
+        if lane.is_empty() {
+            places.lanes.remove(&self.stream);
+            self.open = false;
+            return None;
+        }
+        Some(self.bounds.cut(lane, &mut HashMap::new()))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // Once it is closed, another one may be open for the same stream.
+        if !self.open {
+            return;
+        }
+        let left = lock(&self.places).lanes.remove(&self.stream);
+        for waiting in left.into_iter().flatten() {
+            let reason = "the program is shutting down".into();
+            waiting.answer(Err(Error::Unavailable { reason }));
+        }
+    }
+}
+
+fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
+    places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn count(appends: &[Append]) -> usize {
@@ -195,6 +289,52 @@ mod tests {
         batcher.refuse(until, &Error::Overloaded);
         assert_eq!(first.await.unwrap(), Err(Error::Overloaded));
         assert_eq!(batcher.take().len(), 1);
+    }
+
+    #[test]
+    fn what_goes_to_a_held_stream_waits_in_its_lane_and_nothing_else_does() {
+        let batcher = batcher(100, false);
+        let to = |name: &str| {
+            let stream = StreamName::new(name, 1).unwrap();
+            vec![Append::new(stream, ExpectedVersion::Any, [event()])]
+        };
+        let send = |appends| batcher.push(appends).now_or_never().unwrap().unwrap();
+        let streams = |batch: Vec<Waiting>| -> Vec<_> {
+            batch.into_iter().map(|w| w.appends[0].stream.to_string()).collect()
+        };
+        for name in ["held", "free", "held"] {
+            drop(send(to(name)));
+        }
+        let (rest, mut lanes) = batcher.set_apart(batcher.take(), vec!["held-1".into()]);
+        assert_eq!(streams(rest), ["free-1"]);
+        assert_eq!(lanes.len(), 1);
+        drop(send([to("other"), to("held")].concat()));
+        drop(send(to("free")));
+        assert_eq!(streams(batcher.take()), ["free-1"]);
+        let (_, again) = batcher.set_apart(Vec::new(), vec!["held-1".into()]);
+        assert!(again.is_empty(), "a stream has one lane");
+        let mut lane = lanes.remove(0);
+        assert_eq!(streams(lane.take().unwrap()), ["held-1", "held-1", "other-1"]);
+        let last = send(to("held"));
+        assert!(batcher.take().is_empty());
+        drop(lane);
+        let refused = last.now_or_never().unwrap().unwrap();
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        drop(send(to("held")));
+        assert_eq!(streams(batcher.take()), ["held-1"], "the lane is gone");
+    }
+
+    #[test]
+    fn a_closed_lane_leaves_the_next_one_of_its_stream_alone() {
+        let batcher = batcher(100, false);
+        let open = || batcher.set_apart(Vec::new(), vec!["cart-1".into()]).1.remove(0);
+        let mut first = open();
+        assert!(first.take().is_none());
+        let mut second = open();
+        push(&batcher, vec![event()]);
+        assert!(batcher.take().is_empty());
+        drop(first);
+        assert_eq!(second.take().map(|batch| batch.len()), Some(1));
     }
 
     #[test]

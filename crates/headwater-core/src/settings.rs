@@ -42,12 +42,15 @@ impl Default for Queue {
 }
 
 /// How many connections to PostgreSQL each kind of work may use, so that none waits for another. They
-/// are opened when they are needed. With one more that listens, a log uses at most 17 by default: five
+/// are opened when they are needed. With one more that listens, a log uses at most 19 by default: five
 /// processes fit into the 100 that a server allows by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pools {
     /// For appends, each of which carries all that are waiting; 2 by default.
     pub appends: u32,
+    /// For appends to streams that another transaction holds; 2 by default: as many such streams are
+    /// waited for at a time.
+    pub held_appends: u32,
     /// For the batches of projections and rebuilds, a transaction each; 4 by default.
     pub transactions: u32,
     /// For readings of streams and of the log; 4 by default.
@@ -60,7 +63,7 @@ pub struct Pools {
 
 impl Default for Pools {
     fn default() -> Self {
-        Self { appends: 2, transactions: 4, readings: 4, looks: 2, queries: 4 }
+        Self { appends: 2, held_appends: 2, transactions: 4, readings: 4, looks: 2, queries: 4 }
     }
 }
 

@@ -1,8 +1,13 @@
 //! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
 //! number of appends and streams.
 
-use headwater_core::{Append, Appended, Error, Result, batcher::Waiting};
-use sqlx::PgConnection;
+use std::time::Duration;
+
+use headwater_core::{
+    Append, Appended, Error, Result,
+    batcher::{Lane, Waiting},
+};
+use sqlx::{PgConnection, Row as _};
 use tokio::time::Instant;
 
 use crate::{
@@ -14,6 +19,10 @@ use crate::{
 
 /// How often a group is sent anew that met another one over an event id or a row.
 const RACES: usize = 3;
+
+/// How long a group waits for a stream that another transaction holds, before that stream's appends
+/// are set apart. Longer than a commit takes anywhere: another process may just be appending to it.
+const SHORT: Duration = Duration::from_millis(250);
 
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
@@ -43,20 +52,26 @@ impl PostgresStore {
             return;
         }
         match turn.connect().await {
-            Ok(mut connection) => self.append_group(&mut connection, group).await,
+            Ok(mut connection) => self.append_group(&mut connection, group, SHORT).await,
             Err(error) => {
-                group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
+                refuse(group, &error);
                 // Each of the others would wait for a connection as long as these did.
                 self.inner.batcher.refuse(Instant::now(), &error);
             }
         }
     }
 
-    /// Sends a group; where the database refuses all of it for the sake of one, it is sent in halves.
-    async fn append_group(&self, connection: &mut Held, group: Vec<Waiting>) {
+    /// Sends a group and answers its callers, without those who wait for streams that another
+    /// transaction holds for longer than `patience`.
+    async fn append_group(
+        &self,
+        connection: &mut Held,
+        group: Vec<Waiting>,
+        mut patience: Duration,
+    ) {
         let mut rest = vec![group];
-        while let Some(mut group) = rest.pop() {
-            match self.send(connection, &group).await {
+        while let Some(mut group) = rest.pop().filter(|group| !group.is_empty()) {
+            match self.send(connection, &group, patience).await {
                 Ok(outcomes) => {
                     if outcomes.iter().any(Result::is_ok) {
                         self.inner.hints.raise();
@@ -65,13 +80,19 @@ impl PostgresStore {
                         waiting.answer(outcome);
                     }
                 }
-                Err(Error::Database { .. }) if group.len() > 1 => {
-                    let second = group.split_off(group.len() / 2);
-                    rest.extend([second, group]);
+                Err(error) if is_held(&error) && patience < self.patience() => {
+                    // What still is in the way then, such as a lock of the table, is waited for.
+                    patience = self.patience();
+                    rest.push(self.set_held_apart(connection, group).await);
                 }
-                Err(error) => {
-                    group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
-                }
+                Err(error) => match errors::of_commit(error) {
+                    // Refused for the sake of one: sent in halves, nobody suffers for another.
+                    Error::Database { .. } if group.len() > 1 => {
+                        let second = group.split_off(group.len() / 2);
+                        rest.extend([second, group]);
+                    }
+                    error => refuse(group, &error),
+                },
             }
         }
     }
@@ -80,20 +101,54 @@ impl PostgresStore {
         &self,
         connection: &mut Held,
         group: &[Waiting],
-    ) -> Result<Vec<Result<Appended>>> {
+        patience: Duration,
+    ) -> Result<Vec<Result<Appended>>, sqlx::Error> {
         let group = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()));
         let mut race = 0;
         loop {
             // A single statement is its own transaction: once it was sent, a broken connection
             // leaves open whether it was committed.
-            let sent = connection.fetch_one(group.statement(&self.inner.statements)).await;
+            let statement = group.statement(&self.inner.statements, Some(patience));
+            let sent = connection.fetch_one(statement).await;
             match sent.and_then(|row| group.outcomes(&row)) {
-                Ok(outcomes) => return Ok(outcomes),
                 Err(error) if is_race(&error) && race < RACES => race += 1,
-                Err(error) if is_race(&error) => return Err(raced()),
-                Err(error) => return Err(errors::of_commit(error)),
+                ended => return ended,
             }
         }
+    }
+
+    /// Takes those out of a group who wait for a stream that another transaction holds: they go on
+    /// waiting in lanes of their own, with connections of their own.
+    async fn set_held_apart(&self, connection: &mut Held, group: Vec<Waiting>) -> Vec<Waiting> {
+        let streams = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()))
+            .held_streams(&self.inner.statements);
+        let held = connection.fetch_all(streams).await;
+        let held = held.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+        // Where that could not be learnt, the group is sent once more as it is.
+        let held: Vec<String> = held.unwrap_or_default();
+        let (group, lanes) = self.inner.batcher.set_apart(group, held);
+        lanes.into_iter().for_each(|lane| self.append_in_lane(lane));
+        group
+    }
+
+    fn append_in_lane(&self, mut lane: Lane) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            while let Some(group) = lane.take() {
+                match store.inner.held_appends.acquire().await {
+                    Ok(mut connection) => {
+                        store.append_group(&mut connection, group, store.patience()).await;
+                    }
+                    Err(error) => refuse(group, &error),
+                }
+            }
+        });
+    }
+
+    /// How long an append waits for a stream that another transaction holds: it ends before the
+    /// statement's deadline, after which nobody would know whether it was applied.
+    fn patience(&self) -> Duration {
+        self.inner.statement_timeout * 3 / 4
     }
 
     /// Appends inside your own transaction: your change and the events, or nothing.
@@ -122,7 +177,7 @@ impl PostgresStore {
         let mut race = 0;
         loop {
             control(connection, "savepoint headwater_append").await?;
-            let statement = group.statement(&self.inner.statements);
+            let statement = group.statement(&self.inner.statements, None);
             let sent = statement.fetch_one(&mut *connection).await;
             if let Err(error) = &sent {
                 control(connection, "rollback to savepoint headwater_append").await?;
@@ -158,6 +213,15 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
 /// of the other are a deadlock, of which the database ends one.
 fn is_race(error: &sqlx::Error) -> bool {
     is_unique_violation(error, "events_id") || has_code(error, "40P01")
+}
+
+/// Whether a lock was not granted in time: nothing was applied.
+fn is_held(error: &sqlx::Error) -> bool {
+    has_code(error, "55P03")
+}
+
+fn refuse(group: Vec<Waiting>, error: &Error) {
+    group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
 }
 
 /// Also where the user's transaction sees the log as it was when it began (repeatable read).

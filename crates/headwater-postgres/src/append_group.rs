@@ -1,6 +1,6 @@
 //! A group of appends on its way to the function `append` and back.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use headwater_core::{Append, Appended, Error, NewEvent, Result};
 use sqlx::{Row as _, postgres::PgRow};
@@ -41,8 +41,22 @@ impl<'a> Group<'a> {
         self.parts().flat_map(|part| &part.events)
     }
 
-    /// The call of the function; the parameters stand in its order.
-    pub(crate) fn statement<'q>(&self, statements: &'q Statements) -> Statement<'q>
+    /// Which of its streams another transaction holds.
+    pub(crate) fn held_streams<'q>(&self, statements: &'q Statements) -> Statement<'q>
+    where
+        'a: 'q,
+    {
+        sqlx::query(checked(&statements.held_streams))
+            .bind(self.streams.keys().copied().collect::<Vec<_>>())
+    }
+
+    /// The call of the function; the parameters stand in its order. A stream that another transaction
+    /// holds is waited for as long as `patience`, or as the connection waits by itself.
+    pub(crate) fn statement<'q>(
+        &self,
+        statements: &'q Statements,
+        patience: Option<Duration>,
+    ) -> Statement<'q>
     where
         'a: 'q,
     {
@@ -53,7 +67,9 @@ impl<'a> Group<'a> {
         let ordinals = self.parts().flat_map(|part| part.events.iter().zip(1_i64..));
         let counts = self.parts().map(|part| i64::try_from(part.events.len()).unwrap_or(i64::MAX));
         let schema_version = |event: &NewEvent| i32::try_from(event.schema_version);
+        let patience = patience.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
         sqlx::query(checked(&statements.append))
+            .bind(patience)
             .bind(self.streams.keys().copied().collect::<Vec<_>>())
             .bind(self.streams.values().map(|(_, may_begin)| *may_begin).collect::<Vec<_>>())
             .bind(append_of.collect::<Vec<_>>())

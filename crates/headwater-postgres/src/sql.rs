@@ -42,6 +42,7 @@ statements! {
     checkpoint_promote,
     checkpoint_retire,
     checkpoints,
+    held_streams,
     publish_settled,
     read_log,
     read_log_backward,

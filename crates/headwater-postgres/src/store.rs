@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
-    Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Pools,
+    Reading, Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
     limits,
     task::shielded,
@@ -42,7 +42,10 @@ pub(crate) struct Inner {
     pub(crate) statements: Statements,
     pub(crate) limits: Limits,
     pub(crate) batcher: Batcher,
+    pub(crate) statement_timeout: Duration,
     pub(crate) appends: Connections,
+    /// For appends to streams that another transaction holds.
+    pub(crate) held_appends: Connections,
     pub(crate) transactions: Connections,
     pub(crate) readings: Connections,
     /// For short looks (ceiling, checkpoints, streams), which must never wait for anyone slow.
@@ -89,8 +92,8 @@ impl PostgresStore {
         // A statement of the driver's log would say at warning level how long a rebuild reads.
         let options = options.application_name("headwater").disable_statement_logging();
         let Settings { schema, migrate, limits, statement_timeout, pools, queue } = settings;
-        for size in [pools.appends, pools.transactions, pools.readings, pools.looks, pools.queries]
-        {
+        let Pools { appends, held_appends, transactions, readings, looks, queries } = pools;
+        for size in [appends, held_appends, transactions, readings, looks, queries] {
             if size == 0 {
                 return Err(Error::InvalidInput("each pool needs a connection at least".into()));
             }
@@ -98,17 +101,19 @@ impl PostgresStore {
         let pool =
             |size| Connections::new(options.clone(), size, statement_timeout, Duration::ZERO);
         // An append whose connection was dead is sent again by its ids.
-        let appends = Connections::new(options.clone(), pools.appends, statement_timeout, TRUST);
-        let looks = pool(pools.looks);
+        let appends = Connections::new(options.clone(), appends, statement_timeout, TRUST);
+        let looks = pool(looks);
         let store = Self {
             inner: Arc::new(Inner {
                 statements: Statements::new(&schema),
                 limits,
                 batcher: Batcher::new(GROUP, queue),
+                statement_timeout,
                 appends,
-                transactions: pool(pools.transactions),
-                readings: pool(pools.readings),
-                queries: pool(pools.queries),
+                held_appends: pool(held_appends),
+                transactions: pool(transactions),
+                readings: pool(readings),
+                queries: pool(queries),
                 hints: Hints::new(&schema, options, looks.clone()),
                 looks,
                 settling: Arc::default(),
@@ -196,6 +201,7 @@ impl Store for PostgresStore {
         self.inner.hints.close();
         tokio::join!(
             self.inner.appends.close(),
+            self.inner.held_appends.close(),
             self.inner.transactions.close(),
             self.inner.readings.close(),
             self.inner.looks.close(),

@@ -8,9 +8,13 @@
 -- A part is what one append has for one stream. The appends are judged one after the other, each on what
 -- the ones before it in the group have made true. No event id comes twice in a group.
 --
+-- A stream that another transaction holds is waited for, for p_patience at most: then the statement
+-- fails with lock_not_available.
+--
 -- Plans are kept for as long as a connection lives. One made while the tables were small would scan
 -- them whole, slower with each event, until their statistics are renewed: so never a scan.
 create or replace function {schema}.append(
+    p_patience        integer,       -- ms; null for as long as the caller's transaction waits by itself
     p_streams         text[],        -- each once
     p_may_begin       boolean[],     -- a stream: whether some append would begin it
     p_append_of       integer[],     -- a part: index of its append, from 1, rising
@@ -47,6 +51,10 @@ declare
     v_next     integer := 1;
     v_conflict integer;
 begin
+    if p_patience is not null then
+        perform set_config('lock_timeout', p_patience::text, true);
+    end if;
+
     -- Rows of streams are taken in sorted order everywhere: two groups cannot wait for each other.
     insert into {schema}.streams (stream, category, version)
     select s.stream, split_part(s.stream, '-', 1), 0

@@ -1,10 +1,13 @@
 //! Group commit on PostgreSQL: appends that wait share a transaction, and nothing else.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use futures_util::future::{join, join_all};
 use headwater::{
     Append, Appended, Error,
     ExpectedVersion::{self, Any, Exact, None as NoStream},
-    Result,
+    Log, Result, Settings,
+    postgres::PostgresStore,
 };
 use headwater_testkit::{
     eventually,
@@ -20,16 +23,12 @@ fn one(name: &str, expected: ExpectedVersion) -> Append {
 
 /// Sends appends while all connections for appends are busy, so that they go out together.
 async fn in_one_group(place: &Place, appends: Vec<Vec<Append>>) -> Vec<Result<Appended>> {
-    let mut holders = Vec::new();
-    for name in ["hold-1", "hold-2"] {
-        let mut holder = Open::begin(place).await;
-        holder.append(one(name, Any)).await;
-        holders.push(holder);
-    }
-    let mut held = Vec::new();
-    for (name, waiting) in [("hold-1", 1), ("hold-2", 2)] {
+    let mut operator = Open::begin(place).await;
+    operator.execute("lock table headwater.events in share mode").await;
+    let mut first = Vec::new();
+    for waiting in 1..=2 {
         let log = place.log.clone();
-        held.push(tokio::spawn(async move { log.append_all([one(name, Any)]).await }));
+        first.push(tokio::spawn(async move { log.append_all([one("first-1", Any)]).await }));
         let condition = format!(
             "count(*) = {waiting} from pg_stat_activity
              where datname = current_database() and wait_event_type = 'Lock'"
@@ -38,14 +37,9 @@ async fn in_one_group(place: &Place, appends: Vec<Vec<Append>>) -> Vec<Result<Ap
     }
     // Each is in the queue once it was polled.
     let sent = join_all(appends.into_iter().map(|appends| place.log.append_all(appends)));
-    let release = async {
-        for holder in holders {
-            holder.rollback().await;
-        }
-    };
-    let (outcomes, ()) = within("a group", join(sent, release)).await;
-    for held in join_all(held).await {
-        held.expect("it does not panic").expect("it is applied");
+    let (outcomes, ()) = within("a group", join(sent, operator.rollback())).await;
+    for first in join_all(first).await {
+        first.expect("it does not panic").expect("it is applied");
     }
     outcomes
 }
@@ -123,4 +117,60 @@ async fn what_the_database_refuses_takes_no_other_append_with_it() {
     }
     let good = all(&place.log).await;
     assert_eq!(good.iter().filter(|event| event.stream.category() == "good").count(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_transactions_hold_hold_up_no_others() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "held-1", 1).await;
+    // One more than there are connections for appends: of a stream that is there, and of new ones.
+    let names = ["held-1", "held-2", "held-3"];
+    let mut holders = Vec::new();
+    for name in names {
+        let mut holder = Open::begin(&place).await;
+        holder.append(one(name, Any)).await;
+        holders.push(holder);
+    }
+    let send = |appends: Vec<Append>| {
+        let log = place.log.clone();
+        tokio::spawn(async move { log.append_all(appends).await })
+    };
+    let mut waiting = Vec::new();
+    for name in names {
+        waiting.push(send(vec![one(name, Any)]));
+        waiting.push(send(vec![one(name, Any), one("with-1", Any)]));
+    }
+    for n in 0..100 {
+        within("others go on", append_to(&place.log, &format!("other-{n}"), 1)).await;
+        append_to(&place.log, "with-1", 1).await;
+    }
+    assert!(waiting.iter().all(|waiting| !waiting.is_finished()), "their streams are held");
+    let [first, second, third]: [Open; 3] = holders.try_into().ok().expect("three");
+    first.commit().await;
+    second.rollback().await;
+    third.commit().await;
+    let outcomes = within("those who waited", join_all(waiting)).await;
+    let versions = outcomes.into_iter().map(|outcome| outcome.unwrap().unwrap().streams[0].version);
+    let versions: BTreeSet<_> = versions
+        .zip([1, 1, 2, 2, 3, 3].map(|n| format!("held-{n}")))
+        .map(|(version, name)| (name, version))
+        .collect();
+    let expected = [(1, 3), (1, 4), (2, 1), (2, 2), (3, 2), (3, 3)];
+    assert_eq!(versions, expected.map(|(n, version)| (format!("held-{n}"), version)).into());
+    append_to(&place.log, "held-2", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_to_a_stream_that_is_held_too_long_is_refused_and_changes_nothing() {
+    let place = Place::fresh().await;
+    let settings = Settings { statement_timeout: Duration::from_secs(2), ..Settings::default() };
+    let impatient = PostgresStore::connect(&place.url, settings).await.expect("the log opens");
+    let log = Log::new(impatient);
+    let mut holder = Open::begin(&place).await;
+    holder.append(one("held-1", Any)).await;
+    let refused = within("an answer", log.append_all([one("held-1", Any)])).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    holder.rollback().await;
+    append_to(&log, "held-1", 1).await;
+    assert_eq!(all(&log).await.len(), 1);
 }

@@ -1,0 +1,2 @@
+select h.stream
+from {schema}.held_streams($1) as h (stream)
