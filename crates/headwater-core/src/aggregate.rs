@@ -20,4 +20,10 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
 
     /// Takes an event in. It cannot fail: what happened, happened.
     fn apply(&mut self, event: &Self::Event);
+
+    /// How many bytes the state takes in memory, about, where you know it better than by the bytes of
+    /// its events: it bounds the states that a [`Repository`](crate::Repository) keeps.
+    fn size(&self) -> Option<usize> {
+        None
+    }
 }

@@ -1,23 +1,28 @@
 //! Load, decide, append, and decide again where somebody else was faster.
 
-use std::{convert::Infallible, fmt, marker::PhantomData, time::Duration};
-
-use futures_util::TryStreamExt as _;
-use uuid::Uuid;
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    Aggregate, Decoder, Error, ExpectedVersion, Log, NewEvent, Position, Recorded, Result,
-    StreamName,
+    Aggregate, Command, Decoder, Error, Log, Position, Result, StreamName,
+    hot::Hot,
+    known::{Known, Source},
 };
 
 /// The aggregates of one kind: loads them, and carries their decisions into the log.
+///
+/// It keeps the states of those that had commands lately. Commands to one aggregate are decided one
+/// after the other on the state in memory, and share an append where they come together; what another
+/// process has written is noticed by the log, and decided upon anew. So have one repository for a kind
+/// of aggregate, and clone it, which is cheap: two that do not know of each other are two writers.
 #[derive(Clone)]
 pub struct Repository<A: Aggregate> {
-    log: Log,
-    decoder: Decoder<A::Event>,
-    retry: RetryPolicy,
-    aggregate: PhantomData<fn() -> A>,
+    pub(crate) source: Arc<Source<A>>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) hot: Option<Arc<Hot<A>>>,
 }
+
+/// How many bytes of states a repository keeps, unless it is told otherwise.
+const CACHE: usize = 16 << 20;
 
 /// How often a decision is made anew after a conflict, and how long it pauses before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,11 +113,18 @@ impl<A: Aggregate> Repository<A> {
             return Err(Error::EventDeclaration { event_type: stray.name.into(), reason });
         }
         Ok(Self {
-            log: log.clone(),
-            decoder,
+            source: Arc::new(Source { log: log.clone(), decoder }),
             retry: RetryPolicy::default(),
-            aggregate: PhantomData,
+            hot: Some(Arc::new(Hot::new(CACHE))),
         })
+    }
+
+    /// Sets how many bytes of states it keeps in memory; 16 MiB by default. With 0 it keeps none, and
+    /// each command loads and appends by itself.
+    #[must_use]
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.hot = (bytes > 0).then(|| Arc::new(Hot::new(bytes)));
+        self
     }
 
     /// Sets how often a decision is made anew after a conflict.
@@ -133,11 +145,21 @@ impl<A: Aggregate> Repository<A> {
 
     /// Loads an aggregate; one that has no events yet is at version 0.
     ///
+    /// One that is kept in memory is compared with the log first, and brought up to it.
+    ///
     /// # Errors
     ///
     /// [`Error::Decode`] where an event does not fit, [`Error::Unavailable`] (try again).
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>> {
-        self.load_until(id, u64::MAX).await
+        let stream = self.stream(id)?;
+        let kept = self.hot.as_ref().and_then(|hot| hot.find(&stream)?.known());
+        let mut known = kept.unwrap_or_else(Known::nothing);
+        let news = self.source.bring_up(&stream, &mut known).await?;
+        if let Some(hot) = self.hot.as_ref().filter(|_| news) {
+            hot.desk(&self.source, &stream).learn(known.clone());
+            hot.weigh(&stream);
+        }
+        Ok(known.loaded)
     }
 
     /// Loads an aggregate as it was at `version`: time travel.
@@ -146,14 +168,7 @@ impl<A: Aggregate> Repository<A> {
     ///
     /// As for [`Repository::load`].
     pub async fn load_until(&self, id: &A::Id, version: u64) -> Result<Loaded<A>> {
-        let mut loaded = Loaded { state: A::default(), version: 0, position: Position::START };
-        let mut events = self.log.read_stream(&self.stream(id)?, 1);
-        while loaded.version < version
-            && let Some(stored) = events.try_next().await?
-        {
-            take_in(&mut loaded, &self.decoder.decode(stored)?);
-        }
-        Ok(loaded)
+        Ok(self.source.load(&self.stream(id)?, version).await?.loaded)
     }
 
     /// Loads, decides, appends; after a conflict it decides again on the newer state.
@@ -197,184 +212,12 @@ impl<A: Aggregate> Repository<A> {
 
     /// A command with more to say than its decision: an expected version, ids, metadata.
     pub fn command<'a>(&'a self, id: &'a A::Id) -> Command<'a, A> {
-        Command {
-            repository: self,
-            id,
-            expected: None,
-            command_id: None,
-            metadata: None,
-            correlation_id: None,
-            causation_id: None,
-        }
+        Command::new(self, id)
     }
-}
-
-fn take_in<A: Aggregate>(loaded: &mut Loaded<A>, event: &Recorded<A::Event>) {
-    loaded.state.apply(&event.event);
-    loaded.version = event.version;
-    loaded.position = event.position;
-}
-
-/// A command to one aggregate, before its decision; see [`Repository::command`].
-pub struct Command<'a, A: Aggregate> {
-    repository: &'a Repository<A>,
-    id: &'a A::Id,
-    expected: Option<u64>,
-    command_id: Option<Uuid>,
-    metadata: Option<String>,
-    correlation_id: Option<Uuid>,
-    causation_id: Option<Uuid>,
-}
-
-impl<A: Aggregate> Command<'_, A> {
-    /// Demands that the stream is at this version. Such a command is not tried again by itself.
-    #[must_use]
-    pub fn expect_version(mut self, version: u64) -> Self {
-        self.expected = Some(version);
-        self
-    }
-
-    /// Gives the command an id of the caller's: when it comes again, it yields its first result.
-    ///
-    /// The ids of its events are derived from it and the stream (UUIDv5), so a command that yields no event leaves
-    /// no trace and is simply decided again.
-    #[must_use]
-    pub fn command_id(mut self, id: Uuid) -> Self {
-        self.command_id = Some(id);
-        self
-    }
-
-    /// Records this JSON object with each event.
-    #[must_use]
-    pub fn metadata(mut self, metadata: impl Into<String>) -> Self {
-        self.metadata = Some(metadata.into());
-        self
-    }
-
-    /// Names the conversation that the events belong to.
-    #[must_use]
-    pub fn correlation_id(mut self, id: Uuid) -> Self {
-        self.correlation_id = Some(id);
-        self
-    }
-
-    /// Names the message that causes the events.
-    #[must_use]
-    pub fn causation_id(mut self, id: Uuid) -> Self {
-        self.causation_id = Some(id);
-        self
-    }
-
-    /// Loads, decides, appends; after a conflict it decides again on the newer state.
-    ///
-    /// # Errors
-    ///
-    /// [`CommandError::Refused`] with the domain's own reason; [`CommandError::Log`] with
-    /// [`Error::VersionConflict`] where the expected version is not met or the retries are used up,
-    /// or with another error of [`Log::append`].
-    pub async fn execute<R>(
-        self,
-        mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
-    ) -> Result<Done<A::Event>, CommandError<R>> {
-        let (stream, retry) = (self.repository.stream(self.id)?, &self.repository.retry);
-        let mut attempt = 0;
-        loop {
-            let (loaded, earlier) = self.load(&stream).await?;
-            if let Some(done) = earlier {
-                return Ok(done);
-            }
-            if let Some(expected) = self.expected
-                && expected != loaded.version
-            {
-                let expected = ExpectedVersion::Exact(expected);
-                let actual = loaded.version;
-                return Err(Error::VersionConflict { stream, expected, actual }.into());
-            }
-            let events = decide(&loaded.state).map_err(CommandError::Refused)?;
-            match self.append(&stream, &loaded, events).await {
-                Err(error) if self.may_decide_again(&error) && attempt < retry.retries => {
-                    retry.pause(attempt).await;
-                    attempt += 1;
-                }
-                done => return Ok(done?),
-            }
-        }
-    }
-
-    /// Whether somebody else was faster, be it with this same command: then its result will be found.
-    fn may_decide_again(&self, error: &Error) -> bool {
-        match error {
-            Error::VersionConflict { .. } => self.expected.is_none(),
-            Error::IdempotencyConflict { .. } => self.command_id.is_some(),
-            _ => false,
-        }
-    }
-
-    /// The state, and the first result where this command was carried out before.
-    async fn load(&self, stream: &StreamName) -> Result<(Loaded<A>, Option<Done<A::Event>>)> {
-        let mut loaded = Loaded { state: A::default(), version: 0, position: Position::START };
-        let mut earlier: Option<Done<A::Event>> = None;
-        let mut events = self.repository.log.read_stream(stream, 1);
-        while let Some(stored) = events.try_next().await? {
-            let event = self.repository.decoder.decode(stored)?;
-            take_in(&mut loaded, &event);
-            let ordinal = earlier.as_ref().map_or(0, |done| done.events.len());
-            if self.command_id.is_some_and(|command| event.id == event_id(command, stream, ordinal))
-            {
-                let done = earlier.get_or_insert_with(|| Done {
-                    version: 0,
-                    position: Position::START,
-                    events: Vec::new(),
-                    metadata: event.metadata,
-                    repeated: true,
-                });
-                (done.version, done.position) = (event.version, event.position);
-                done.events.push(event.event);
-            }
-        }
-        Ok((loaded, earlier))
-    }
-
-    async fn append(
-        &self,
-        stream: &StreamName,
-        loaded: &Loaded<A>,
-        events: Vec<A::Event>,
-    ) -> Result<Done<A::Event>> {
-        let (mut version, mut position) = (loaded.version, loaded.position);
-        let mut repeated = false;
-        if !events.is_empty() {
-            let encoded = self.encode(stream, &events)?;
-            let expected = ExpectedVersion::Exact(loaded.version);
-            let appended = self.repository.log.append(stream, expected, encoded).await?;
-            (version, position) = (appended.version(), appended.position());
-            repeated = appended.repeated && self.command_id.is_some();
-        }
-        Ok(Done { version, position, events, metadata: self.metadata.clone(), repeated })
-    }
-
-    fn encode(&self, stream: &StreamName, events: &[A::Event]) -> Result<Vec<NewEvent>> {
-        let encode = |(ordinal, event)| {
-            let mut new = NewEvent::of(event)?;
-            if let Some(command) = self.command_id {
-                new.id = event_id(command, stream, ordinal);
-            }
-            new.metadata.clone_from(&self.metadata);
-            new.correlation_id = self.correlation_id;
-            new.causation_id = self.causation_id;
-            Ok(new)
-        };
-        events.iter().enumerate().map(encode).collect()
-    }
-}
-
-/// The id of the event with this ordinal, from 0, that a command to a stream yields (UUIDv5, RFC 9562).
-fn event_id(command: Uuid, stream: &StreamName, ordinal: usize) -> Uuid {
-    Uuid::new_v5(&command, format!("{stream}/{ordinal}").as_bytes())
 }
 
 impl RetryPolicy {
-    async fn pause(&self, attempt: u32) {
+    pub(crate) async fn pause(&self, attempt: u32) {
         let longest = self.pause.saturating_mul(1 << attempt.min(6));
         tokio::time::sleep(longest.mul_f64(rand::random())).await;
     }

@@ -85,11 +85,11 @@ pub async fn a_decision_is_made_anew_after_a_conflict(harness: &dyn Harness) {
     let accounts = open(log, "a").await;
     let (deciding, decides) = oneshot::channel();
     let (appended, wait) = mpsc::channel();
-    let repository = accounts.clone();
+    let rival_accounts = self::accounts(log);
     // A task of its own, since the decision below blocks the one it runs in.
     let rival = tokio::spawn(async move {
         decides.await.expect("the first decision begins");
-        let done = repository.execute(&id("a"), |account| account.book(100)).await;
+        let done = rival_accounts.execute(&id("a"), |account| account.book(100)).await;
         appended.send(()).expect("the first decision waits");
         done.expect("nobody was faster").version
     });
@@ -117,7 +117,7 @@ pub async fn a_decision_is_made_anew_until_it_is_applied(harness: &dyn Harness) 
     let done = accounts.execute(&account, |account| {
         seen.push(account.cents);
         if seen.len() <= 3 {
-            rival_books(&accounts);
+            rival_books(log);
         }
         Ok::<_, Refusal>(vec![booked(-50)])
     });
@@ -126,9 +126,9 @@ pub async fn a_decision_is_made_anew_until_it_is_applied(harness: &dyn Harness) 
     assert_eq!((done.version, done.events), (5, vec![booked(-50)]));
 }
 
-/// Somebody else books, in the middle of a decision.
-fn rival_books(accounts: &Repository<Account>) {
-    let id = id("a");
+/// Somebody else, who knows nothing of this repository, books in the middle of a decision.
+fn rival_books(log: &Log) {
+    let (accounts, id) = (accounts(log), id("a"));
     let rival = accounts.execute(&id, |account| account.book(10));
     let handle = tokio::runtime::Handle::current();
     tokio::task::block_in_place(|| handle.block_on(rival)).expect("nobody was faster");
@@ -143,7 +143,7 @@ pub async fn retries_are_bounded(harness: &dyn Harness) {
     let (account, mut decisions) = (id("a"), 0);
     let command = once.execute(&account, |account| {
         decisions += 1;
-        rival_books(&accounts);
+        rival_books(log);
         account.book(1)
     });
     let error = command.await.map(drop);
@@ -174,7 +174,7 @@ pub async fn an_expected_version_is_not_tried_again(harness: &dyn Harness) {
     let mut decisions = 0;
     let command = accounts.command(&account).expect_version(1).execute(|account| {
         decisions += 1;
-        rival_books(&accounts);
+        rival_books(log);
         account.book(1)
     });
     assert_eq!(command.await.map(drop), conflict(1, 2));

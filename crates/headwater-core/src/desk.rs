@@ -1,0 +1,351 @@
+//! The desk of one aggregate: where the commands to it are decided one after the other, on its state in
+//! memory, and sent together.
+//!
+//! A command that finds nothing under way is sent at once. Those that come meanwhile are decided on the
+//! state that the events under way will leave behind, and wait in one draft. It is sent as one append,
+//! all or nothing, once the events before it are durable. Where those fail, it was decided on what never
+//! happened: it is thrown away, and its commands come to the desk again. The same holds for a refusal:
+//! it is told once what it was decided on is durable.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    Aggregate, Appended, Error, ExpectedVersion, NewEvent, Result, StreamName,
+    known::{Known, Source},
+};
+
+/// How many events a draft takes from several commands.
+const DRAFT_EVENTS: usize = 500;
+
+/// How many bytes of events a draft takes from several commands.
+const DRAFT_BYTES: usize = 1 << 20;
+
+/// Where the commands to one aggregate are decided.
+pub(crate) struct Desk<A: Aggregate> {
+    source: Arc<Source<A>>,
+    stream: StreamName,
+    /// Held by whoever loads or decides.
+    turn: tokio::sync::Mutex<()>,
+    papers: Mutex<Papers<A>>,
+}
+
+struct Papers<A> {
+    /// What the log is known to have held.
+    ground: Option<Known<A>>,
+    /// Whether the log is likely to hold more.
+    stale: bool,
+    /// What was decided on the ground, and is under way.
+    sent: Option<Draft<A>>,
+    /// What was decided on that.
+    next: Option<Draft<A>>,
+}
+
+/// The events of some commands, and the state that they leave behind.
+struct Draft<A> {
+    known: Known<A>,
+    base: u64,
+    events: Vec<NewEvent>,
+    bytes: usize,
+    /// The ids of its commands, where they have one.
+    ids: Vec<Uuid>,
+    commands: usize,
+    /// Whether it takes no other command.
+    apart: bool,
+    progress: watch::Sender<Progress>,
+}
+
+/// What has become of a draft.
+#[derive(Clone)]
+enum Progress {
+    Waits,
+    Sent,
+    Ended(Ending),
+}
+
+/// How a draft has ended.
+#[derive(Clone)]
+pub(crate) enum Ending {
+    /// Its events are in the log.
+    Durable(Arc<Appended>),
+    /// It was never sent, since what it was decided on never happened.
+    Void,
+    /// Another writer was faster.
+    Conflict(Error),
+    /// The log refused all of it, perhaps for the sake of one command: each is to come apart.
+    Apart,
+    /// Its command was carried out before.
+    Repeated,
+    /// The log could not take it.
+    Failed(Error),
+}
+
+/// Tells what becomes of a draft.
+pub(crate) struct Outcome(watch::Receiver<Progress>);
+
+impl Outcome {
+    /// Waits for the end.
+    pub(crate) async fn end(mut self) -> Ending {
+        drop(self.0.wait_for(|progress| matches!(progress, Progress::Ended(_))).await);
+        match &*self.0.borrow() {
+            Progress::Ended(ending) => ending.clone(),
+            // Its task has gone with its runtime.
+            Progress::Waits => Ending::Void,
+            Progress::Sent => {
+                let reason = "the program is shutting down".into();
+                Ending::Failed(Error::OutcomeUnknown { reason })
+            }
+        }
+    }
+}
+
+/// What came of a command at the desk.
+pub(crate) enum Seat<E, V> {
+    /// It yields no events. That holds where the draft that it was decided on becomes durable; where
+    /// there is none, for the state that was known.
+    Nothing(V, Option<Outcome>),
+    /// Its events are in a draft.
+    Drafted {
+        /// The events.
+        events: Vec<E>,
+        /// The version of the last one.
+        version: u64,
+        /// Its index in the draft.
+        last: usize,
+        /// What becomes of the draft.
+        outcome: Outcome,
+    },
+    /// The draft takes no more: come again when it has ended.
+    Full(Outcome),
+    /// A command with the same id is under way.
+    Twin(Outcome),
+}
+
+impl<A: Aggregate> Desk<A> {
+    pub(crate) fn new(source: Arc<Source<A>>, stream: StreamName) -> Self {
+        let papers = Papers { ground: None, stale: false, sent: None, next: None };
+        Self { source, stream, turn: tokio::sync::Mutex::default(), papers: Mutex::new(papers) }
+    }
+
+    pub(crate) fn stream(&self) -> &StreamName {
+        &self.stream
+    }
+
+    /// The right to load and decide.
+    pub(crate) async fn turn(self: &Arc<Self>) -> Turn<'_, A> {
+        Turn { desk: self, _turn: self.turn.lock().await }
+    }
+
+    /// What is known, without what is under way.
+    pub(crate) fn known(&self) -> Option<Known<A>> {
+        self.papers().ground.clone()
+    }
+
+    /// Takes in what somebody has loaded, if it is news.
+    pub(crate) fn learn(&self, known: Known<A>) {
+        let mut papers = self.papers();
+        let news = |ground: &Known<A>| ground.loaded.version < known.loaded.version;
+        if papers.sent.is_none() && papers.ground.as_ref().is_none_or(news) {
+            papers.ground = Some(known);
+        }
+    }
+
+    /// How much memory its states take, about.
+    pub(crate) fn size(&self) -> usize {
+        let papers = self.papers();
+        let drafts = [&papers.sent, &papers.next].into_iter().flatten().map(|draft| &draft.known);
+        papers.ground.iter().chain(drafts).map(Known::size).sum::<usize>() + size_of::<Self>()
+    }
+
+    /// Sends the events of a draft, and those of the drafts that follow it, one after the other.
+    fn send(self: &Arc<Self>, mut draft: Option<(u64, Vec<NewEvent>)>) {
+        let desk = self.clone();
+        tokio::spawn(async move {
+            let mut flight = Flight(Some(desk.clone()));
+            while let Some((base, events)) = draft {
+                let expected = ExpectedVersion::Exact(base);
+                let appended = desk.source.log.append(&desk.stream, expected, events).await;
+                draft = desk.land(appended);
+            }
+            flight.0 = None;
+        });
+    }
+
+    /// Takes in how the append has ended. The next draft takes its place, and is to be sent, or is void.
+    fn land(&self, appended: Result<Appended>) -> Option<(u64, Vec<NewEvent>)> {
+        let mut papers = self.papers();
+        let mut sent = papers.sent.take()?;
+        papers.stale = true;
+        let ending = match appended {
+            Ok(appended) if appended.version() == sent.known.loaded.version => {
+                sent.known.loaded.position = appended.position();
+                papers.ground = Some(sent.known);
+                papers.sent = papers.next.take();
+                papers.stale = false;
+                Ending::Durable(Arc::new(appended))
+            }
+            Ok(_earlier) => Ending::Repeated,
+            Err(error @ Error::VersionConflict { .. }) => Ending::Conflict(error),
+            Err(
+                error @ (Error::Unavailable { .. }
+                | Error::OutcomeUnknown { .. }
+                | Error::Overloaded),
+            ) => Ending::Failed(error),
+            Err(_) if sent.commands > 1 => Ending::Apart,
+            Err(Error::IdempotencyConflict { .. }) if !sent.ids.is_empty() => Ending::Repeated,
+            Err(error) => Ending::Failed(error),
+        };
+        sent.progress.send_replace(Progress::Ended(ending));
+        if let Some(void) = papers.next.take() {
+            void.progress.send_replace(Progress::Ended(Ending::Void));
+        }
+        papers.sent.as_mut().map(Draft::take_off)
+    }
+
+    fn papers(&self) -> MutexGuard<'_, Papers<A>> {
+        // Whoever panics has taken the state that he was changing out before.
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a flight ends with its runtime, nobody may wait for it for ever.
+struct Flight<A: Aggregate>(Option<Arc<Desk<A>>>);
+
+impl<A: Aggregate> Drop for Flight<A> {
+    fn drop(&mut self) {
+        if let Some(desk) = &self.0 {
+            let mut papers = desk.papers();
+            // Whoever waits for them learns it from their senders.
+            (papers.sent, papers.next, papers.stale) = (None, None, true);
+        }
+    }
+}
+
+/// The right to load and decide. Nobody else decides while it lasts, but what is under way may end.
+pub(crate) struct Turn<'a, A: Aggregate> {
+    desk: &'a Arc<Desk<A>>,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl<A: Aggregate> Turn<'_, A> {
+    /// Whether there is a state to decide on, which is not known to be old.
+    pub(crate) fn is_ready(&self) -> bool {
+        let papers = self.desk.papers();
+        papers.ground.is_some() && (papers.sent.is_some() || !papers.stale)
+    }
+
+    /// Reads what the log holds beyond what is known; says whether there was something. Only where
+    /// nothing is under way.
+    pub(crate) async fn bring_up(&self) -> Result<bool> {
+        let Desk { source, stream, .. } = &**self.desk;
+        let known = self.desk.known();
+        let (known, moved) = match known {
+            Some(mut known) => {
+                let moved = source.bring_up(stream, &mut known).await?;
+                (known, moved)
+            }
+            None => (source.load(stream, u64::MAX).await?, true),
+        };
+        let mut papers = self.desk.papers();
+        papers.ground = Some(known);
+        papers.stale = false;
+        Ok(moved)
+    }
+
+    /// Decides a command on the newest state, and puts its events into the draft.
+    ///
+    /// `decide` gets the state and its version; `encode` what it has decided. A command that is to be
+    /// `apart` shares its draft with no other.
+    pub(crate) fn decide<V>(
+        &self,
+        id: Option<Uuid>,
+        apart: bool,
+        decide: impl FnOnce(&Known<A>) -> Result<Vec<A::Event>, V>,
+        encode: impl FnOnce(&[A::Event]) -> Result<Vec<NewEvent>>,
+    ) -> Result<Seat<A::Event, V>> {
+        let mut papers = self.desk.papers();
+        let Papers { ground, sent, next, .. } = &mut *papers;
+        let twin = |draft: &&Draft<A>| id.is_some_and(|id| draft.ids.contains(&id));
+        if let Some(draft) = [&*next, &*sent].into_iter().flatten().find(twin) {
+            return Ok(Seat::Twin(draft.outcome()));
+        }
+        let newest = next.as_ref().or(sent.as_ref());
+        let tip = newest.map(|draft| &draft.known).or(ground.as_ref());
+        let tip = tip.expect("it was loaded in this turn or before");
+        let events = match decide(tip) {
+            Ok(events) => events,
+            Err(nothing) => return Ok(Seat::Nothing(nothing, newest.map(Draft::outcome))),
+        };
+        let encoded = encode(&events)?;
+        let bytes = encoded.iter().map(NewEvent::size).sum::<usize>();
+        let count = encoded.len();
+        if let Some(full) = next.as_ref().filter(|draft| apart || !draft.has_room(count, bytes)) {
+            return Ok(Seat::Full(full.outcome()));
+        }
+        // Taken out: what panics in `apply` leaves no half-changed state behind.
+        let new = next.is_none().then(|| Draft::on(tip.clone()));
+        let mut draft = new.or_else(|| next.take()).expect("there is one or the other");
+        draft.take_in(&events, encoded, bytes);
+        draft.ids.extend(id);
+        draft.apart = apart;
+        let seat = Seat::Drafted {
+            events,
+            version: draft.known.loaded.version,
+            last: draft.events.len() - 1,
+            outcome: draft.outcome(),
+        };
+        if sent.is_none() {
+            let events = draft.take_off();
+            *sent = Some(draft);
+            self.desk.send(Some(events));
+        } else {
+            *next = Some(draft);
+        }
+        Ok(seat)
+    }
+}
+
+impl<A: Aggregate> Draft<A> {
+    fn on(known: Known<A>) -> Self {
+        Self {
+            base: known.loaded.version,
+            known,
+            events: Vec::new(),
+            bytes: 0,
+            ids: Vec::new(),
+            commands: 0,
+            apart: false,
+            progress: watch::Sender::new(Progress::Waits),
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome(self.progress.subscribe())
+    }
+
+    /// Its events and the version behind which they lie, for the log.
+    fn take_off(&mut self) -> (u64, Vec<NewEvent>) {
+        self.progress.send_replace(Progress::Sent);
+        (self.base, std::mem::take(&mut self.events))
+    }
+
+    fn has_room(&self, events: usize, bytes: usize) -> bool {
+        !self.apart
+            && self.events.len() + events <= DRAFT_EVENTS
+            && self.bytes + bytes <= DRAFT_BYTES
+    }
+
+    fn take_in(&mut self, events: &[A::Event], encoded: Vec<NewEvent>, bytes: usize) {
+        for event in events {
+            self.known.loaded.state.apply(event);
+            self.known.loaded.version += 1;
+        }
+        self.known.last = encoded.last().map(|event| event.id);
+        self.known.bytes += bytes;
+        self.bytes += bytes;
+        self.events.extend(encoded);
+        self.commands += 1;
+    }
+}
