@@ -11,6 +11,7 @@
 pub mod account;
 pub mod conformance;
 pub mod fixtures;
+pub mod gate;
 pub mod model;
 pub mod postgres;
 mod steps;

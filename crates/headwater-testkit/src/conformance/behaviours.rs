@@ -134,6 +134,22 @@ macro_rules! conformance {
                 sql_of_the_users_runs_in_the_transaction,
                 the_public_views_can_be_queried,
                 a_wrong_query_is_refused;
+            commands:
+                commands_that_come_together_share_an_append,
+                what_was_decided_on_a_failed_append_is_decided_anew,
+                no_decision_is_stored_behind_an_event_that_it_has_not_seen,
+                a_refusal_waits_for_what_it_was_decided_on,
+                a_state_in_memory_is_never_older_than_the_call,
+                a_state_in_memory_is_not_read_again,
+                states_in_memory_keep_to_their_bound,
+                a_state_that_the_log_no_longer_holds_is_forgotten,
+                a_command_that_the_log_refuses_takes_no_other_with_it,
+                after_a_lost_answer_the_log_is_asked,
+                a_caller_who_goes_away_takes_no_other_with_him,
+                a_command_that_is_under_way_is_recognised_by_its_id,
+                an_append_that_ends_with_its_runtime_holds_nobody_up,
+                many_commands_at_once_are_cut_into_appends,
+                a_panic_in_a_command_is_its_own;
             repository:
                 a_command_loads_decides_and_appends,
                 a_decision_without_events_writes_nothing,

@@ -16,6 +16,7 @@ pub mod bytes;
 pub mod cancellation;
 pub mod ceiling;
 pub mod checkpoint;
+pub mod commands;
 pub mod deploy;
 mod harness;
 pub mod idempotency;

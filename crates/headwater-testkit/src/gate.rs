@@ -1,0 +1,170 @@
+//! A store whose appends a test lets pass one by one, over the real one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use headwater::{
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Log, Migrated, Result, Row,
+    StreamInfo, StreamInfos, StreamName, Value,
+    store::{Reading, Store, StoreTx},
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::eventually;
+
+/// What a gate does with an append.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    /// It reaches the store.
+    Pass,
+    /// It fails so, and does not reach the store.
+    Fail(Error),
+    /// It reaches the store, and its answer is lost.
+    LoseAnswer,
+}
+
+/// Holds up the appends to a log until the test says what becomes of each; counts its readings.
+#[derive(Debug)]
+pub struct Gate {
+    log: Log,
+    shared: Arc<Shared>,
+    fates: mpsc::UnboundedSender<Fate>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    behind: Mutex<Log>,
+    arrived: watch::Sender<usize>,
+    fates: tokio::sync::Mutex<mpsc::UnboundedReceiver<Fate>>,
+    /// From which version each stream was read.
+    readings: Mutex<Vec<(StreamName, u64)>>,
+}
+
+struct Gated(Arc<Shared>);
+
+impl Gate {
+    /// A gate in front of `log`, closed.
+    pub fn before(log: &Log) -> Self {
+        let (fates, told) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            behind: Mutex::new(log.clone()),
+            arrived: watch::Sender::new(0),
+            fates: tokio::sync::Mutex::new(told),
+            readings: Mutex::default(),
+        });
+        Self { log: Log::new(Gated(shared.clone())), shared, fates }
+    }
+
+    /// The log behind the gate, as its users see it.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Waits until so many appends have come, those before counted.
+    pub async fn arrived(&self, count: usize) {
+        let there = || async { (*self.shared.arrived.borrow() >= count).then_some(()) };
+        eventually("appends at the gate", there).await;
+    }
+
+    /// Says what becomes of the next append, and of one more each time.
+    pub fn next(&self, fate: Fate) {
+        let _all_pass = self.fates.send(fate);
+    }
+
+    /// Lets everything pass from now on.
+    pub async fn open(&self) {
+        // Whoever waits holds the receiver.
+        self.next(Fate::Pass);
+        let mut fates = self.shared.fates.lock().await;
+        fates.close();
+        while fates.try_recv().is_ok() {}
+    }
+
+    /// Puts another log behind the gate, as a restored one.
+    pub fn swap(&self, log: &Log) {
+        *lock(&self.shared.behind) = log.clone();
+    }
+
+    /// Which streams were read since the last call, and from which version.
+    pub fn readings(&self) -> Vec<(StreamName, u64)> {
+        std::mem::take(&mut *lock(&self.shared.readings))
+    }
+}
+
+impl Gated {
+    fn log(&self) -> Log {
+        lock(&self.0.behind).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Store for Gated {
+    async fn append(&self, appends: Vec<Append>) -> Result<Appended> {
+        self.0.arrived.send_modify(|count| *count += 1);
+        let fate = self.0.fates.lock().await.recv().await;
+        let log = self.log();
+        match fate.unwrap_or(Fate::Pass) {
+            Fate::Pass => log.store().append(appends).await,
+            Fate::Fail(error) => Err(error),
+            Fate::LoseAnswer => {
+                log.store().append(appends).await?;
+                Err(Error::OutcomeUnknown { reason: "the answer is lost".into() })
+            }
+        }
+    }
+
+    fn read(&self, reading: Reading) -> EventStream {
+        if let Reading::Stream { stream, from, .. } = &reading {
+            lock(&self.0.readings).push((stream.clone(), *from));
+        }
+        self.log().store().read(reading)
+    }
+
+    async fn ceiling(&self) -> Result<Ceiling> {
+        self.log().store().ceiling().await
+    }
+
+    fn hints(&self) -> watch::Receiver<u64> {
+        self.log().store().hints()
+    }
+
+    async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>> {
+        self.log().store().stream_info(stream).await
+    }
+
+    fn streams(&self, category: Option<&str>) -> StreamInfos {
+        self.log().store().streams(category)
+    }
+
+    async fn migrate(&self) -> Result<Migrated> {
+        self.log().store().migrate().await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.log().store().checkpoints().await
+    }
+
+    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
+        self.log().store().record_failure(at, failure).await
+    }
+
+    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        self.log().store().query(sql, parameters).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn StoreTx>> {
+        self.log().store().begin().await
+    }
+
+    async fn close(&self) {
+        self.log().store().close().await;
+    }
+
+    async fn describe(&self) -> Result<String> {
+        self.log().store().describe().await
+    }
+}
