@@ -27,8 +27,10 @@ macro_rules! migrations {
 }
 
 /// The schema of the log in PostgreSQL.
-pub const POSTGRES: &[Migration] =
-    migrations!("postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled", 4 "0004_groups");
+pub const POSTGRES: &[Migration] = migrations!(
+    "postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled", 4 "0004_groups",
+    5 "0005_snapshots"
+);
 
 /// The functions of the log in PostgreSQL, each a `create or replace`.
 pub const POSTGRES_FUNCTIONS: &[&str] = &[
@@ -39,7 +41,8 @@ pub const POSTGRES_FUNCTIONS: &[&str] = &[
 ];
 
 /// The schema of the log in SQLite.
-pub const SQLITE: &[Migration] = migrations!("sqlite": 1 "0001_log", 2 "0002_checkpoints");
+pub const SQLITE: &[Migration] =
+    migrations!("sqlite": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_snapshots");
 
 #[cfg(test)]
 mod tests {

@@ -198,10 +198,13 @@ impl<'a, A: Aggregate> Command<'a, A> {
         stream: &StreamName,
         decide: &mut impl FnMut(&A) -> Result<Vec<A::Event>, R>,
     ) -> Result<Ended<A::Event, R>> {
-        let (loaded, earlier) = self.load(stream).await?;
-        if let Some(done) = earlier {
-            return Ok(Ended::Done(Ok(done)));
-        }
+        let loaded = match self.command_id {
+            Some(command) => match self.find_earlier(stream, command).await? {
+                (_, Some(done)) => return Ok(Ended::Done(Ok(done))),
+                (loaded, None) => loaded,
+            },
+            None => self.repository.source.load(stream, u64::MAX).await?.loaded,
+        };
         let events = match self.decide(&loaded, stream, decide) {
             Ok(events) => events,
             Err(error) => return Ok(Ended::Done(Err(error))),
@@ -263,17 +266,21 @@ impl<'a, A: Aggregate> Command<'a, A> {
         }
     }
 
-    /// The state, and the first result where this command was carried out before.
-    async fn load(&self, stream: &StreamName) -> Result<(Loaded<A>, Option<Done<A::Event>>)> {
+    /// The state, and the first result where this command was carried out before: of all events of the
+    /// stream, since it may be any of them.
+    async fn find_earlier(
+        &self,
+        stream: &StreamName,
+        command: Uuid,
+    ) -> Result<(Loaded<A>, Option<Done<A::Event>>)> {
         let (mut known, mut earlier) = (Known::nothing(), None);
-        let Source { log, decoder } = &*self.repository.source;
+        let Source { log, decoder, .. } = &*self.repository.source;
         let mut events = log.read_stream(stream, 1);
         while let Some(stored) = events.try_next().await? {
             let event = decoder.decode(stored)?;
             known.take_in(&event, 0);
             let ordinal = earlier.as_ref().map_or(0, |done: &Done<_>| done.events.len());
-            if self.command_id.is_some_and(|command| event.id == event_id(command, stream, ordinal))
-            {
+            if event.id == event_id(command, stream, ordinal) {
                 let done = earlier.get_or_insert_with(|| Done {
                     version: 0,
                     position: Position::START,

@@ -181,6 +181,7 @@ impl<A: Aggregate> Desk<A> {
         let ending = match appended {
             Ok(appended) if appended.version() == sent.known.loaded.version => {
                 sent.known.loaded.position = appended.position();
+                self.source.keep(&self.stream, &mut sent.known);
                 papers.ground = Some(sent.known);
                 papers.sent = papers.next.take();
                 papers.stale = false;

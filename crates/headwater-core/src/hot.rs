@@ -25,6 +25,10 @@ impl<A: Aggregate> Hot<A> {
         Self { bound, desks: Mutex::new(desks) }
     }
 
+    pub(crate) fn bound(&self) -> usize {
+        self.bound
+    }
+
     /// The desk of a stream, if there is one.
     pub(crate) fn find(&self, stream: &StreamName) -> Option<Arc<Desk<A>>> {
         self.desks().by_stream.get(stream).map(|(desk, _)| desk.clone())

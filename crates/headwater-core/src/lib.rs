@@ -29,6 +29,7 @@ mod read;
 mod read_model;
 mod repository;
 mod settings;
+mod snapshot;
 mod store;
 mod stream;
 pub mod task;
@@ -53,6 +54,7 @@ pub use read::{Direction, EventStream, Filter, Reading, StreamInfo, StreamInfos}
 pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted};
 pub use repository::{CommandError, Done, Loaded, Repository, RetryPolicy};
 pub use settings::{Pools, Queue, Settings};
+pub use snapshot::{Snapshot, Snapshots};
 pub use store::{Migrated, Store, StoreTx};
 pub use stream::StreamName;
 pub use value::{ColumnValue, Row, Value, ValueError};

@@ -2,10 +2,11 @@
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{
-    Aggregate, Command, Decoder, Error, Log, Position, Result, StreamName,
-    hot::Hot,
-    known::{Known, Source},
+    Aggregate, Command, Decoder, Error, Log, Position, Result, Snapshots, StreamName, hot::Hot,
+    known::Source, snapshot::Snapshotter,
 };
 
 /// The aggregates of one kind: loads them, and carries their decisions into the log.
@@ -113,7 +114,7 @@ impl<A: Aggregate> Repository<A> {
             return Err(Error::EventDeclaration { event_type: stray.name.into(), reason });
         }
         Ok(Self {
-            source: Arc::new(Source { log: log.clone(), decoder }),
+            source: Arc::new(Source { log: log.clone(), decoder, snapshots: None }),
             retry: RetryPolicy::default(),
             hot: Some(Arc::new(Hot::new(CACHE))),
         })
@@ -124,6 +125,24 @@ impl<A: Aggregate> Repository<A> {
     #[must_use]
     pub fn cache(mut self, bytes: usize) -> Self {
         self.hot = (bytes > 0).then(|| Arc::new(Hot::new(bytes)));
+        self
+    }
+
+    /// Takes snapshots: of an aggregate with many events only those since its last snapshot are read.
+    ///
+    /// They are written beside the commands, and never trusted: one that was folded by other code,
+    /// cannot be read or does not fit the log is left aside with a warning, and replaced.
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Snapshots) -> Self
+    where
+        A: Serialize + DeserializeOwned,
+    {
+        let Source { log, decoder, .. } = &*self.source;
+        let (log, decoder) = (log.clone(), decoder.clone());
+        let snapshots = Some(Snapshotter::new(snapshots, &decoder));
+        self.source = Arc::new(Source { log, decoder, snapshots });
+        // The states in memory belong to desks that know of no snapshots.
+        self.hot = self.hot.map(|hot| Arc::new(Hot::new(hot.bound())));
         self
     }
 
@@ -152,9 +171,13 @@ impl<A: Aggregate> Repository<A> {
     /// [`Error::Decode`] where an event does not fit, [`Error::Unavailable`] (try again).
     pub async fn load(&self, id: &A::Id) -> Result<Loaded<A>> {
         let stream = self.stream(id)?;
-        let kept = self.hot.as_ref().and_then(|hot| hot.find(&stream)?.known());
-        let mut known = kept.unwrap_or_else(Known::nothing);
-        let news = self.source.bring_up(&stream, &mut known).await?;
+        let (known, news) = match self.hot.as_ref().and_then(|hot| hot.find(&stream)?.known()) {
+            Some(mut known) => {
+                let news = self.source.bring_up(&stream, &mut known).await?;
+                (known, news)
+            }
+            None => (self.source.load(&stream, u64::MAX).await?, true),
+        };
         if let Some(hot) = self.hot.as_ref().filter(|_| news) {
             hot.desk(&self.source, &stream).learn(known.clone());
             hot.weigh(&stream);

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Definition, EventStream, Failure, GenerationState,
-    Position, Reading, Result, Row, StreamInfo, StreamInfos, StreamName, Table, Value,
+    Position, Reading, Result, Row, Snapshot, StreamInfo, StreamInfos, StreamName, Table, Value,
 };
 
 /// An append-only log in a database, with the checkpoints and read models beside it.
@@ -40,6 +40,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// The streams of a category, or all, sorted by name.
     fn streams(&self, category: Option<&str>) -> StreamInfos;
+
+    /// The snapshot of a stream's aggregate, if there is one.
+    async fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>>;
+
+    /// Puts a snapshot in the place of the stream's last one.
+    async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()>;
 
     /// Brings the schema up to date; safe to call from many processes at the same moment.
     async fn migrate(&self) -> Result<Migrated>;

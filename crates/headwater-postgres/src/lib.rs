@@ -15,6 +15,7 @@ mod hints;
 mod migrate;
 mod read;
 mod read_model;
+mod snapshot;
 mod sql;
 mod store;
 mod streams;

@@ -48,6 +48,8 @@ statements! {
     read_log_backward,
     read_stream,
     read_stream_backward,
+    snapshot,
+    snapshot_save,
     stream_info,
     streams,
 }

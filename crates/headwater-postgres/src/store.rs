@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use headwater_core::{
     Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Pools,
-    Reading, Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
+    Value,
     batcher::{Batcher, Bounds},
     limits,
     task::shielded,
@@ -175,6 +176,14 @@ impl Store for PostgresStore {
 
     fn streams(&self, category: Option<&str>) -> StreamInfos {
         self.list_streams(category)
+    }
+
+    async fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>> {
+        self.find_snapshot(stream).await
+    }
+
+    async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
+        self.put_snapshot(stream, snapshot).await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

@@ -16,6 +16,7 @@ mod read;
 mod read_model;
 mod rows;
 mod savepoint;
+mod snapshot;
 mod store;
 mod streams;
 mod transaction;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
     Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
-    Result, Row, Settings, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -136,6 +136,14 @@ impl Store for SqliteStore {
 
     fn streams(&self, category: Option<&str>) -> StreamInfos {
         self.list_streams(category)
+    }
+
+    async fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>> {
+        self.find_snapshot(stream).await
+    }
+
+    async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
+        self.put_snapshot(stream, snapshot).await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

@@ -90,7 +90,7 @@ impl Event for AccountEvent {
 }
 
 /// The state of an account that decisions are made on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Whether it was opened.
     pub open: bool,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use headwater::{
     Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Log, Migrated, Result, Row,
     StreamInfo, StreamInfos, StreamName, Value,
-    store::{Reading, Store, StoreTx},
+    store::{Reading, Snapshot, Store, StoreTx},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -138,6 +138,14 @@ impl Store for Gated {
 
     fn streams(&self, category: Option<&str>) -> StreamInfos {
         self.log().store().streams(category)
+    }
+
+    async fn snapshot(&self, stream: &StreamName) -> Result<Option<Snapshot>> {
+        self.log().store().snapshot(stream).await
+    }
+
+    async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
+        self.log().store().save_snapshot(stream, snapshot).await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

@@ -148,14 +148,14 @@ pub use headwater_core::{
     ColumnType, ColumnValue, Command, CommandError, Decoder, Direction, Done, Error, ErrorKind,
     Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState, Limits,
     Loaded, Migrated, NewEvent, Position, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
-    Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster, Value, ValueError,
-    codec, testing,
+    Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster, Value,
+    ValueError, codec, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Reading, Store, StoreTx, TableDefinition, expand, expand_generation,
-        physical_name,
+        BuiltBy, Definition, Reading, Snapshot, Store, StoreTx, TableDefinition, expand,
+        expand_generation, physical_name,
     };
 }
 /// Declares types of event on an enum:

@@ -63,6 +63,11 @@ macro_rules! conformance {
                 dropping_a_reading_midway_leaves_the_log_usable,
                 readings_that_stand_still_hold_nobody_up,
                 a_slow_reader_sees_all_while_writers_go_on;
+            snapshots:
+                a_long_stream_is_loaded_from_its_snapshot,
+                a_snapshot_of_other_code_is_replaced,
+                snapshot_and_tail_equal_a_full_replay,
+                a_snapshot_of_another_past_is_replaced;
             streams:
                 a_stream_tells_its_version_and_times,
                 streams_are_listed_by_name,
@@ -139,6 +144,7 @@ macro_rules! conformance {
                 what_was_decided_on_a_failed_append_is_decided_anew,
                 no_decision_is_stored_behind_an_event_that_it_has_not_seen,
                 a_refusal_waits_for_what_it_was_decided_on,
+                a_refusal_on_a_failed_append_is_decided_anew,
                 a_state_in_memory_is_never_older_than_the_call,
                 a_state_in_memory_is_not_read_again,
                 states_in_memory_keep_to_their_bound,

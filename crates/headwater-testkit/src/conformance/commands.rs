@@ -154,6 +154,21 @@ pub async fn a_refusal_waits_for_what_it_was_decided_on(harness: &dyn Harness) {
     assert_eq!(ended(refused).await.map(drop), Err(CommandError::Refused(Refusal::Overdrawn)));
 }
 
+/// A refusal that was decided on events that then fail is decided anew as well.
+pub async fn a_refusal_on_a_failed_append_is_decided_anew(harness: &dyn Harness) {
+    let bench = Bench::new(harness.log()).await;
+    bench.other_books(50).await;
+    bench.accounts.load(&"a".into()).await.expect("it loads");
+    let spends = bench.book(-50).await;
+    bench.gate.arrived(1).await;
+    let refused = bench.book(-1).await;
+    bench.gate.next(Fate::Fail(unavailable()));
+    bench.gate.next(Fate::Pass);
+    assert_eq!(ended(spends).await.map(drop), Err(unavailable().into()));
+    assert_eq!(version(ended(refused).await), 3);
+    assert_eq!(bench.balance().await, 49);
+}
+
 /// A state in memory that another process has passed by neither refuses nor loads.
 pub async fn a_state_in_memory_is_never_older_than_the_call(harness: &dyn Harness) {
     let bench = Bench::new(harness.log()).await;
@@ -200,14 +215,16 @@ pub async fn states_in_memory_keep_to_their_bound(harness: &dyn Harness) {
     let accounts = accounts(gate.log()).cache(64 << 10);
     let owner = "x".repeat(10_000);
     for n in 0..20 {
-        accounts.execute(&n.to_string(), |account| account.open(&owner)).await.expect("it opens");
+        let id = n.to_string();
+        accounts.execute(&id, |account| account.open(&owner)).await.expect("it opens");
+        accounts.execute(&id, |account| account.book(1)).await.expect("it books");
     }
     gate.readings();
     for n in [19, 18, 0] {
         accounts.load(&n.to_string()).await.expect("it loads");
     }
-    let known: Vec<_> = gate.readings().into_iter().map(|(stream, _)| stream).collect();
-    assert_eq!(known, ["account-19", "account-18", "account-0"].map(stream));
+    let expected = [("account-19", 2), ("account-18", 2), ("account-0", 1)];
+    assert_eq!(gate.readings(), expected.map(|(name, from)| (stream(name), from)));
 }
 
 /// After a restore, or a failover that lost the newest events, the log may hold less than the memory,
@@ -245,9 +262,10 @@ pub async fn a_command_that_the_log_refuses_takes_no_other_with_it(harness: &dyn
     let good = [bench.book(2).await, bench.book(3).await];
     let accounts = bench.accounts.clone();
     let too_large = tokio::spawn(async move {
-        let owner = "x".repeat(2 << 20);
-        let decide = |_: &Account| Ok(vec![AccountEvent::Opened { owner: owner.clone() }]);
-        accounts.execute(&"a".into(), decide).await
+        let id = "a".to_owned();
+        let command =
+            accounts.command(&id).metadata(format!("{{\"a\":\"{}\"}}", "x".repeat(70_000)));
+        command.execute(|account| account.book(9)).await
     });
     let also_good = bench.book(4).await;
     bench.gate.open().await;
