@@ -6,6 +6,7 @@ use futures_util::{TryStreamExt as _, future::join_all};
 use headwater::{Append, Cursor, ErrorKind, Filter, Log, Position, Repository, Result, connect};
 use headwater_testkit::{
     account::{Account, Balance},
+    dropped_at,
     fixtures::stream,
     postgres, scale, seed, within,
 };
@@ -50,7 +51,7 @@ impl Impatient {
 
     async fn run(mut self, rounds: u32) -> Self {
         for _ in 0..rounds {
-            let patience = Duration::from_micros(1 << self.rng.random_range(0..20));
+            let patience = Patience::draw(&mut self.rng);
             if let Some(()) = self.ask(patience).await {
                 self.waited += 1;
             } else {
@@ -61,13 +62,13 @@ impl Impatient {
     }
 
     /// Asks for something; `None` where it was dropped.
-    async fn ask(&mut self, patience: Duration) -> Option<()> {
+    async fn ask(&mut self, patience: Patience) -> Option<()> {
         let log = self.log.clone();
         match self.rng.random_range(0..10) {
             0 | 1 => self.append(patience).await,
             2 => self.command(patience).await,
             3 => {
-                let batch = timeout(patience, self.cursor.next_batch(50)).await.ok()?;
+                let batch = patience.bear(self.cursor.next_batch(50)).await?;
                 let batch = available(batch)?;
                 self.seen.extend(batch.events.iter().map(|event| event.id));
                 Some(())
@@ -75,43 +76,41 @@ impl Impatient {
             4 => {
                 let mut read = log.read(Filter::all(), Position::START);
                 let all = async { while available(read.try_next().await).flatten().is_some() {} };
-                timeout(patience, all).await.ok()
+                patience.bear(all).await
             }
             5 => {
                 let name = stream(&format!("account-{}", account(&mut self.rng)));
                 let read = log.read_stream(&name, 1).try_collect::<Vec<_>>();
-                timeout(patience, read).await.ok().and_then(available).map(drop)
+                patience.bear(read).await.and_then(available).map(drop)
             }
             6 => {
-                let found = timeout(patience, log.find::<Balance>("", &[])).await;
-                found.ok().and_then(available).map(drop)
+                let found = patience.bear(log.find::<Balance>("", &[])).await;
+                found.and_then(available).map(drop)
             }
-            7 => timeout(patience, app().status(&log)).await.ok().and_then(available).map(drop),
-            8 => timeout(patience, app().catch_up(&log)).await.ok().and_then(available),
+            7 => patience.bear(app().status(&log)).await.and_then(available).map(drop),
+            8 => patience.bear(app().catch_up(&log)).await.and_then(available),
             _ => {
-                let rebuilt = timeout(patience, app().rebuild(&log, &[], &|_| {})).await;
-                rebuilt.ok().and_then(available).map(drop)
+                let rebuilt = patience.bear(app().rebuild(&log, &[], &|_| {})).await;
+                rebuilt.and_then(available).map(drop)
             }
         }
     }
 
-    async fn append(&mut self, patience: Duration) -> Option<()> {
+    async fn append(&mut self, patience: Patience) -> Option<()> {
         let id = Uuid::from_u128(self.rng.random());
         let left = Left::Append(draw(&mut self.rng, id));
         self.write(id, left, patience).await
     }
 
-    async fn command(&mut self, patience: Duration) -> Option<()> {
+    async fn command(&mut self, patience: Patience) -> Option<()> {
         let id = Uuid::from_u128(self.rng.random());
         let left = Left::Command(account(&mut self.rng));
         self.write(id, left, patience).await
     }
 
-    async fn write(&mut self, id: Uuid, left: Left, patience: Duration) -> Option<()> {
-        let done = timeout(patience, left.send(&self.log, &self.accounts, id))
-            .await
-            .ok()
-            .and_then(available);
+    async fn write(&mut self, id: Uuid, left: Left, patience: Patience) -> Option<()> {
+        let sent = patience.bear(left.send(&self.log, &self.accounts, id)).await;
+        let done = sent.and_then(available);
         match done {
             Some(()) => self.ledger.outcomes.push((id, Outcome::Acknowledged(None))),
             None => self.left.push((id, left)),
@@ -128,6 +127,31 @@ impl Impatient {
             };
             within("what was left is asked for again", sent).await;
             self.ledger.outcomes.push((id, Outcome::Acknowledged(None)));
+        }
+    }
+}
+
+/// How long somebody waits: a time-out is as coarse as the runtime's clock, so wakes are counted too.
+#[derive(Clone, Copy)]
+enum Patience {
+    Time(Duration),
+    Wakes(usize),
+}
+
+impl Patience {
+    fn draw(rng: &mut StdRng) -> Self {
+        if rng.random() {
+            Self::Time(Duration::from_micros(1 << rng.random_range(0..20)))
+        } else {
+            Self::Wakes(rng.random_range(0..16))
+        }
+    }
+
+    /// What the future yields; `None` where it was dropped.
+    async fn bear<T>(self, future: impl Future<Output = T>) -> Option<T> {
+        match self {
+            Self::Time(time) => timeout(time, future).await.ok(),
+            Self::Wakes(wakes) => dropped_at(wakes, future).await,
         }
     }
 }
@@ -159,7 +183,7 @@ async fn drop_and_audit(url: &str, seed: u64) {
     let load = Load::start(&log, 4, seed, Arc::new(|_| {}));
     let mut impatient = JoinSet::new();
     for number in 0..6 {
-        impatient.spawn(Impatient::new(&log, !seed ^ number).run(60 * scale().min(20)));
+        impatient.spawn(Impatient::new(&log, !seed ^ number).run(60 * scale().min(60)));
     }
     let mut impatient = impatient.join_all().await;
     let mut ledger = load.stop().await;

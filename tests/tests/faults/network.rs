@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use headwater::{
     Append, Error, ErrorKind, ExpectedVersion::Exact, Filter, Log, Position, Settings,
     postgres::PostgresStore,
@@ -102,4 +102,45 @@ async fn connections_that_have_died_in_silence_are_replaced() {
     for events in within("readings", join_all(readings)).await {
         assert_eq!(events.len(), 6);
     }
+}
+
+/// Both directions swallow everything, as a switch that hangs: then all goes on by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_silent_network_goes_on_when_it_speaks_again() {
+    let silence = Duration::from_secs(5 * u64::from(scale().min(4)));
+    let network = Network::open(Duration::from_secs(20)).await;
+    let writer = |n: u64| {
+        let network = &network;
+        async move {
+            let (mut number, name) = (0, format!("thing-{n}"));
+            let end = Instant::now() + silence + Duration::from_secs(4);
+            while Instant::now() < end {
+                number += 1;
+                network.append(&name, number).await;
+            }
+            number
+        }
+    };
+    let mut cursor = network.log.subscribe(Filter::all(), Position::START);
+    let fault = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        network.proxy.fall_silent();
+        tokio::time::sleep(silence).await;
+        network.proxy.heal();
+        Instant::now()
+    };
+    let (written, healed) = join(join_all((0..8).map(writer)), fault).await;
+    assert!(healed.elapsed() < Duration::from_secs(30), "it took {:?}", healed.elapsed());
+    let written: u64 = written.into_iter().sum();
+    let mut seen = 0;
+    while seen < written {
+        match within("the next batch", cursor.next_batch(1_000)).await {
+            Ok(batch) => seen += u64::try_from(batch.events.len()).unwrap(),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Retry, "{error}"),
+        }
+    }
+    assert_eq!(seen, written);
+    assert!(healed.elapsed() < Duration::from_secs(30), "it took {:?}", healed.elapsed());
+    let events = all(&network.log).await;
+    assert_eq!(u64::try_from(events.len()), Ok(written));
 }
