@@ -17,6 +17,7 @@ mod answer_lost;
 mod broken_reading;
 mod cancellation;
 mod database_away;
+mod fight;
 mod long_reader;
 mod network;
 mod prepared;
