@@ -51,6 +51,17 @@ create table headwater.settled (
     constraint settled_pkey PRIMARY KEY (only_row)
 ) with (fillfactor=50);
 
+create table headwater.snapshots (
+    stream text collate "C" not null,
+    version bigint not null,
+    "position" bigint not null,
+    event_id uuid not null,
+    fingerprint uuid not null,
+    state text not null,
+    recorded_at timestamp with time zone not null default now(),
+    constraint snapshots_pkey PRIMARY KEY (stream)
+);
+
 create table headwater.streams (
     stream text collate "C" not null,
     category text collate "C" not null,

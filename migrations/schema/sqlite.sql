@@ -40,6 +40,16 @@ CREATE TABLE migrations (
     applied_at integer not null
 ) strict;
 
+CREATE TABLE snapshots (
+    stream      text primary key,
+    version     integer not null,
+    position    integer not null,
+    event_id    blob not null,
+    fingerprint blob not null,
+    state       text not null,
+    recorded_at integer not null
+) strict, without rowid;
+
 CREATE TABLE streams (
     stream   text primary key not null,
     category text not null,
