@@ -1,9 +1,9 @@
 //! Opening a log by its URL.
 
-use headwater::{ErrorKind, Log, Settings, connect, connect_with};
+use headwater::{ErrorKind, Log, Pooler, Settings, connect, connect_with};
 use headwater_testkit::{
     fixtures::{append_to, failure},
-    postgres::database,
+    postgres::{database, pooled},
     within,
 };
 
@@ -36,4 +36,21 @@ async fn both_databases_open_by_their_urls() {
     }
     let settings = Settings { schema: "tenant_1".into(), ..Settings::default() };
     works(&connect_with(database.url(), settings).await.expect("a second log")).await;
+}
+
+/// Behind one, a program that takes it for the server itself meets statements that are not prepared.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_in_transaction_mode_is_noticed() {
+    let database = database().await;
+    for (url, pooler, found) in [
+        (database.url().to_owned(), Pooler::Detect, false),
+        (pooled(&database).await, Pooler::Detect, true),
+        (pooled(&database).await, Pooler::Present, true),
+    ] {
+        let settings = Settings { pooler, ..Settings::default() };
+        let log = connect_with(&url, settings).await.unwrap_or_else(|error| panic!("{error}"));
+        let described = log.store().describe().await.expect("the server answers");
+        assert_eq!(described.ends_with("behind a pooler"), found, "{described}");
+        works(&log).await;
+    }
 }

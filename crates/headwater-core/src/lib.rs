@@ -53,7 +53,7 @@ pub use projection::{BatchTx, Fold, SqlProjection};
 pub use read::{Direction, EventStream, Filter, Reading, StreamInfo, StreamInfos};
 pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted};
 pub use repository::{CommandError, Done, Loaded, Repository, RetryPolicy};
-pub use settings::{Pools, Queue, Settings};
+pub use settings::{Pooler, Pools, Queue, Settings};
 pub use snapshot::{Snapshot, Snapshots};
 pub use store::{Migrated, Store, StoreTx};
 pub use stream::StreamName;

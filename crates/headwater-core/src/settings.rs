@@ -21,6 +21,8 @@ pub struct Settings {
     pub statement_timeout: Duration,
     /// How many connections to PostgreSQL the log may use.
     pub pools: Pools,
+    /// Whether a pooler stands before PostgreSQL.
+    pub pooler: Pooler,
     /// How many appends may wait for the database.
     pub queue: Queue,
 }
@@ -39,6 +41,23 @@ impl Default for Queue {
     fn default() -> Self {
         Self { events: 20_000, refuse_when_full: false }
     }
+}
+
+/// Whether a pooler that shares the server's sessions among transactions, such as PgBouncer in its mode
+/// `transaction`, stands before PostgreSQL.
+///
+/// Behind one, each statement runs in a transaction of its own and is prepared anew, which costs round
+/// trips; and no connection listens, so that what other processes append is found by the poll, within a
+/// second. A pooler in its mode `session` needs none of that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Found out when the log is opened, by two connections that meet the same session.
+    #[default]
+    Detect,
+    /// There is none, or one in its mode `session`.
+    Absent,
+    /// There is one in its mode `transaction`.
+    Present,
 }
 
 /// How many connections to PostgreSQL each kind of work may use, so that none waits for another. They
@@ -75,6 +94,7 @@ impl Default for Settings {
             limits: Limits::default(),
             statement_timeout: Duration::from_secs(20),
             pools: Pools::default(),
+            pooler: Pooler::default(),
             queue: Queue::default(),
         }
     }

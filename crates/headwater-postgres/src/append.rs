@@ -178,6 +178,7 @@ impl PostgresStore {
         loop {
             control(connection, "savepoint headwater_append").await?;
             let statement = group.statement(&self.inner.statements, None);
+            let statement = statement.persistent(!self.inner.pooled);
             let sent = statement.fetch_one(&mut *connection).await;
             if let Err(error) = &sent {
                 control(connection, "rollback to savepoint headwater_append").await?;
@@ -197,7 +198,7 @@ impl PostgresStore {
 }
 
 async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()> {
-    sqlx::query(sql).execute(connection).await.map(drop).map_err(|error| {
+    sqlx::raw_sql(sql).execute(connection).await.map(drop).map_err(|error| {
         // Neither outside a transaction nor in one that has failed.
         if has_code(&error, "25P01") || has_code(&error, "25P02") {
             return Error::InvalidInput(

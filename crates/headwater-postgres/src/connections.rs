@@ -46,9 +46,18 @@ pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 #[derive(Clone)]
 pub(crate) struct Connections(Arc<Shared>);
 
+/// How the server is reached.
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) options: PgConnectOptions,
+    /// How long a statement may take.
+    pub(crate) deadline: Duration,
+    /// Whether each transaction may meet another session.
+    pub(crate) pooled: bool,
+}
+
 struct Shared {
-    options: PgConnectOptions,
-    deadline: Duration,
+    route: Route,
     trust: Duration,
     limit: u32,
     permits: Arc<Semaphore>,
@@ -62,18 +71,12 @@ struct Idle {
 }
 
 impl Connections {
-    /// At most `limit` connections, none of them opened yet; `deadline` is how long each statement
-    /// may take. One that has rested for longer than `trust` is asked whether it still lives, which
-    /// costs a round trip.
-    pub(crate) fn new(
-        options: PgConnectOptions,
-        limit: u32,
-        deadline: Duration,
-        trust: Duration,
-    ) -> Self {
+    /// At most `limit` connections, none of them opened yet. One that has rested for longer than
+    /// `trust` is asked whether it still lives, which costs a round trip.
+    pub(crate) fn new(route: Route, limit: u32, trust: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(limit as usize));
         let idle = Mutex::default();
-        Self(Arc::new(Shared { options, deadline, trust, limit, permits, idle }))
+        Self(Arc::new(Shared { route, trust, limit, permits, idle }))
     }
 
     /// A connection: the one that rests for the shortest time, or a new one.
@@ -105,16 +108,10 @@ impl Connections {
         self.0.permits.available_permits() == 0
     }
 
-    /// Connects once, without patience: a server that is not there is told at once.
-    pub(crate) async fn connect_once(&self) -> Result<()> {
-        let connect = PgConnection::connect_with(&self.0.options);
-        let connection = timeout(PATIENCE, connect)
-            .await
-            .map_err(|_| away("the server does not answer"))?
-            .map_err(unavailable)?;
+    /// Takes in a connection that was made beforehand.
+    pub(crate) fn adopt(&self, connection: PgConnection) {
         let now = Instant::now();
         self.0.idle().push(Idle { connection, born: now, since: now });
-        Ok(())
     }
 
     /// Closes every connection, after what is under way has ended.
@@ -149,7 +146,8 @@ impl Shared {
     async fn connect(&self, deadline: Instant) -> Result<PgConnection> {
         let mut pause = PAUSE.0;
         loop {
-            let connected = timeout_at(deadline, PgConnection::connect_with(&self.options)).await;
+            let connected =
+                timeout_at(deadline, PgConnection::connect_with(&self.route.options)).await;
             let error = match connected {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => unavailable(error),
@@ -243,9 +241,10 @@ impl Held {
         &mut self,
         query: Statement<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let (query, own) = self.ready(query).await?;
         let (connection, deadline) = self.start();
         let rows = in_time(deadline, query.fetch_all(connection)).await;
-        self.seen(rows)
+        self.finish(own, rows).await
     }
 
     /// Runs a statement that yields one row.
@@ -258,28 +257,61 @@ impl Held {
         &mut self,
         query: Statement<'_>,
     ) -> Result<Option<PgRow>, sqlx::Error> {
+        let (query, own) = self.ready(query).await?;
         let (connection, deadline) = self.start();
         let row = in_time(deadline, query.fetch_optional(connection)).await;
-        self.seen(row)
+        self.finish(own, row).await
     }
 
     /// Runs a statement, and yields the number of rows that it changed.
     pub(crate) async fn execute(&mut self, query: Statement<'_>) -> Result<u64, sqlx::Error> {
+        let (query, own) = self.ready(query).await?;
         let (connection, deadline) = self.start();
         let done = in_time(deadline, query.execute(connection)).await;
-        self.seen(done).map(|done| done.rows_affected())
+        self.finish(own, done).await.map(|done| done.rows_affected())
     }
 
-    /// The connection, for one statement, and how long that may take; [`Held::seen`] takes in how it
+    /// Makes a statement fit the connection. Behind a pooler the server's session is only ours within
+    /// a transaction, and keeps no statement that was prepared: then it gets a transaction of its own,
+    /// which [`Held::finish`] ends, unless it is in one.
+    pub(crate) async fn ready<'q>(
+        &mut self,
+        query: Statement<'q>,
+    ) -> Result<(Statement<'q>, bool), sqlx::Error> {
+        if !self.home.route.pooled {
+            return Ok((query, false));
+        }
+        let own = !self.in_transaction;
+        if own {
+            self.in_transaction = true;
+            self.control("begin").await?;
+        }
+        Ok((query.persistent(false), own))
+    }
+
+    /// Takes in how a statement ended, and ends the transaction that it had for its own.
+    pub(crate) async fn finish<T>(
+        &mut self,
+        own: bool,
+        ended: Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let ended = self.seen(ended);
+        if own && !self.in_statement {
+            self.end(if ended.is_ok() { "commit" } else { "rollback" }).await?;
+        }
+        ended
+    }
+
+    /// The connection, for one statement, and how long that may take; [`Held::finish`] takes in how it
     /// ended.
     pub(crate) fn start(&mut self) -> (&mut PgConnection, Duration) {
         self.in_statement = true;
         let connection = self.connection.as_mut().expect("it is there until it is dropped");
-        (connection, self.home.deadline)
+        (connection, self.home.route.deadline)
     }
 
     /// Takes in how a statement ended: with an answer, or in a way that nobody knows.
-    pub(crate) fn seen<T>(&mut self, ended: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+    fn seen<T>(&mut self, ended: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.in_statement = ended.as_ref().is_err_and(|error| !is_answer(error));
         ended
     }

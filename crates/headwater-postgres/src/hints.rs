@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use crate::{
-    connections::{Connections, in_time},
+    connections::{Connections, Route, in_time},
     errors::of_statement,
 };
 
@@ -38,19 +38,19 @@ pub(crate) struct Hints {
     raised: watch::Sender<u64>,
     outward: Arc<Notify>,
     channel: String,
-    options: PgConnectOptions,
+    route: Route,
     notifier: Task,
     listener: OnceLock<Task>,
 }
 
 impl Hints {
     /// Hints for the log in `schema`: sent over `looks`, and heard over a connection of their own.
-    pub(crate) fn new(schema: &str, options: PgConnectOptions, looks: Connections) -> Self {
+    pub(crate) fn new(schema: &str, route: Route, looks: Connections) -> Self {
         let outward = Arc::new(Notify::new());
         let channel = format!("{schema}_appended");
         let notifier = Task(tokio::spawn(notify(looks, channel.clone(), outward.clone())));
         let raised = watch::Sender::new(0);
-        Self { raised, outward, channel, options, notifier, listener: OnceLock::new() }
+        Self { raised, outward, channel, route, notifier, listener: OnceLock::new() }
     }
 
     /// Says that an append was committed.
@@ -59,12 +59,15 @@ impl Hints {
         self.outward.notify_one();
     }
 
-    /// Hints from now on; the first reader starts the listener.
+    /// Hints from now on; the first reader starts the listener. Behind a pooler there is none: it would
+    /// listen in a session that is another's by then.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
-        self.listener.get_or_init(|| {
-            let listen = listen(self.options.clone(), self.channel.clone(), self.raised.clone());
-            Task(tokio::spawn(listen))
-        });
+        if !self.route.pooled {
+            self.listener.get_or_init(|| {
+                let (options, channel) = (self.route.options.clone(), self.channel.clone());
+                Task(tokio::spawn(listen(options, channel, self.raised.clone())))
+            });
+        }
         self.raised.subscribe()
     }
 

@@ -13,6 +13,7 @@ mod connections;
 mod errors;
 mod hints;
 mod migrate;
+mod pooler;
 mod read;
 mod read_model;
 mod snapshot;

@@ -19,12 +19,12 @@ impl PostgresStore {
             let mut held = store.inner.transactions.acquire().await?;
             // A migration of a large log may take as long as it takes.
             let (connection, _deadline) = held.start();
-            let from = current(connection, &store.inner.schema).await?;
+            let from = look(connection, &store.inner.schema).await?;
             let mut to = from;
             while to < known() {
                 to = step(connection, &store.inner.schema).await?;
             }
-            held.seen(Ok(())).map_err(of_statement)?;
+            held.finish(false, Ok(())).await.map_err(of_statement)?;
             if to > known() {
                 return Err(Error::SchemaTooNew { found: to, known: known() });
             }
@@ -37,9 +37,9 @@ impl PostgresStore {
     pub(crate) async fn check_schema(&self) -> Result<()> {
         let mut held = self.inner.looks.acquire().await?;
         let (connection, deadline) = held.start();
-        let found = current(connection, &self.inner.schema);
+        let found = look(connection, &self.inner.schema);
         let found = timeout(deadline, found).await.map_err(|_| away("no answer in time"))??;
-        held.seen(Ok(())).map_err(of_statement)?;
+        held.finish(false, Ok(())).await.map_err(of_statement)?;
         match found.cmp(&known()) {
             std::cmp::Ordering::Less => Err(Error::SchemaTooOld { found, known: known() }),
             std::cmp::Ordering::Equal => Ok(()),
@@ -49,8 +49,18 @@ impl PostgresStore {
 }
 
 /// The number of the schema in the database; 0 where there is none. Needs no right to change it.
+async fn look(connection: &mut PgConnection, schema: &str) -> Result<u32> {
+    // A pooler lends a session for a transaction.
+    let mut tx = connection.begin().await.map_err(of_statement)?;
+    let found = current(&mut tx, schema).await?;
+    tx.rollback().await.map_err(of_statement)?;
+    Ok(found)
+}
+
+/// The same in a transaction. Nothing here is prepared for a second time.
 async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
     let exists: bool = sqlx::query(include_str!("migrations_exist.sql"))
+        .persistent(false)
         .bind(schema)
         .fetch_one(&mut *connection)
         .await
@@ -61,6 +71,7 @@ async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
     }
     let number: i32 =
         sqlx::query(AssertSqlSafe(place(include_str!("migrations_number.sql"), schema)))
+            .persistent(false)
             .fetch_one(connection)
             .await
             .and_then(|row| row.try_get(0))
@@ -72,6 +83,7 @@ async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
 async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
     let mut tx = connection.begin().await.map_err(of_statement)?;
     sqlx::query(include_str!("migrations_lock.sql"))
+        .persistent(false)
         .bind(schema)
         .execute(&mut *tx)
         .await
@@ -90,6 +102,7 @@ async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
         run(&mut tx, schema, sql).await?;
     }
     sqlx::query(AssertSqlSafe(place(include_str!("migrations_insert.sql"), schema)))
+        .persistent(false)
         .bind(i32::try_from(next.number).unwrap_or(i32::MAX))
         .bind(next.name)
         .execute(&mut *tx)

@@ -80,6 +80,7 @@ impl PostgresStore {
         statement: Statement<'_>,
         chunks: &mpsc::Sender<Vec<StoredEvent>>,
     ) -> Result<Option<Sent>> {
+        let (statement, own) = held.ready(statement).await.map_err(of_statement)?;
         let (connection, deadline) = held.start();
         let mut rows = statement.fetch(connection);
         let (mut left, mut bytes, mut count) = (Vec::new(), 0, 0);
@@ -108,7 +109,7 @@ impl PostgresStore {
             }
         }
         drop(rows);
-        held.seen(Ok(())).map_err(of_statement)?;
+        held.finish(own, Ok(())).await.map_err(of_statement)?;
         Ok(Some(Sent { left, count, whole: true }))
     }
 }

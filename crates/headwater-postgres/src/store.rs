@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Pools,
-    Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
-    Value,
+    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Pooler,
+    Pools, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos,
+    StreamName, Value,
     batcher::{Batcher, Bounds},
     limits,
     task::shielded,
@@ -15,7 +15,11 @@ use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    ceiling::Settling, connections::Connections, errors::of_statement, hints::Hints,
+    ceiling::Settling,
+    connections::{Connections, Route},
+    errors::of_statement,
+    hints::Hints,
+    pooler,
     sql::Statements,
 };
 
@@ -43,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) statements: Statements,
     pub(crate) limits: Limits,
     pub(crate) batcher: Batcher,
+    /// Whether a pooler lends the server's sessions for a transaction each.
+    pub(crate) pooled: bool,
     pub(crate) statement_timeout: Duration,
     pub(crate) appends: Connections,
     /// For appends to streams that another transaction holds.
@@ -91,31 +97,44 @@ impl PostgresStore {
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self> {
         limits::check_identifier("schema", &settings.schema)?;
         // A statement of the driver's log would say at warning level how long a rebuild reads.
-        let options = options.application_name("headwater").disable_statement_logging();
-        let Settings { schema, migrate, limits, statement_timeout, pools, queue } = settings;
+        // Poolers refuse to pass on how floats are written, which is of no use for binary ones.
+        let options = options
+            .application_name("headwater")
+            .disable_statement_logging()
+            .extra_float_digits(None);
+        let Settings { schema, migrate, limits, statement_timeout, pools, pooler, queue } =
+            settings;
         let Pools { appends, held_appends, transactions, readings, looks, queries } = pools;
         for size in [appends, held_appends, transactions, readings, looks, queries] {
             if size == 0 {
                 return Err(Error::InvalidInput("each pool needs a connection at least".into()));
             }
         }
-        let pool =
-            |size| Connections::new(options.clone(), size, statement_timeout, Duration::ZERO);
+        let mut first = pooler::connect(&options).await?;
+        let pooled = match pooler {
+            Pooler::Absent => false,
+            Pooler::Present => true,
+            Pooler::Detect => pooler::stands_before(&options, &mut first).await,
+        };
+        let route = Route { options, deadline: statement_timeout, pooled };
+        let pool = |size| Connections::new(route.clone(), size, Duration::ZERO);
         // An append whose connection was dead is sent again by its ids.
-        let appends = Connections::new(options.clone(), appends, statement_timeout, TRUST);
+        let appends = Connections::new(route.clone(), appends, TRUST);
         let looks = pool(looks);
+        looks.adopt(first);
         let store = Self {
             inner: Arc::new(Inner {
                 statements: Statements::new(&schema),
                 limits,
                 batcher: Batcher::new(GROUP, queue),
+                pooled,
                 statement_timeout,
                 appends,
                 held_appends: pool(held_appends),
                 transactions: pool(transactions),
                 readings: pool(readings),
                 queries: pool(queries),
-                hints: Hints::new(&schema, options, looks.clone()),
+                hints: Hints::new(&schema, route, looks.clone()),
                 looks,
                 settling: Arc::default(),
                 schema,
@@ -137,8 +156,6 @@ impl PostgresStore {
     }
 
     async fn check_server(&self) -> Result<()> {
-        // A server that is not there is told at once.
-        self.inner.looks.connect_once().await?;
         let number = sqlx::query("select current_setting('server_version_num')::int");
         let row =
             self.inner.looks.acquire().await?.fetch_one(number).await.map_err(of_statement)?;
@@ -226,6 +243,7 @@ impl Store for PostgresStore {
             row.and_then(|row| row.try_get(0)).map_err(of_statement)
         })
         .await?;
-        Ok(format!("PostgreSQL {version}"))
+        let pooler = if self.inner.pooled { " behind a pooler" } else { "" };
+        Ok(format!("PostgreSQL {version}{pooler}"))
     }
 }

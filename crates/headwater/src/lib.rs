@@ -147,9 +147,9 @@ pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Direction, Done, Error, ErrorKind,
     Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState, Limits,
-    Loaded, Migrated, NewEvent, Position, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
-    Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster, Value,
-    ValueError, codec, testing,
+    Loaded, Migrated, NewEvent, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result,
+    RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos,
+    StreamName, Table, Upcaster, Value, ValueError, codec, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {

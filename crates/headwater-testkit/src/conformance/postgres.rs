@@ -1,18 +1,24 @@
 //! The suite over PostgreSQL: a database for each test, in the default schema or another one.
 
-use std::sync::Mutex;
+use std::{str::FromStr as _, sync::Mutex};
 
 use async_trait::async_trait;
 use headwater::{Append, Appended, Log, Result, Settings, postgres::PostgresStore};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres as Driver, Transaction};
+use sqlx::{
+    AssertSqlSafe, Connection as _, PgConnection, PgPool, Postgres as Driver, Transaction,
+    postgres::PgConnectOptions,
+};
 
 use super::{Dialect, Harness, UserTransaction};
-use crate::postgres::{TestDatabase, database};
+use crate::postgres::{TestDatabase, database, pooled};
 
 /// A log in PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
     database: TestDatabase,
+    /// Through which its users reach it.
+    url: String,
+    pooled: bool,
     others: Mutex<Vec<TestDatabase>>,
     schema: &'static str,
     store: PostgresStore,
@@ -22,27 +28,43 @@ pub struct Postgres {
 impl Postgres {
     /// A fresh log in the default schema.
     pub async fn fresh() -> Box<dyn Harness> {
-        Self::open("headwater").await
+        Self::open("headwater", false).await
+    }
+
+    /// A fresh log behind PgBouncer in transaction mode.
+    pub async fn fresh_behind_a_pooler() -> Box<dyn Harness> {
+        Self::open("headwater", true).await
     }
 
     /// A fresh log in a schema of another name, which is a word of SQL's as well.
     pub async fn fresh_in_other_schema() -> Box<dyn Harness> {
-        Self::open("order").await
+        Self::open("order", false).await
     }
 
-    async fn open(schema: &'static str) -> Box<dyn Harness> {
+    async fn open(schema: &'static str, pooled: bool) -> Box<dyn Harness> {
         let database = database().await;
+        let url = way(&database, pooled).await;
         let settings = Settings { schema: schema.into(), ..Settings::default() };
-        let store = PostgresStore::connect(database.url(), settings)
+        let store = PostgresStore::connect(&url, settings)
             .await
             .expect("a fresh database takes the schema");
         let log = Log::new(store.clone());
-        Box::new(Self { database, others: Mutex::default(), schema, store, log })
+        Box::new(Self { database, url, pooled, others: Mutex::default(), schema, store, log })
     }
 
     async fn connect(&self) -> PgConnection {
         PgConnection::connect(self.database.url()).await.expect("the test server takes connections")
     }
+
+    /// As a user of a pooler has to connect.
+    fn options(&self) -> PgConnectOptions {
+        PgConnectOptions::from_str(&self.url).expect("a sound URL").extra_float_digits(None)
+    }
+}
+
+/// The URL by which a database is reached.
+async fn way(database: &TestDatabase, pooled: bool) -> String {
+    if pooled { self::pooled(database).await } else { database.url().to_owned() }
 }
 
 #[async_trait]
@@ -64,14 +86,14 @@ impl Harness for Postgres {
     }
 
     async fn reopen_in(&self, settings: Settings) -> Result<Log> {
-        Ok(Log::new(PostgresStore::connect(self.database.url(), settings).await?))
+        Ok(Log::new(PostgresStore::connect(&self.url, settings).await?))
     }
 
     async fn open_empty(&self, settings: Settings, times: usize) -> Vec<Result<Log>> {
         let fresh = database().await;
+        let url = way(&fresh, self.pooled).await;
         let settings = Settings { schema: self.schema.into(), ..settings };
-        let open =
-            || async { Ok(Log::new(PostgresStore::connect(fresh.url(), settings.clone()).await?)) };
+        let open = || async { Ok(Log::new(PostgresStore::connect(&url, settings.clone()).await?)) };
         let opened = futures_util::future::join_all((0..times).map(|_| open())).await;
         self.others.lock().expect("no test panics in here").push(fresh);
         opened
@@ -103,13 +125,15 @@ impl Harness for Postgres {
     }
 
     async fn begin(&self) -> Box<dyn UserTransaction> {
-        let pool = PgPool::connect(self.database.url()).await.expect("the test server answers");
+        let pool = PgPool::connect_with(self.options()).await.expect("the test server answers");
         let tx = pool.begin().await.expect("a transaction begins");
         Box::new(DriverTx { tx, store: self.store.clone() })
     }
 
     async fn begin_in_sql(&self) -> Box<dyn UserTransaction> {
-        let mut tx = SqlTx { connection: self.connect().await, store: self.store.clone() };
+        let connection = PgConnection::connect_with(&self.options()).await;
+        let connection = connection.expect("the test server takes connections");
+        let mut tx = SqlTx { connection, store: self.store.clone() };
         tx.execute("begin").await.expect("a transaction begins");
         Box::new(tx)
     }

@@ -14,6 +14,7 @@
 mod docker;
 mod guardian;
 mod local;
+mod pooler;
 mod provider;
 mod proxy;
 mod server;
@@ -24,6 +25,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConn
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+pub use pooler::pooled;
 pub use proxy::Proxy;
 pub use server::Server;
 

@@ -127,7 +127,7 @@ fn begin(binaries: &Path, port: u16, password: &str) -> Result<Guardian, String>
 }
 
 // Kept by the guardian and not by a `TempDir`, since only the guardian outlives this process.
-fn make_directory() -> std::io::Result<PathBuf> {
+pub(super) fn make_directory() -> std::io::Result<PathBuf> {
     Ok(tempfile::Builder::new().prefix("headwater-postgres-").tempdir()?.keep())
 }
 
@@ -154,6 +154,6 @@ fn guard(binaries: &Path, directory: &Path, port: u16, password: &str) -> Result
     }
 }
 
-fn free_port() -> std::io::Result<u16> {
+pub(super) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

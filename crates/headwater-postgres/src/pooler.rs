@@ -1,0 +1,47 @@
+//! Finds out whether a pooler in transaction mode stands before the server.
+//!
+//! Such a pooler lends the server's sessions for a transaction each: named statements are gone with the
+//! next one, and so is whatever a session remembers. Nothing in the protocol tells. But two connections
+//! meet the same session one after the other, or one meets two, which never happens without it.
+
+use std::time::Duration;
+
+use headwater_core::Result;
+use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use tokio::time::timeout;
+
+use crate::{connections::away, errors::unavailable};
+
+/// How long the server may take to let one in.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a statement may take that needs no work.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Connects once, without patience: a server that is not there is told at once.
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
+    timeout(PATIENCE, PgConnection::connect_with(options))
+        .await
+        .map_err(|_| away("the server does not answer"))?
+        .map_err(unavailable)
+}
+
+/// Whether `first` goes through a pooler in transaction mode. Where that cannot be told, as where the
+/// server lets no second connection in, it does not.
+pub(crate) async fn stands_before(options: &PgConnectOptions, first: &mut PgConnection) -> bool {
+    let Ok(mut second) = connect(options).await else { return false };
+    let found = timeout(ANSWER, meet(first, &mut second)).await;
+    let _gone_anyway = timeout(ANSWER, second.close()).await;
+    matches!(found, Ok(Ok(true)))
+}
+
+async fn meet(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let before = session(first, "select pg_backend_pid()").await?;
+    // It holds the session that it meets until it ends.
+    let held = session(second, "begin; select pg_backend_pid()").await?;
+    Ok(held == before || session(first, "select pg_backend_pid()").await? != before)
+}
+
+async fn session(connection: &mut PgConnection, sql: &'static str) -> Result<i32, sqlx::Error> {
+    sqlx::raw_sql(sql).fetch_one(connection).await?.try_get(0)
+}
