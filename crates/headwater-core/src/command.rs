@@ -144,7 +144,7 @@ impl<'a, A: Aggregate> Command<'a, A> {
         }
         loop {
             let seat = turn.decide(
-                self.command_id,
+                self.command_id.is_some(),
                 apart,
                 |known| match self.decide(&known.loaded, desk.stream(), decide) {
                     Ok(events) if events.is_empty() => Err(Ok(self.nothing(&known.loaded))),
@@ -163,7 +163,6 @@ impl<'a, A: Aggregate> Command<'a, A> {
                 }
                 Seat::Nothing(result, Some(outcome)) => (outcome, self.unless_known(result)),
                 Seat::Full(outcome) => (outcome, Ended::Again),
-                Seat::Twin(outcome) => (outcome, Ended::Alone),
                 Seat::Drafted { events, version, last, outcome } => {
                     drop(turn);
                     return Ok(match outcome.end().await {

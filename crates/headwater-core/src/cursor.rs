@@ -5,7 +5,9 @@ use std::{collections::VecDeque, time::Duration};
 use futures_util::StreamExt as _;
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Direction, EventStream, Filter, Log, Position, Reading, Result, StoredEvent};
+use crate::{
+    Direction, EventStream, Filter, Log, Position, Reading, Result, StoredEvent, tail::Follower,
+};
 
 /// How long a cursor waits for a hint before it looks by itself.
 const POLL: Duration = Duration::from_secs(1);
@@ -34,6 +36,12 @@ pub struct Cursor {
     bytes: usize,
     /// The ceiling of a reading that has ended, with its last events still in `pending`.
     ended: Option<Position>,
+    /// The ceiling that the last look found, while it is not read up to.
+    raised: Option<Position>,
+    /// Whether writers below the ceiling were under way then.
+    unsettled: bool,
+    /// Since it has caught up for the first time.
+    following: Option<Follower>,
 }
 
 /// Events that a cursor found, and how far it has looked.
@@ -60,6 +68,9 @@ impl Cursor {
             pending: VecDeque::new(),
             bytes: 0,
             ended: None,
+            raised: None,
+            unsettled: false,
+            following: None,
         }
     }
 
@@ -107,12 +118,13 @@ impl Cursor {
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
         let limit = limit.max(1);
         if self.reading.is_none() && self.ended.is_none() {
-            self.hints.mark_unchanged();
-            let until = self.log.ceiling().await?.position;
-            if until <= self.position {
-                return Ok(None);
-            }
-            self.read(until);
+            let raised = match self.raised {
+                Some(raised) => Some(raised),
+                None => self.look().await?,
+            };
+            let Some(until) = raised else { return Ok(None) };
+            self.read(until).await?;
+            self.raised = None;
         }
         while self.pending.len() < limit && self.bytes < BATCH_BYTES {
             let Some((events, until)) = &mut self.reading else { break };
@@ -141,13 +153,40 @@ impl Cursor {
         let end = self.ended.take_if(|_| self.pending.is_empty());
         let last = events.last().map_or(self.position, |event| event.position);
         self.position = end.unwrap_or(last);
+        if end.is_some() && self.following.is_none() {
+            self.following = Some(self.log.tail().follow());
+        }
         Batch { events, position: self.position, caught_up: end.is_some() }
     }
 
-    fn read(&mut self, until: Position) {
+    /// Looks whether the ceiling is above the position.
+    async fn look(&mut self) -> Result<Option<Position>> {
+        // Whatever comes from here on is another hint.
+        self.hints.mark_unchanged();
+        let ceiling = self.log.ceiling().await?;
+        self.unsettled = ceiling.unsettled;
+        self.raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
+        if self.raised.is_none() && self.following.is_none() {
+            self.following = Some(self.log.tail().follow());
+        }
+        Ok(self.raised)
+    }
+
+    async fn read(&mut self, until: Position) -> Result<()> {
+        if self.following.is_some() {
+            let (log, filter) = (&self.log, &self.filter);
+            let newest = log.tail().read(log.store(), filter, self.position, until).await?;
+            if let Some(newest) = newest {
+                self.bytes += newest.iter().map(|event| event.event.data.len()).sum::<usize>();
+                self.pending.extend(newest);
+                self.ended = Some(until);
+                return Ok(());
+            }
+        }
         let (filter, after) = (self.filter.clone(), self.position);
         let reading = Reading::Log { filter, after, until, direction: Direction::Forward };
         self.reading = Some((self.log.store().read(reading), until));
+        Ok(())
     }
 
     // After a broken reading the events that were read and not delivered are read anew.
@@ -160,14 +199,13 @@ impl Cursor {
     async fn ceiling_raised(&mut self) -> Result<()> {
         let mut pause = SETTLING.0;
         loop {
-            let ceiling = self.log.ceiling().await?;
-            if ceiling.position > self.position {
-                return Ok(());
-            }
-            let patience = if ceiling.unsettled { pause } else { POLL };
+            let patience = if self.unsettled { pause } else { POLL };
             // A store that is gone sends no hints: then only the poll is left.
             if let Ok(Err(_)) = timeout(patience, self.hints.changed()).await {
                 tokio::time::sleep(patience).await;
+            }
+            if self.look().await?.is_some() {
+                return Ok(());
             }
             pause = (pause * 2).min(SETTLING.1);
         }

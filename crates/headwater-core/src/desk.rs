@@ -10,7 +10,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::{
     Aggregate, Appended, Error, ExpectedVersion, NewEvent, Result, StreamName,
@@ -49,9 +48,9 @@ struct Draft<A> {
     base: u64,
     events: Vec<NewEvent>,
     bytes: usize,
-    /// The ids of its commands, where they have one.
-    ids: Vec<Uuid>,
     commands: usize,
+    /// Whether one of its commands has an id of the caller's.
+    named: bool,
     /// Whether it takes no other command.
     apart: bool,
     progress: watch::Sender<Progress>,
@@ -119,8 +118,6 @@ pub(crate) enum Seat<E, V> {
     },
     /// The draft takes no more: come again when it has ended.
     Full(Outcome),
-    /// A command with the same id is under way.
-    Twin(Outcome),
 }
 
 impl<A: Aggregate> Desk<A> {
@@ -147,7 +144,7 @@ impl<A: Aggregate> Desk<A> {
     pub(crate) fn learn(&self, known: Known<A>) {
         let mut papers = self.papers();
         let news = |ground: &Known<A>| ground.loaded.version < known.loaded.version;
-        if papers.sent.is_none() && papers.ground.as_ref().is_none_or(news) {
+        if papers.ground.as_ref().is_none_or(news) {
             papers.ground = Some(known);
         }
     }
@@ -195,7 +192,7 @@ impl<A: Aggregate> Desk<A> {
                 | Error::Overloaded),
             ) => Ending::Failed(error),
             Err(_) if sent.commands > 1 => Ending::Apart,
-            Err(Error::IdempotencyConflict { .. }) if !sent.ids.is_empty() => Ending::Repeated,
+            Err(Error::IdempotencyConflict { .. }) if sent.named => Ending::Repeated,
             Err(error) => Ending::Failed(error),
         };
         sent.progress.send_replace(Progress::Ended(ending));
@@ -257,21 +254,17 @@ impl<A: Aggregate> Turn<'_, A> {
 
     /// Decides a command on the newest state, and puts its events into the draft.
     ///
-    /// `decide` gets the state and its version; `encode` what it has decided. A command that is to be
-    /// `apart` shares its draft with no other.
+    /// `decide` gets what is known; `encode` what it has decided. A command that is `named` has an id of
+    /// the caller's; one that is to be `apart` shares its draft with no other.
     pub(crate) fn decide<V>(
         &self,
-        id: Option<Uuid>,
+        named: bool,
         apart: bool,
         decide: impl FnOnce(&Known<A>) -> Result<Vec<A::Event>, V>,
         encode: impl FnOnce(&[A::Event]) -> Result<Vec<NewEvent>>,
     ) -> Result<Seat<A::Event, V>> {
         let mut papers = self.desk.papers();
         let Papers { ground, sent, next, .. } = &mut *papers;
-        let twin = |draft: &&Draft<A>| id.is_some_and(|id| draft.ids.contains(&id));
-        if let Some(draft) = [&*next, &*sent].into_iter().flatten().find(twin) {
-            return Ok(Seat::Twin(draft.outcome()));
-        }
         let newest = next.as_ref().or(sent.as_ref());
         let tip = newest.map(|draft| &draft.known).or(ground.as_ref());
         let tip = tip.expect("it was loaded in this turn or before");
@@ -289,7 +282,7 @@ impl<A: Aggregate> Turn<'_, A> {
         let new = next.is_none().then(|| Draft::on(tip.clone()));
         let mut draft = new.or_else(|| next.take()).expect("there is one or the other");
         draft.take_in(&events, encoded, bytes);
-        draft.ids.extend(id);
+        draft.named |= named;
         draft.apart = apart;
         let seat = Seat::Drafted {
             events,
@@ -315,8 +308,8 @@ impl<A: Aggregate> Draft<A> {
             known,
             events: Vec::new(),
             bytes: 0,
-            ids: Vec::new(),
             commands: 0,
+            named: false,
             apart: false,
             progress: watch::Sender::new(Progress::Waits),
         }

@@ -32,6 +32,7 @@ mod settings;
 mod snapshot;
 mod store;
 mod stream;
+mod tail;
 pub mod task;
 pub mod testing;
 mod value;

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
     Filter, GenerationState, Migrated, NewEvent, Position, ReadModel, Reading, Result, Row, Store,
-    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted, task,
+    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted,
+    tail::Tail, task,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -22,6 +23,7 @@ const SETTLING: Duration = Duration::from_millis(1_500);
 #[derive(Clone)]
 pub struct Log {
     store: Arc<dyn Store>,
+    tail: Tail,
 }
 
 impl fmt::Debug for Log {
@@ -33,7 +35,12 @@ impl fmt::Debug for Log {
 impl Log {
     /// The log in `store`.
     pub fn new(store: impl Store) -> Self {
-        Self { store: Arc::new(store) }
+        Self { store: Arc::new(store), tail: Tail::default() }
+    }
+
+    /// The newest events, for all who follow the log.
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The store underneath, for what runs over a log.

@@ -105,6 +105,19 @@ impl Filter {
         self.recorded_until = Some(time);
         self
     }
+
+    /// Whether it wants an event.
+    pub fn lets_through(&self, event: &StoredEvent) -> bool {
+        let Self { categories, streams, types, .. } = self;
+        let category = event.stream.category();
+        (categories.is_empty() || categories.iter().any(|wanted| wanted == category))
+            && (streams.is_empty() || streams.contains(&event.stream))
+            && (types.is_empty() || types.contains(&event.event.event_type))
+            && self.correlation_id.is_none_or(|wanted| event.correlation_id == Some(wanted))
+            && self.event_id.is_none_or(|wanted| event.id == wanted)
+            && self.recorded_from.is_none_or(|from| event.recorded_at >= from)
+            && self.recorded_until.is_none_or(|until| event.recorded_at < until)
+    }
 }
 
 /// One reading, as a store runs it.

@@ -38,6 +38,8 @@ struct Shared {
     fates: tokio::sync::Mutex<mpsc::UnboundedReceiver<Fate>>,
     /// From which version each stream was read.
     readings: Mutex<Vec<(StreamName, u64)>>,
+    /// How often the log was read, and its ceiling.
+    looks: Mutex<(usize, usize)>,
 }
 
 struct Gated(Arc<Shared>);
@@ -51,6 +53,7 @@ impl Gate {
             arrived: watch::Sender::new(0),
             fates: tokio::sync::Mutex::new(told),
             readings: Mutex::default(),
+            looks: Mutex::default(),
         });
         Self { log: Log::new(Gated(shared.clone())), shared, fates }
     }
@@ -64,6 +67,11 @@ impl Gate {
     pub async fn arrived(&self, count: usize) {
         let there = || async { (*self.shared.arrived.borrow() >= count).then_some(()) };
         eventually("appends at the gate", there).await;
+    }
+
+    /// How many appends have come.
+    pub fn arrivals(&self) -> usize {
+        *self.shared.arrived.borrow()
     }
 
     /// Says what becomes of the next append, and of one more each time.
@@ -88,6 +96,13 @@ impl Gate {
     /// Which streams were read since the last call, and from which version.
     pub fn readings(&self) -> Vec<(StreamName, u64)> {
         std::mem::take(&mut *lock(&self.shared.readings))
+    }
+}
+
+impl Gate {
+    /// How often the log was read since the last call, and how often its ceiling.
+    pub fn looks(&self) -> (usize, usize) {
+        std::mem::take(&mut *lock(&self.shared.looks))
     }
 }
 
@@ -118,13 +133,17 @@ impl Store for Gated {
     }
 
     fn read(&self, reading: Reading) -> EventStream {
-        if let Reading::Stream { stream, from, .. } = &reading {
-            lock(&self.0.readings).push((stream.clone(), *from));
+        match &reading {
+            Reading::Stream { stream, from, .. } => {
+                lock(&self.0.readings).push((stream.clone(), *from));
+            }
+            Reading::Log { .. } => lock(&self.0.looks).0 += 1,
         }
         self.log().store().read(reading)
     }
 
     async fn ceiling(&self) -> Result<Ceiling> {
+        lock(&self.0.looks).1 += 1;
         self.log().store().ceiling().await
     }
 

@@ -90,6 +90,8 @@ macro_rules! conformance {
                 an_event_without_a_hint_is_found_by_the_poll,
                 a_cursor_moves_past_what_its_filter_leaves_out,
                 batches_keep_to_their_limit,
+                a_hundred_subscribers_cost_one_reading,
+                a_slow_subscriber_among_others_misses_nothing,
                 dropped_futures_of_a_subscription_lose_nothing;
             cancellation:
                 a_cancelled_append_is_there_as_a_whole_or_not_at_all,
@@ -165,6 +167,7 @@ macro_rules! conformance {
                 retries_are_bounded,
                 an_expected_version_is_not_tried_again,
                 a_command_is_recognised_by_its_id,
+                a_command_is_recognised_where_it_would_be_refused,
                 of_the_same_command_many_times_at_once_one_is_carried_out,
                 several_decisions_go_into_one_append,
                 concurrent_commands_are_all_carried_out,

@@ -208,6 +208,27 @@ pub async fn a_command_is_recognised_by_its_id(harness: &dyn Harness) {
     assert_eq!(dump(log).await, before);
 }
 
+/// Also where it would be refused by now, or has nothing to do.
+pub async fn a_command_is_recognised_where_it_would_be_refused(harness: &dyn Harness) {
+    let accounts = accounts(harness.log());
+    let (account, opens, books) = (id("a"), Uuid::now_v7(), Uuid::now_v7());
+    let open = || accounts.command(&account).command_id(opens).execute(|a| a.open("ada"));
+    let book = || {
+        accounts.command(&account).command_id(books).execute(|account| match account.cents {
+            0 => account.book(5),
+            _ => Ok(vec![]),
+        })
+    };
+    let first = [open().await, book().await].map(|done| done.expect("it is carried out"));
+    for (again, first) in [open().await, book().await].into_iter().zip(first) {
+        let again = again.expect("it is recognised");
+        assert_eq!(
+            (again.version, again.events, again.repeated),
+            (first.version, first.events, true)
+        );
+    }
+}
+
 /// A double click: the same command, eight times at the same moment.
 pub async fn of_the_same_command_many_times_at_once_one_is_carried_out(harness: &dyn Harness) {
     let log = harness.log();

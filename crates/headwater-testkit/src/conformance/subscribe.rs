@@ -15,6 +15,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use super::Harness;
 use crate::{
     fixtures::{all, append, append_to, positions, stream},
+    gate::Gate,
     seed, within,
 };
 
@@ -195,4 +196,63 @@ pub async fn dropped_futures_of_a_subscription_lose_nothing(harness: &dyn Harnes
     println!("{dropped} futures were dropped");
     assert_eq!(positions(&read), positions(&all(log).await));
     assert_eq!(read.iter().map(|event| event.id).collect::<BTreeSet<_>>().len(), total);
+}
+
+/// Whoever follows the log shares what is read of it, each with his own filter.
+pub async fn a_hundred_subscribers_cost_one_reading(harness: &dyn Harness) {
+    let gate = Gate::before(harness.log());
+    gate.open().await;
+    let log = gate.log();
+    append_to(log, "thing-1", 3).await;
+    let filters = [Filter::all(), Filter::all().category("thing"), Filter::all().category("other")];
+    let mut cursors: Vec<_> =
+        (0..99).map(|n| log.subscribe(filters[n % 3].clone(), Position::START)).collect();
+    for cursor in &mut cursors {
+        while within("the beginning", cursor.available(10)).await.expect("it reads").is_some() {}
+    }
+    for round in 1..=5 {
+        gate.looks();
+        let read = cursors.iter_mut().map(async |cursor| {
+            let batch = within("the next event", cursor.next_batch(10)).await;
+            batch.expect("the log can be followed").events.len()
+        });
+        let name = format!("thing-{round}");
+        let append = append_to(log, &name, 1);
+        let (counts, _) = join(join_all(read), append).await;
+        for (n, count) in counts.into_iter().enumerate() {
+            assert_eq!(count, usize::from(n % 3 < 2), "subscriber {n}");
+        }
+        let (readings, looks) = gate.looks();
+        assert!(readings <= 3, "the log was read {readings} times");
+        // A store computes one for all who ask meanwhile.
+        assert!(looks <= 300, "the ceiling was asked for {looks} times");
+    }
+}
+
+/// A subscriber that is further behind than what the others share reads by itself.
+pub async fn a_slow_subscriber_among_others_misses_nothing(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut quick: Vec<_> = (0..3).map(|_| log.subscribe(Filter::all(), Position::START)).collect();
+    let mut slow = log.subscribe(Filter::all(), Position::START);
+    let mut total = 0;
+    for round in 0..40 {
+        append_to(log, &format!("thing-{round}"), 100).await;
+        total += 100;
+        for cursor in &mut quick {
+            let events = take(cursor, 100).await;
+            assert_eq!(events.len(), 100);
+        }
+        if round % 13 == 0 {
+            take(&mut slow, 1).await;
+        }
+    }
+    let mut slowly = Vec::new();
+    let mut fresh = log.subscribe(Filter::all(), Position::START);
+    let everything = take(&mut fresh, total).await;
+    while slow.position() < everything[total - 1].position {
+        let batch = within("the rest", slow.next_batch(7)).await.expect("the log can be followed");
+        slowly.extend(positions(&batch.events));
+    }
+    assert!(slowly.is_sorted_by(|a, b| a < b));
+    assert_eq!(slowly, positions(&everything)[total - slowly.len()..]);
 }
