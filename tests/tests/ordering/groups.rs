@@ -27,8 +27,9 @@ async fn in_one_group(place: &Place, appends: Vec<Vec<Append>>) -> Vec<Result<Ap
     operator.execute("lock table headwater.events in share mode").await;
     let mut first = Vec::new();
     for waiting in 1..=2 {
-        let log = place.log.clone();
-        first.push(tokio::spawn(async move { log.append_all([one("first-1", Any)]).await }));
+        // To streams of their own: neither waits for the other.
+        let (log, name) = (place.log.clone(), format!("first-{waiting}"));
+        first.push(tokio::spawn(async move { log.append_all([one(&name, Any)]).await }));
         let condition = format!(
             "count(*) = {waiting} from pg_stat_activity
              where datname = current_database() and wait_event_type = 'Lock'"

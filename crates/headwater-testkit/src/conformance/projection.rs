@@ -5,15 +5,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
-    App, BatchTx, Checkpoint, Column, ColumnType, Error, ExpectedVersion::Any, Failure, Fold,
-    GenerationState::Live, Log, NewEvent, Position, ProjectionStatus, ReadModel, Recorded, Result,
-    SqlProjection, Table, Value, ValueError,
+    App, BatchTx, Checkpoint, Column, ColumnType, CommandError, Error, ExpectedVersion::Any,
+    Failure, Fold, GenerationState::Live, Log, NewEvent, Position, ProjectionStatus, ReadModel,
+    Recorded, Repository, Result, SqlProjection, Table, Value, ValueError,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{Dialect, Harness};
 use crate::{
-    account::{AccountEvent, AccountOpened, Balance, Owners},
+    account::{Account, AccountEvent, AccountOpened, Balance, Owners},
     eventually,
     fixtures::{failure, stream},
     seed, within,
@@ -392,6 +392,9 @@ impl SqlProjection for Appending {
     async fn apply(&self, _tx: &mut BatchTx<'_>, events: &[Recorded<AccountOpened>]) -> Result<()> {
         let query = self.0.query("select position from {all_events}", &[]).await;
         assert!(matches!(query, Err(Error::InvalidInput(_))), "{query:?}");
+        let accounts = Repository::<Account>::new(&self.0).expect("the events are declared well");
+        let command = accounts.execute(&"b".into(), |account| account.open("bob")).await;
+        assert!(matches!(command, Err(CommandError::Log(Error::InvalidInput(_)))), "{command:?}");
         let next = NewEvent::of(&events[0].event).expect("it is JSON");
         self.0.append(&events[0].stream, Any, [next]).await.map(drop)
     }
