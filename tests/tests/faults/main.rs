@@ -18,6 +18,7 @@ mod broken_reading;
 mod cancellation;
 mod database_away;
 mod fight;
+mod four_processes;
 mod long_reader;
 mod network;
 mod prepared;
