@@ -1,55 +1,105 @@
-//! Headwater's speeds beside hand-written SQL, on the same database in the same run.
+//! Headwater's speeds beside hand-written SQL and beside its peers, on the same databases in the same
+//! run.
 //!
-//! Repetitions of the two subjects are interleaved, so that a disk that slows down slows both.
-//! `cargo run --release -p headwater-bench` prints a table; `--json` one row a line.
+//! `cargo run --release -p headwater-bench -- quick` takes two minutes, `all` at most twenty-five; a
+//! table of the figures and one of the targets that they are compared with go to the standard output.
+//!
+//! Each measurement runs in a process of its own, which this binary starts from itself: memory can be
+//! measured, nothing is warm from the measurement before, and several processes are measured like one.
 
+mod bench;
 mod by_hand;
-mod subject;
+mod by_headwater;
+mod commit_delay;
+mod databases;
+mod figures;
+
+mod machine;
+mod plan;
+mod process;
+mod shared;
+mod subjects;
 mod table;
-mod workload;
 
-use clap::Parser;
-use subject::{Headwater, Outcome, Subject};
-use table::Measured;
+use std::time::Duration;
 
-/// Measures Headwater beside hand-written SQL.
+use clap::{Parser, Subcommand};
+
+use bench::Bench;
+use plan::{Extent, Measurement};
+use shared::job::{Job, Outcome, URL};
+
+/// Measures Headwater beside hand-written SQL and its peers.
 #[derive(Parser)]
 struct Options {
-    /// Events that are replayed and projected.
-    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(20_000..))]
-    events: u64,
-    /// How often each figure is measured.
-    #[arg(long, default_value_t = 3)]
-    repetitions: usize,
-    /// One JSON object a line.
-    #[arg(long)]
+    #[command(subcommand)]
+    act: Act,
+    /// One JSON object a line, instead of tables.
+    #[arg(long, global = true)]
     json: bool,
+    /// How often each figure is measured [default: 1 for quick, 3 for all].
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..))]
+    repetitions: Option<u16>,
+    /// How long each measurement lasts, in milliseconds [default: 700 for quick, 2000 for all].
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(100..))]
+    time: Option<u64>,
+    /// How long a slow commit takes, such as 2ms; 0ms leaves the slow commits out.
+    #[arg(long, global = true, default_value = "2ms", value_parser = milliseconds)]
+    commit_delay: Duration,
+    /// Only the workloads whose names hold this text.
+    #[arg(long, global = true, default_value = "")]
+    only: String,
+}
+
+#[derive(Subcommand)]
+enum Act {
+    /// The main workloads, in two minutes: for CI. It never fails for being slow.
+    Quick,
+    /// All workloads, with repetitions.
+    All,
+    /// Runs one job and prints what was measured: how this binary starts itself.
+    #[command(hide = true)]
+    Run { job: String },
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    let number = text.strip_suffix("ms").unwrap_or(text).trim();
+    let number = number.parse().map_err(|_| format!("{text} is no time such as 2ms"))?;
+    Ok(Duration::from_millis(number))
 }
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let options = Options::parse();
-    let mut measured = Vec::new();
-    for repetition in 0..options.repetitions {
-        eprintln!("repetition {} of {}", repetition + 1, options.repetitions);
-        let database = headwater_testkit::postgres::database().await;
-        let subjects: [&dyn Subject; 2] = [
-            &Headwater::open("headwater", database.url()).await?,
-            &by_hand::ByHand::open(database.url()).await?,
-        ];
-        for subject in subjects {
-            measured.extend(workload::all(subject, options.events).await?);
+    match &options.act {
+        Act::Quick => measure(&options, Extent::Quick, 700, 1).await,
+        Act::All => measure(&options, Extent::All, 2_000, 3).await,
+        Act::Run { job } => {
+            let job: Job = serde_json::from_str(job)?;
+            subjects::answer(job, &std::env::var(URL)?).await
         }
-        let folder = tempfile::tempdir()?;
-        let url = format!("sqlite://{}", folder.path().join("bench.db").display());
-        let sqlite = Headwater::open("headwater-sqlite", &url).await?;
-        measured.extend(workload::all(&sqlite, options.events).await?);
     }
-    let rows = Measured::gather(measured);
+}
+
+async fn measure(options: &Options, extent: Extent, time: u64, repetitions: usize) -> Outcome<()> {
+    let time = Duration::from_millis(options.time.unwrap_or(time));
+    let repetitions = options.repetitions.map_or(repetitions, usize::from);
+    let only = |one: &Measurement| one.name.contains(&options.only);
+    let plan = plan::plan(extent, options.commit_delay);
+    let plan: Vec<_> = plan.into_iter().filter(only).collect();
+    let machine = machine::describe(repetitions).await?;
+    let mut bench = Bench::new(std::env::current_exe()?, None, time, repetitions);
+    let gathered = bench.run(&plan).await;
+    let rows = gathered.rows(&plan);
     if options.json {
         table::print_json(&rows)?;
     } else {
+        machine.iter().for_each(|line| println!("{line}"));
+        println!();
         table::print(&rows);
     }
-    Ok(())
+    match gathered.failures() {
+        [] => Ok(()),
+        failures => Err(format!("not measured: {}", failures.join("; ")).into()),
+    }
 }
