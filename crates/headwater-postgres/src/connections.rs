@@ -333,8 +333,11 @@ pub(crate) async fn in_time<T>(
     deadline: Duration,
     statement: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    timeout(deadline, statement).await.unwrap_or_else(|_elapsed| {
-        let reason = format!("no answer within {} s", deadline.as_secs());
-        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason)))
-    })
+    timeout(deadline, statement).await.unwrap_or_else(|_elapsed| Err(late(deadline)))
+}
+
+/// The error of a statement that took longer than this.
+pub(crate) fn late(deadline: Duration) -> sqlx::Error {
+    let reason = format!("no answer within {} s", deadline.as_secs());
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, reason))
 }

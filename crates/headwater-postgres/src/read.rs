@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
+use futures_util::StreamExt as _;
 use headwater_core::{
     Direction, EventStream, Filter, Position, Reading, Recorded, Result, Stored, StoredEvent,
     StreamName, task::read_ahead,
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    connections::{Held, Statement, in_time},
+    connections::{Held, Statement, late},
     errors::of_statement,
     sql::{Statements, checked},
     store::PostgresStore,
@@ -82,19 +82,22 @@ impl PostgresStore {
     ) -> Result<Option<Sent>> {
         let (statement, own) = held.ready(statement).await.map_err(of_statement)?;
         let (connection, deadline) = held.start();
-        let mut rows = statement.fetch(connection);
-        let (mut left, mut bytes, mut count) = (Vec::new(), 0, 0);
+        // What has come already is taken without a timer and a look at the reader for each row.
+        let mut rows = statement.fetch(connection).ready_chunks(CHUNK.0);
+        let (mut left, mut bytes, mut count) = (Vec::with_capacity(CHUNK.0), 0, 0);
         loop {
-            let row = tokio::select! {
-                row = in_time(deadline, rows.try_next()) => row.map_err(of_statement)?,
+            let came = tokio::select! {
+                came = timeout(deadline, rows.next()) => came.map_err(|_| late(deadline)),
                 // Also where nothing matches for a long time.
                 () = chunks.closed() => return Ok(None),
             };
-            let Some(row) = row else { break };
-            let event = decode(&row).map_err(of_statement)?;
-            count += 1;
-            bytes += event.event.data.len();
-            left.push(event);
+            let Some(came) = came.map_err(of_statement)? else { break };
+            for row in came {
+                let event = row.and_then(|row| decode(&row)).map_err(of_statement)?;
+                count += 1;
+                bytes += event.event.data.len();
+                left.push(event);
+            }
             if left.len() >= CHUNK.0 || bytes >= CHUNK.1 {
                 let patience = if self.inner.readings.are_scarce() { SLOW.1 } else { SLOW.0 };
                 match timeout(patience, chunks.reserve()).await {
