@@ -170,7 +170,6 @@ impl<'a, A: Aggregate> Command<'a, A> {
                             Ended::Done(Ok(self.done(events, version, last, &appended)))
                         }
                         Ending::Void => Ended::Again,
-                        Ending::Conflict(_) if self.expected.is_some() => Ended::Again,
                         Ending::Conflict(error) => Ended::Raced(error),
                         Ending::Apart => Ended::Apart,
                         Ending::Repeated => Ended::Alone,

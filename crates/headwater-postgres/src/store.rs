@@ -26,7 +26,7 @@ use crate::{
 /// How much one group of appends takes, beyond its first.
 const GROUP: Bounds = Bounds { events: 1_000, bytes: 4 << 20 };
 
-/// How long a connection for appends may rest and is still taken to live.
+/// How long a connection may rest and is still taken to live, where little depends on it.
 const TRUST: Duration = Duration::from_secs(1);
 
 /// The oldest server that works, as `server_version_num`.
@@ -118,9 +118,9 @@ impl PostgresStore {
         };
         let route = Route { options, deadline: statement_timeout, pooled };
         let pool = |size| Connections::new(route.clone(), size, Duration::ZERO);
-        // An append whose connection was dead is sent again by its ids.
-        let appends = Connections::new(route.clone(), appends, TRUST);
-        let looks = pool(looks);
+        // What is tried again where its connection was dead: an append by its ids, a cursor by itself.
+        let trusting = |size| Connections::new(route.clone(), size, TRUST);
+        let looks = trusting(looks);
         looks.adopt(first);
         let store = Self {
             inner: Arc::new(Inner {
@@ -129,10 +129,10 @@ impl PostgresStore {
                 batcher: Batcher::new(GROUP, queue),
                 pooled,
                 statement_timeout,
-                appends,
+                appends: trusting(appends),
                 held_appends: pool(held_appends),
                 transactions: pool(transactions),
-                readings: pool(readings),
+                readings: trusting(readings),
                 queries: pool(queries),
                 hints: Hints::new(&schema, route, looks.clone()),
                 looks,
