@@ -4,6 +4,7 @@ mod append;
 mod events;
 mod migrate;
 mod projections;
+mod race;
 mod streams;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ pub use self::{
     append::AppendArgs,
     events::EventsArgs,
     projections::{ProjectionsCommand, RebuildArgs, RunArgs},
+    race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
 };
 use crate::{Failure, Options, Output};
@@ -39,6 +41,9 @@ pub enum Command {
     /// Look at projections, run and rebuild them
     #[command(subcommand, after_help = projections::EXAMPLES)]
     Projections(ProjectionsCommand),
+    /// Try on your own database what the log promises of order
+    #[command(after_help = race::EXAMPLES)]
+    Race(RaceArgs),
 }
 
 /// Runs one of the operator's commands; the projections are those of `app`.
@@ -67,6 +72,7 @@ pub async fn run(options: &Options, command: Command, app: &App) -> Result<(), F
             with_log(options, async |log| streams::show(log, args, out).await).await
         }
         Command::Projections(command) => projections::run(options, command, app, out).await,
+        Command::Race(args) => race::run(options, args, out).await,
     };
     // What was found stands before the reason for ending.
     output.flush().and(done)

@@ -22,12 +22,17 @@ impl Interrupt {
     ///
     /// That of the operating system where a signal cannot be listened to.
     pub fn listen(stuck: Exit) -> io::Result<Self> {
+        Self::listen_for(stuck, GRACE)
+    }
+
+    /// The same, for a command that has more to tidy up.
+    pub(crate) fn listen_for(stuck: Exit, grace: Duration) -> io::Result<Self> {
         let mut signals = Signals::new()?;
         let (ask, asked) = watch::channel(false);
         tokio::spawn(async move {
             signals.next().await;
             ask.send_replace(true);
-            let _ = tokio::time::timeout(GRACE, signals.next()).await;
+            let _ = tokio::time::timeout(grace, signals.next()).await;
             std::process::exit(i32::from(stuck as u8));
         });
         Ok(Self { asked })

@@ -67,7 +67,7 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, EventsArgs, ProjectionsCommand, RebuildArgs, RunArgs, ShowArgs,
+    AppendArgs, Command, EventsArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RunArgs, ShowArgs,
     StreamCommand, StreamsArgs, run,
 };
 pub use failure::{Exit, Failure};

@@ -14,7 +14,8 @@ use crate::Options;
 
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
-const BAR: &str = "{prefix}  [{bar:30}] {percent:>3}%  {msg}";
+/// How a bar looks, of every command that shows one.
+pub(crate) const BAR: &str = "{prefix}  [{bar:30}] {percent:>3}%  {msg}";
 
 /// Shows the progress of rebuilds.
 pub(crate) enum Reporter {

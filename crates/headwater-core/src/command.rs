@@ -96,7 +96,7 @@ impl<'a, A: Aggregate> Command<'a, A> {
     ///
     /// [`CommandError::Refused`] with the domain's own reason; [`CommandError::Log`] with
     /// [`Error::VersionConflict`] where the expected version is not met or the retries are used up,
-    /// or with another error of [`Log::append`].
+    /// or with another error of [`Log::append`](crate::Log::append).
     pub async fn execute<R>(
         self,
         mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,

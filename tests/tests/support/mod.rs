@@ -25,26 +25,35 @@ pub fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
 }
 
-/// The compiled shop. `cargo test --workspace` has built it; where only these tests were asked for,
-/// it is built now, unless it is newer than everything that it was made of.
+/// The compiled shop.
 pub fn shop() -> &'static Path {
     static SHOP: OnceLock<PathBuf> = OnceLock::new();
-    SHOP.get_or_init(|| {
-        let folder = build_folder();
-        let program = folder.join(format!("shop{}", env::consts::EXE_SUFFIX));
-        if !is_fresh(&program) {
-            let mut build = cargo();
-            build.args(["build", "--quiet", "--package", "shop", "--bin", "shop"]);
-            build.current_dir(workspace());
-            build.env("CARGO_TARGET_DIR", folder.parent().expect("target/debug lies in target"));
-            if folder.ends_with("release") {
-                build.arg("--release");
-            }
-            let built = build.status().expect("cargo can be run");
-            assert!(built.success(), "the shop could not be built");
+    SHOP.get_or_init(|| program("shop", "shop"))
+}
+
+/// The compiled command line.
+pub fn headwater() -> &'static Path {
+    static HEADWATER: OnceLock<PathBuf> = OnceLock::new();
+    HEADWATER.get_or_init(|| program("headwater-cli", "headwater"))
+}
+
+/// A compiled program. `cargo test --workspace` has built it; where only these tests were asked for,
+/// it is built now, unless it is newer than everything that it was made of.
+fn program(package: &str, name: &str) -> PathBuf {
+    let folder = build_folder();
+    let program = folder.join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    if !is_fresh(&program) {
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--package", package, "--bin", name]);
+        build.current_dir(workspace());
+        build.env("CARGO_TARGET_DIR", folder.parent().expect("target/debug lies in target"));
+        if folder.ends_with("release") {
+            build.arg("--release");
         }
-        program
-    })
+        let built = build.status().expect("cargo can be run");
+        assert!(built.success(), "{name} could not be built");
+    }
+    program
 }
 
 /// Whether a program is newer than the sources that cargo has noted beside it.

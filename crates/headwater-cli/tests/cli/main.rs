@@ -8,5 +8,6 @@ mod failures;
 mod help;
 mod migrate;
 mod projections;
+mod race;
 mod streams;
 mod support;

@@ -51,6 +51,11 @@ impl Place {
         Self { folder: self.folder, ..Self::empty() }
     }
 
+    /// Where the log lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A command on the log in this place.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
