@@ -6,7 +6,11 @@ use headwater_core::{Ceiling, Position, Result, task::shielded};
 use sqlx::Row as _;
 use tokio::time::{Instant, sleep};
 
-use crate::{errors::of_statement, sql::checked, store::PostgresStore};
+use crate::{
+    errors::{is_answer, of_statement},
+    sql::checked,
+    store::PostgresStore,
+};
 
 /// How long the first look of a process waits for the writers that it finds.
 const FIRST: Duration = Duration::from_secs(1);
@@ -71,11 +75,19 @@ impl PostgresStore {
     }
 
     async fn look(&self, settling: &mut Settling) -> Result<Ceiling> {
-        let look = sqlx::query(checked(&self.inner.statements.ceiling))
-            .bind(settling.settled)
-            .bind(settling.candidate)
-            .bind(&settling.writers);
-        let row = self.inner.looks.acquire().await?.fetch_one(look).await.map_err(of_statement)?;
+        let look = || {
+            sqlx::query(checked(&self.inner.statements.ceiling))
+                .bind(settling.settled)
+                .bind(settling.candidate)
+                .bind(&settling.writers)
+        };
+        let looks = &self.inner.looks;
+        let row = match looks.acquire().await?.fetch_one(look()).await {
+            // One that was not asked whether it still lives: the next one is new.
+            Err(error) if !is_answer(&error) => looks.acquire().await?.fetch_one(look()).await,
+            looked => looked,
+        };
+        let row = row.map_err(of_statement)?;
         let settled: i64 = row.try_get(0).map_err(of_statement)?;
         let writers: Option<Vec<String>> = row.try_get(2).map_err(of_statement)?;
         settling.candidate = row.try_get(1).map_err(of_statement)?;

@@ -313,6 +313,10 @@ impl Held {
     /// Takes in how a statement ended: with an answer, or in a way that nobody knows.
     fn seen<T>(&mut self, ended: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.in_statement = ended.as_ref().is_err_and(|error| !is_answer(error));
+        if self.in_statement {
+            // What broke this one has broken those that rest, or soon will.
+            self.home.idle().clear();
+        }
         ended
     }
 }

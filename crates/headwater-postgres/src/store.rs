@@ -118,7 +118,7 @@ impl PostgresStore {
         };
         let route = Route { options, deadline: statement_timeout, pooled };
         let pool = |size| Connections::new(route.clone(), size, Duration::ZERO);
-        // What is tried again where its connection was dead: an append by its ids, a cursor by itself.
+        // What is tried again where its connection was dead: an append by its ids, a look by itself.
         let trusting = |size| Connections::new(route.clone(), size, TRUST);
         let looks = trusting(looks);
         looks.adopt(first);
@@ -132,7 +132,7 @@ impl PostgresStore {
                 appends: trusting(appends),
                 held_appends: pool(held_appends),
                 transactions: pool(transactions),
-                readings: trusting(readings),
+                readings: pool(readings),
                 queries: pool(queries),
                 hints: Hints::new(&schema, route, looks.clone()),
                 looks,
