@@ -179,6 +179,11 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// The stream that is held.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
     /// Takes the next batch; [`None`] where nobody waits any more, and the lane is closed.
     pub fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut places = lock(&self.places);

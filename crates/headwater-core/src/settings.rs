@@ -67,8 +67,8 @@ pub enum Pooler {
 pub struct Pools {
     /// For appends, each of which carries all that are waiting; 2 by default.
     pub appends: u32,
-    /// For appends to streams that another transaction holds; 2 by default: as many such streams are
-    /// waited for at a time.
+    /// For appends to streams that another transaction holds, which are tried again and again; 2 by
+    /// default.
     pub held_appends: u32,
     /// For the batches of projections and rebuilds, a transaction each; 4 by default.
     pub transactions: u32,

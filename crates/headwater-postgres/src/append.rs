@@ -1,28 +1,32 @@
 //! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
 //! number of appends and streams.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
     batcher::{Lane, Waiting},
 };
 use sqlx::{PgConnection, Row as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     append_group::Group,
     connections::Held,
     errors::{self, has_code, is_unique_violation},
+    sql::checked,
     store::PostgresStore,
 };
 
 /// How often a group is sent anew that met another one over an event id or a row.
-const RACES: usize = 3;
+const RACES: usize = 5;
 
 /// How long a group waits for a stream that another transaction holds, before that stream's appends
 /// are set apart. Longer than a commit takes anywhere: another process may just be appending to it.
 const SHORT: Duration = Duration::from_millis(250);
+
+/// How often those look whether it is free again.
+const PAUSE: Duration = Duration::from_millis(25);
 
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
@@ -52,7 +56,13 @@ impl PostgresStore {
             return;
         }
         match turn.connect().await {
-            Ok(mut connection) => self.append_group(&mut connection, group, SHORT).await,
+            Ok(mut connection) => {
+                let held = self.append_group(&mut connection, group, SHORT).await;
+                let left = self.set_held_apart(&mut connection, held).await;
+                // What still is in the way, such as a lock of the table, is waited for.
+                let held = self.append_group(&mut connection, left, self.patience()).await;
+                refuse(held, &held_too_long());
+            }
             Err(error) => {
                 refuse(group, &error);
                 // Each of the others would wait for a connection as long as these did.
@@ -61,16 +71,19 @@ impl PostgresStore {
         }
     }
 
-    /// Sends a group and answers its callers, without those who wait for streams that another
-    /// transaction holds for longer than `patience`.
+    /// Sends a group and answers its callers. Yields those who append to a stream that another
+    /// transaction holds for longer than `patience`, and perhaps others: nothing of theirs is applied.
     async fn append_group(
         &self,
         connection: &mut Held,
         group: Vec<Waiting>,
-        mut patience: Duration,
-    ) {
-        let mut rest = vec![group];
-        while let Some(mut group) = rest.pop().filter(|group| !group.is_empty()) {
+        patience: Duration,
+    ) -> Vec<Waiting> {
+        let (mut rest, mut held) = (vec![group], Vec::new());
+        while let Some(mut group) = rest.pop() {
+            if group.is_empty() {
+                continue;
+            }
             match self.send(connection, &group, patience).await {
                 Ok(outcomes) => {
                     if outcomes.iter().any(Result::is_ok) {
@@ -80,11 +93,8 @@ impl PostgresStore {
                         waiting.answer(outcome);
                     }
                 }
-                Err(error) if is_held(&error) && patience < self.patience() => {
-                    // What still is in the way then, such as a lock of the table, is waited for.
-                    patience = self.patience();
-                    rest.push(self.set_held_apart(connection, group).await);
-                }
+                Err(error) if has_code(&error, "55P03") => held.extend(group),
+                Err(error) if is_race(&error) && group.len() == 1 => refuse(group, &raced()),
                 Err(error) => match errors::of_commit(error) {
                     // Refused for the sake of one: sent in halves, nobody suffers for another.
                     Error::Database { .. } if group.len() > 1 => {
@@ -95,6 +105,7 @@ impl PostgresStore {
                 },
             }
         }
+        held
     }
 
     async fn send(
@@ -118,31 +129,53 @@ impl PostgresStore {
     }
 
     /// Takes those out of a group who wait for a stream that another transaction holds: they go on
-    /// waiting in lanes of their own, with connections of their own.
+    /// waiting in lanes of their own, and hold up no others.
     async fn set_held_apart(&self, connection: &mut Held, group: Vec<Waiting>) -> Vec<Waiting> {
-        let streams = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()))
-            .held_streams(&self.inner.statements);
-        let held = connection.fetch_all(streams).await;
-        let held = held.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
-        // Where that could not be learnt, the group is sent once more as it is.
-        let held: Vec<String> = held.unwrap_or_default();
+        if group.is_empty() {
+            return group;
+        }
+        let appends = group.iter().flat_map(|waiting| &waiting.appends);
+        let streams = appends.map(|append| append.stream.as_str().to_owned()).collect();
+        let held = self.held_streams(connection, streams).await;
         let (group, lanes) = self.inner.batcher.set_apart(group, held);
-        lanes.into_iter().for_each(|lane| self.append_in_lane(lane));
+        for lane in lanes {
+            let store = self.clone();
+            tokio::spawn(async move { store.append_lane(lane).await });
+        }
         group
     }
 
-    fn append_in_lane(&self, mut lane: Lane) {
-        let store = self.clone();
-        tokio::spawn(async move {
-            while let Some(group) = lane.take() {
-                match store.inner.held_appends.acquire().await {
+    /// Which of these streams another transaction holds; none where that cannot be learnt, since an
+    /// append finds it out by itself.
+    async fn held_streams(&self, connection: &mut Held, streams: BTreeSet<String>) -> Vec<String> {
+        let streams: Vec<_> = streams.into_iter().collect();
+        let look = sqlx::query(checked(&self.inner.statements.held_streams)).bind(streams);
+        let held = connection.fetch_all(look).await;
+        let held = held.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+        held.unwrap_or_default()
+    }
+
+    /// Appends what waits in a lane, each time that its stream is free for a moment. It is looked at
+    /// alone before, since an append that waits for it would hold its other streams meanwhile.
+    async fn append_lane(&self, mut lane: Lane) {
+        while let Some(mut group) = lane.take() {
+            let end = Instant::now() + self.patience();
+            while !group.is_empty() {
+                sleep(PAUSE).await;
+                match self.inner.held_appends.acquire().await {
                     Ok(mut connection) => {
-                        store.append_group(&mut connection, group, store.patience()).await;
+                        let stream = BTreeSet::from([lane.stream().to_owned()]);
+                        if self.held_streams(&mut connection, stream).await.is_empty() {
+                            group = self.append_group(&mut connection, group, SHORT).await;
+                        }
                     }
-                    Err(error) => refuse(group, &error),
+                    Err(error) => refuse(std::mem::take(&mut group), &error),
+                }
+                if Instant::now() > end {
+                    refuse(std::mem::take(&mut group), &held_too_long());
                 }
             }
-        });
+        }
     }
 
     /// How long an append waits for a stream that another transaction holds: it ends before the
@@ -209,16 +242,17 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
     })
 }
 
-/// Whether another append was just inserting one of these ids into another stream: it is committed
-/// by now, so that the function sees its event when it is called again. Two that each wait for an id
-/// of the other are a deadlock, of which the database ends one.
+/// Whether another append was just inserting one of these ids into another stream, or was beginning one
+/// of these streams: it is committed by now, so that the function sees what it wrote when it is called
+/// again. Two that each wait for an id of the other are a deadlock, of which the database ends one.
 fn is_race(error: &sqlx::Error) -> bool {
-    is_unique_violation(error, "events_id") || has_code(error, "40P01")
+    is_unique_violation(error, "events_id") || has_code(error, "HWRAC") || has_code(error, "40P01")
 }
 
-/// Whether a lock was not granted in time: nothing was applied.
-fn is_held(error: &sqlx::Error) -> bool {
-    has_code(error, "55P03")
+/// Nothing was applied.
+fn held_too_long() -> Error {
+    let reason = "another transaction holds one of its streams, or the table of events: try again";
+    Error::Unavailable { reason: reason.into() }
 }
 
 fn refuse(group: Vec<Waiting>, error: &Error) {
@@ -227,7 +261,7 @@ fn refuse(group: Vec<Waiting>, error: &Error) {
 
 /// Also where the user's transaction sees the log as it was when it began (repeatable read).
 fn raced() -> Error {
-    let reason = "another append has just taken one of these event ids: try again, in a new \
-                  transaction";
+    let reason = "another append has just taken one of these event ids, or begun one of these \
+                  streams: try again, in a new transaction";
     Error::Unavailable { reason: reason.into() }
 }

@@ -14,21 +14,16 @@ use crate::{
 /// Appends, each to one or many streams, all or nothing.
 pub(crate) struct Group<'a> {
     appends: Vec<&'a [Append]>,
-    /// Each stream once, in the order of their names: its index, and whether some append may begin it.
-    streams: BTreeMap<&'a str, (i32, bool)>,
+    /// Each stream once, in the order of their names, with its index.
+    streams: BTreeMap<&'a str, i32>,
 }
 
 impl<'a> Group<'a> {
     pub(crate) fn of(appends: impl IntoIterator<Item = &'a [Append]>) -> Self {
         let appends: Vec<_> = appends.into_iter().collect();
-        let mut streams = BTreeMap::new();
-        for part in appends.iter().copied().flatten() {
-            let (_, may_begin) = streams.entry(part.stream.as_str()).or_insert((0, false));
-            *may_begin |= part.expected.to_i64() <= 0;
-        }
-        for (stream, index) in streams.values_mut().zip(1..) {
-            stream.0 = index;
-        }
+        let mut streams = BTreeMap::<&str, i32>::new();
+        streams.extend(appends.iter().copied().flatten().map(|part| (part.stream.as_str(), 0)));
+        streams.values_mut().zip(1..).for_each(|(index, number)| *index = number);
         Self { appends, streams }
     }
 
@@ -39,15 +34,6 @@ impl<'a> Group<'a> {
 
     fn events(&self) -> impl Iterator<Item = &'a NewEvent> {
         self.parts().flat_map(|part| &part.events)
-    }
-
-    /// Which of its streams another transaction holds.
-    pub(crate) fn held_streams<'q>(&self, statements: &'q Statements) -> Statement<'q>
-    where
-        'a: 'q,
-    {
-        sqlx::query(checked(&statements.held_streams))
-            .bind(self.streams.keys().copied().collect::<Vec<_>>())
     }
 
     /// The call of the function; the parameters stand in its order. A stream that another transaction
@@ -65,19 +51,20 @@ impl<'a> Group<'a> {
         let part_of = self.parts().zip(1_i32..);
         let part_of = part_of.flat_map(|(part, index)| part.events.iter().map(move |_| index));
         let ordinals = self.parts().flat_map(|part| part.events.iter().zip(1_i64..));
+        let names = self.parts().flat_map(|part| part.events.iter().map(|_| part.stream.as_str()));
         let counts = self.parts().map(|part| i64::try_from(part.events.len()).unwrap_or(i64::MAX));
         let schema_version = |event: &NewEvent| i32::try_from(event.schema_version);
         let patience = patience.map(|time| i32::try_from(time.as_millis()).unwrap_or(i32::MAX));
         sqlx::query(checked(&statements.append))
             .bind(patience)
             .bind(self.streams.keys().copied().collect::<Vec<_>>())
-            .bind(self.streams.values().map(|(_, may_begin)| *may_begin).collect::<Vec<_>>())
             .bind(append_of.collect::<Vec<_>>())
-            .bind(self.parts().map(|part| self.streams[part.stream.as_str()].0).collect::<Vec<_>>())
+            .bind(self.parts().map(|part| self.streams[part.stream.as_str()]).collect::<Vec<_>>())
             .bind(self.parts().map(|part| part.expected.to_i64()).collect::<Vec<_>>())
             .bind(counts.collect::<Vec<_>>())
             .bind(part_of.collect::<Vec<_>>())
             .bind(ordinals.map(|(_, ordinal)| ordinal).collect::<Vec<_>>())
+            .bind(names.collect::<Vec<_>>())
             .bind(self.events().map(|event| event.id).collect::<Vec<_>>())
             .bind(self.events().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
             .bind(self.events().map(|e| schema_version(e).unwrap_or(i32::MAX)).collect::<Vec<_>>())

@@ -8,6 +8,9 @@
 -- A part is what one append has for one stream. The appends are judged one after the other, each on what
 -- the ones before it in the group have made true. No event id comes twice in a group.
 --
+-- A stream that is begun by another append meanwhile is a race (HWRAC): nothing is written, and the group
+-- is to be sent again.
+--
 -- A stream that another transaction holds is waited for, for p_patience at most: then the statement
 -- fails with lock_not_available.
 --
@@ -15,14 +18,14 @@
 -- them whole, slower with each event, until their statistics are renewed: so never a scan.
 create or replace function {schema}.append(
     p_patience        integer,       -- ms; null for as long as the caller's transaction waits by itself
-    p_streams         text[],        -- each once
-    p_may_begin       boolean[],     -- a stream: whether some append would begin it
+    p_streams         text[],        -- each once, sorted
     p_append_of       integer[],     -- a part: index of its append, from 1, rising
     p_stream_of       integer[],     -- a part: index of its stream, from 1
     p_expected        bigint[],      -- a part: -1 any version, 0 no stream, else the exact version
     p_counts          bigint[],      -- a part: how many events it has
     p_part_of         integer[],     -- an event: index of its part, from 1, rising
     p_ordinals        bigint[],      -- an event: its place in its part, from 1
+    p_names           text[],        -- an event: its stream
     p_ids             uuid[],
     p_types           text[],
     p_schema_versions integer[],
@@ -46,23 +49,50 @@ as $$
 declare
     v_appends  integer := p_append_of[cardinality(p_append_of)];
     v_versions bigint[];             -- a stream: where it is, moving on with each append
+    v_new      boolean[];            -- a stream: whether it was not there
     v_same     boolean[];            -- an event: whether the log holds it as it is given
     v_first    integer;
     v_next     integer := 1;
     v_conflict integer;
+    v_version  bigint;
+    v_position bigint;
+    v_raced    boolean;
 begin
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;
 
-    -- Rows of streams are taken in sorted order everywhere: two groups cannot wait for each other.
-    insert into {schema}.streams (stream, category, version)
-    select s.stream, split_part(s.stream, '-', 1), 0
-    from unnest(p_streams, p_may_begin) as s (stream, may_begin)
-    where s.may_begin
-    order by s.stream collate "C"
-    on conflict (stream) do nothing;
+    -- One event for one stream, the most common append, where nothing stands against it.
+    if cardinality(p_ids) = 1 and not exists (select from {schema}.events e where e.id = p_ids[1]) then
+        if p_expected[1] > 0 then
+            update {schema}.streams s
+            set version = s.version + 1
+            where s.stream = p_streams[1] and s.version = p_expected[1]
+            returning s.version into v_version;
+        else
+            insert into {schema}.streams as s (stream, category, version)
+            values (p_streams[1], split_part(p_streams[1], '-', 1), 1)
+            on conflict (stream) do update
+            set version = s.version + 1
+            where p_expected[1] = -1
+            returning s.version into v_version;
+        end if;
+        if v_version is not null then
+            insert into {schema}.events (stream, category, version, id, type, schema_version, data, metadata,
+                                         correlation_id, causation_id, occurred_at)
+            values (p_streams[1], split_part(p_streams[1], '-', 1), v_version, p_ids[1], p_types[1],
+                    p_schema_versions[1], p_data[1]::json, p_metadata[1]::json, p_correlation_ids[1],
+                    p_causation_ids[1], p_occurred_at[1])
+            returning position into v_position;
+            outcomes := array['applied'];
+            bases := array[v_version - 1];
+            positions := array[v_position];
+            return;
+        end if;
+    end if;
 
+    -- Rows of streams are taken in sorted order everywhere, and new ones come after those that are
+    -- there: two groups cannot wait for each other.
     with held as materialized (
         select h.stream, h.version
         from {schema}.streams h
@@ -70,8 +100,9 @@ begin
         order by h.stream
         for no key update
     )
-    select array_agg(coalesce(held.version, 0) order by s.index)
-    into v_versions
+    select array_agg(coalesce(held.version, 0) order by s.index),
+           array_agg(held.version is null order by s.index)
+    into v_versions, v_new
     from unnest(p_streams) with ordinality as s (stream, index)
     left join held on held.stream = s.stream;
 
@@ -86,16 +117,16 @@ begin
                array_agg(e.version order by g.index),
                array_agg(coalesce(
                    (e.stream, e.type, e.schema_version, e.data::text)
-                       = (p_streams[p_stream_of[g.part_of]], g.type, g.schema_version, g.data)
+                       = (g.name, g.type, g.schema_version, g.data)
                    and e.metadata::text is not distinct from g.metadata
                    and e.correlation_id is not distinct from g.correlation_id
                    and e.causation_id is not distinct from g.causation_id
                    and e.occurred_at is not distinct from g.occurred_at, false) order by g.index)
         into found_positions, found_versions, v_same
-        from unnest(p_part_of, p_ids, p_types, p_schema_versions, p_data, p_metadata, p_correlation_ids,
+        from unnest(p_names, p_ids, p_types, p_schema_versions, p_data, p_metadata, p_correlation_ids,
                     p_causation_ids, p_occurred_at)
              with ordinality
-             as g (part_of, id, type, schema_version, data, metadata, correlation_id, causation_id,
+             as g (name, id, type, schema_version, data, metadata, correlation_id, causation_id,
                    occurred_at, index)
         left join {schema}.events e on e.id = g.id;
 
@@ -145,18 +176,40 @@ begin
     end loop;
 
     if 'applied' = any (outcomes) then
+        with begun as (
+            select s.stream, s.version
+            from unnest(p_streams, v_versions, v_new) as s (stream, version, new)
+            where s.new and s.version > 0
+        ), inserted as (
+            insert into {schema}.streams (stream, category, version)
+            select b.stream, split_part(b.stream, '-', 1), b.version
+            from begun b
+            order by b.stream collate "C"
+            on conflict (stream) do nothing
+            returning 1
+        )
+        select (select count(*) from begun) <> (select count(*) from inserted) into v_raced;
+        if v_raced then
+            raise exception 'another append has just begun one of these streams' using errcode = 'HWRAC';
+        end if;
+
+        update {schema}.streams s
+        set version = g.version
+        from unnest(p_streams, v_versions, v_new) as g (stream, version, new)
+        where s.stream = g.stream and not g.new and s.version <> g.version;
+
         -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
         -- depends on it. Never call nextval beforehand.
         with inserted as (
             insert into {schema}.events (stream, category, version, id, type, schema_version, data, metadata,
                                          correlation_id, causation_id, occurred_at)
-            select p_streams[p_stream_of[g.part_of]], split_part(p_streams[p_stream_of[g.part_of]], '-', 1),
-                   bases[g.part_of] + g.ordinal, g.id, g.type, g.schema_version, g.data::json,
-                   g.metadata::json, g.correlation_id, g.causation_id, g.occurred_at
-            from unnest(p_part_of, p_ordinals, p_ids, p_types, p_schema_versions, p_data, p_metadata,
-                        p_correlation_ids, p_causation_ids, p_occurred_at)
+            select g.name, split_part(g.name, '-', 1), bases[g.part_of] + g.ordinal, g.id, g.type,
+                   g.schema_version, g.data::json, g.metadata::json, g.correlation_id, g.causation_id,
+                   g.occurred_at
+            from unnest(p_part_of, p_ordinals, p_names, p_ids, p_types, p_schema_versions, p_data,
+                        p_metadata, p_correlation_ids, p_causation_ids, p_occurred_at)
                  with ordinality
-                 as g (part_of, ordinal, id, type, schema_version, data, metadata, correlation_id,
+                 as g (part_of, ordinal, name, id, type, schema_version, data, metadata, correlation_id,
                        causation_id, occurred_at, index)
             where bases[g.part_of] is not null
             order by g.index
@@ -165,15 +218,6 @@ begin
         select array_agg(i.position order by i.position)
         into positions
         from inserted i;
-
-        update {schema}.streams s
-        set version = g.version
-        from unnest(p_streams, v_versions) as g (stream, version)
-        where s.stream = g.stream and s.version <> g.version;
-    end if;
-
-    if 'applied' <> any (outcomes) then
-        delete from {schema}.streams s where s.stream = any (p_streams) and s.version = 0;
     end if;
 end
 $$;
