@@ -103,11 +103,11 @@ fn appends() -> Vec<Measurement> {
         [1, 16, 64].map(|callers| measurement("append 1", callers, entries(one, &all))).into();
     let mut many = entries(one, &[HEADWATER, SQLITE, SQLX, CQRS_ES, DISINTEGRATE]);
     // What one connection can carry at most: batches made by hand, one after the other.
-    let by_hand = entries(Workload::Batch { carts: 200 }, &[SQLX_BULK, COPY]);
+    let by_hand = entries(Workload::Batch { carts: 200 }, &[SQLX_BULK]);
     many.extend(by_hand.into_iter().map(|entry| Entry { callers: Some(1), ..entry }));
     plan.push(measurement("append 1", 512, many));
     let ten = Workload::Append { events: 10 };
-    let all = [HEADWATER, SQLITE, SQLX, SQLX_BULK, COPY, CQRS_ES, DISINTEGRATE];
+    let all = [HEADWATER, SQLITE, SQLX, SQLX_BULK, CQRS_ES, DISINTEGRATE];
     plan.push(measurement("append 10", 16, entries(ten, &all)));
     plan
 }

@@ -105,7 +105,15 @@ pub struct Disintegrate {
 impl Disintegrate {
     /// Makes the tables.
     pub async fn open(pool: PgPool) -> Outcome<Self> {
-        let store = PgEventStore::try_new(pool.clone(), Json::default()).await?;
+        let store = match PgEventStore::try_new(pool.clone(), Json::default()).await {
+            Ok(store) => store,
+            // One of its functions is written in the SQL of PostgreSQL 16. By hand, as it describes for
+            // a database without the rights to make tables, it runs on 15 as well.
+            Err(_) => {
+                sqlx::raw_sql(include_str!("disintegrate_15.sql")).execute(&pool).await?;
+                PgEventStore::new_uninitialized(pool.clone(), Json::default())
+            }
+        };
         Ok(Self {
             states: EventSourcedStateStore::new(store.clone(), NoSnapshot),
             decisions: decision_maker(store.clone(), NoSnapshot),
