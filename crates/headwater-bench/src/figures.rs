@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use crate::{
-    bench::reports_memory,
     plan::{Entry, Measurement},
     shared::job::Measured,
-    subjects::PEERS,
+    subjects::{PEERS, is_headwater},
 };
 
 /// The figures of one workload on one subject: a row of the table, and of `--json`.
@@ -114,7 +113,7 @@ fn gathered(row: &Figures, all: &[Measured]) -> Figures {
         per_second_max: rates[rates.len() - 1],
         p50_ms: median(|one| one.p50_ms),
         p99_ms: median(|one| one.p99_ms),
-        peak_mib: peak.filter(|_| reports_memory(row.subject)),
+        peak_mib: peak.filter(|_| is_headwater(row.subject)),
         ..row.clone()
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! `cargo run --release -p headwater-bench -- quick` takes two minutes, `all` at most twenty-five; a
 //! table of the figures and one of the targets that they are compared with go to the standard output.
+//! README.md says how it measures, and what the subjects and the workloads are.
 //!
 //! Each measurement runs in a process of its own, which this binary starts from itself: memory can be
 //! measured, nothing is warm from the measurement before, and several processes are measured like one.
@@ -101,10 +102,11 @@ async fn measure(options: &Options, extent: Extent, time: u64, repetitions: usiz
     let mut bench = Bench::new(own, peers.ok(), time, repetitions);
     let gathered = bench.run(&plan).await;
     let rows = gathered.rows(&plan);
+    head.extend(machine::load("end"));
     if options.json {
+        head.iter().for_each(|line| eprintln!("{line}"));
         table::print_json(&rows)?;
     } else {
-        head.extend(machine::load("end"));
         head.iter().for_each(|line| println!("{line}"));
         table::print(&rows);
         let replay = plan::replay_of(plan::events(extent));

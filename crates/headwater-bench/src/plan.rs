@@ -202,3 +202,29 @@ fn lives() -> Vec<Measurement> {
         Measurement { processes: 2, ..measurement("live, across processes", 1, across) },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_table_stands_for_one_measurement() {
+        for extent in [Extent::Quick, Extent::All] {
+            let mut rows = std::collections::HashSet::new();
+            for one in plan(extent, Duration::from_millis(2)) {
+                for entry in one.entries {
+                    let row = (one.name.clone(), one.callers, entry.subject);
+                    assert!(rows.insert(row.clone()), "{row:?} comes twice");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quick_leaves_out_what_is_there() {
+        let all = plan(Extent::All, Duration::from_millis(2));
+        for (name, callers) in LEFT_OUT {
+            assert!(all.iter().any(|one| (one.name.as_str(), one.callers) == (name, callers)));
+        }
+    }
+}

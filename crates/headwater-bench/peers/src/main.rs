@@ -25,8 +25,8 @@ async fn main() -> Outcome<()> {
     let job: Job = serde_json::from_str(&job)?;
     let pool = pool().await?;
     match job.subject.as_str() {
-        "cqrs-es" => run::answer(job, cqrs_es::CqrsEs::open(pool).await?).await,
-        "disintegrate" => run::answer(job, disintegrate::Disintegrate::open(pool).await?).await,
+        "cqrs-es" => run::answer(cqrs_es::CqrsEs::open(pool).await?, job).await,
+        "disintegrate" => run::answer(disintegrate::Disintegrate::open(pool).await?, job).await,
         other => Err(format!("there is no peer {other}").into()),
     }
 }
