@@ -139,7 +139,7 @@ impl Bench {
             workload: if follows { Workload::LiveFollow } else { entry.workload },
             callers: entry.callers.unwrap_or(one.callers / one.processes).max(1),
             process,
-            time: self.time,
+            time: self.time * one.lasts,
             filled: entry.filled,
         }
     }

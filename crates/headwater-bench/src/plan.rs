@@ -30,6 +30,8 @@ pub struct Measurement {
     pub processes: usize,
     /// How long each commit is held up, where it is.
     pub commit_delay: Option<Duration>,
+    /// How many times as long as others it lasts.
+    pub lasts: u32,
     /// Who is measured, and on what.
     pub entries: Vec<Entry>,
 }
@@ -76,15 +78,16 @@ pub fn plan(extent: Extent, commit_delay: Duration) -> Vec<Measurement> {
 }
 
 /// What `quick` has no time for.
-const LEFT_OUT: [(&str, usize); 4] = [
+const LEFT_OUT: [(&str, usize); 5] = [
     ("append 1", 16),
+    ("append 1, sustained", 512),
     ("command cycle, 300 aggregates", 16),
     ("one hot stream, slow commits", 16),
     ("append 1, slow commits", 64),
 ];
 
 fn measurement(name: impl Into<String>, callers: usize, entries: Vec<Entry>) -> Measurement {
-    Measurement { name: name.into(), callers, processes: 1, commit_delay: None, entries }
+    Measurement { name: name.into(), callers, processes: 1, commit_delay: None, lasts: 1, entries }
 }
 
 fn entries(workload: Workload, subjects: &[&'static str]) -> Vec<Entry> {
@@ -106,6 +109,9 @@ fn appends() -> Vec<Measurement> {
     let by_hand = entries(Workload::Batch { carts: 200 }, &[SQLX_BULK]);
     many.extend(by_hand.into_iter().map(|entry| Entry { callers: Some(1), ..entry }));
     plan.push(measurement("append 1", 512, many));
+    // What grows with each append shows in the memory of this one.
+    let sustained = measurement("append 1, sustained", 512, entries(one, &[HEADWATER, SQLITE]));
+    plan.push(Measurement { lasts: 5, ..sustained });
     let ten = Workload::Append { events: 10 };
     let all = [HEADWATER, SQLITE, SQLX, SQLX_BULK, CQRS_ES, DISINTEGRATE];
     plan.push(measurement("append 10", 16, entries(ten, &all)));
