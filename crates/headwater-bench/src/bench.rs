@@ -18,7 +18,7 @@ use crate::{
         job::{Filled, Job, Measured, Outcome, Workload},
         live,
     },
-    subjects::{HEADWATER, PEERS, Store},
+    subjects::{PEERS, Store},
 };
 
 /// What a run needs to know.
@@ -139,7 +139,7 @@ impl Bench {
             workload: if follows { Workload::LiveFollow } else { entry.workload },
             callers: entry.callers.unwrap_or(one.callers / one.processes).max(1),
             process,
-            time: self.time,
+            time: self.time * one.lasts,
             filled: entry.filled,
         }
     }
@@ -158,7 +158,7 @@ fn together(all: &[Measured]) -> Outcome<Measured> {
     let peak = all.iter().filter_map(|one| one.peak_mib).reduce(f64::max);
     if !appended.is_empty() {
         let seen: Vec<_> = all.iter().flat_map(|one| one.seen.iter().copied()).collect();
-        let measured = live::latencies(&appended, &seen, false)?;
+        let measured = live::latencies(&appended, &seen)?;
         return Ok(Measured { peak_mib: peak, ..measured });
     }
     let slowest = |time: fn(&Measured) -> f64| all.iter().map(time).fold(0.0, f64::max);
@@ -169,9 +169,4 @@ fn together(all: &[Measured]) -> Outcome<Measured> {
         peak_mib: peak,
         ..Measured::default()
     })
-}
-
-/// Whether the resident memory of a subject is of interest.
-pub fn reports_memory(subject: &str) -> bool {
-    subject.starts_with(HEADWATER)
 }

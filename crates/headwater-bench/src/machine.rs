@@ -1,6 +1,6 @@
 //! What the figures were measured on.
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -17,17 +17,16 @@ const SETTINGS: [&str; 6] = [
 ];
 
 /// Some lines about the machine, the versions and the databases.
-pub async fn describe(repetitions: usize) -> Outcome<Vec<String>> {
+pub async fn describe(time: Duration, repetitions: usize) -> Outcome<Vec<String>> {
     let cores = std::thread::available_parallelism()?;
     let memory = field("/proc/meminfo", "MemTotal:");
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let build = if cfg!(debug_assertions) { "debug build: NOT A MEASUREMENT" } else { "release" };
     let mut lines = vec![
         format!("{cores} cores of {}, memory {memory}", field("/proc/cpuinfo", "model name\t:")),
-        format!("Linux {}, load at the start {}", kernel.trim(), load.trim()),
+        format!("Linux {}", kernel.trim()),
         format!(
-            "headwater {} ({build}), {}, medians of {repetitions} repetitions",
+            "headwater {} ({build}), {}; medians of {repetitions} repetitions of {time:?}",
             env!("CARGO_PKG_VERSION"),
             said("rustc", "--version")
         ),
@@ -35,7 +34,16 @@ pub async fn describe(repetitions: usize) -> Outcome<Vec<String>> {
     lines.extend(postgres().await?);
     let sqlite = headwater::connect("sqlite::memory:").await?;
     lines.push(format!("{}, WAL, synchronous=FULL", sqlite.store().describe().await?));
+    lines.extend(load("start"));
     Ok(lines)
+}
+
+/// How busy the machine is, with this or with something else: processes that run or wait for a disk, of
+/// the last 1, 5 and 15 minutes.
+pub fn load(when: &str) -> Option<String> {
+    let load = fs::read_to_string("/proc/loadavg").ok()?;
+    let averages: Vec<_> = load.split_whitespace().take(3).collect();
+    Some(format!("load at the {when}: {}", averages.join(" ")))
 }
 
 async fn postgres() -> Outcome<Vec<String>> {

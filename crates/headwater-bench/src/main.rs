@@ -3,6 +3,7 @@
 //!
 //! `cargo run --release -p headwater-bench -- quick` takes two minutes, `all` at most twenty-five; a
 //! table of the figures and one of the targets that they are compared with go to the standard output.
+//! README.md says how it measures, and what the subjects and the workloads are.
 //!
 //! Each measurement runs in a process of its own, which this binary starts from itself: memory can be
 //! measured, nothing is warm from the measurement before, and several processes are measured like one.
@@ -15,11 +16,13 @@ mod databases;
 mod figures;
 
 mod machine;
+mod peers;
 mod plan;
 mod process;
 mod shared;
 mod subjects;
 mod table;
+mod targets;
 
 use std::time::Duration;
 
@@ -46,6 +49,9 @@ struct Options {
     /// How long a slow commit takes, such as 2ms; 0ms leaves the slow commits out.
     #[arg(long, global = true, default_value = "2ms", value_parser = milliseconds)]
     commit_delay: Duration,
+    /// Measures cqrs-es and disintegrate as well; builds their binary first.
+    #[arg(long, global = true)]
+    peers: bool,
     /// Only the workloads whose names hold this text.
     #[arg(long, global = true, default_value = "")]
     only: String,
@@ -82,21 +88,30 @@ async fn main() -> Outcome<()> {
 }
 
 async fn measure(options: &Options, extent: Extent, time: u64, repetitions: usize) -> Outcome<()> {
+    let own = std::env::current_exe()?;
+    let peers = if options.peers { peers::build(&own) } else { Err("--peers adds them".into()) };
     let time = Duration::from_millis(options.time.unwrap_or(time));
     let repetitions = options.repetitions.map_or(repetitions, usize::from);
     let only = |one: &Measurement| one.name.contains(&options.only);
     let plan = plan::plan(extent, options.commit_delay);
     let plan: Vec<_> = plan.into_iter().filter(only).collect();
-    let machine = machine::describe(repetitions).await?;
-    let mut bench = Bench::new(std::env::current_exe()?, None, time, repetitions);
+    let mut head = machine::describe(time, repetitions).await?;
+    if let Err(reason) = &peers {
+        head.push(format!("cqrs-es and disintegrate are left out: {reason}"));
+    }
+    let mut bench = Bench::new(own, peers.ok(), time, repetitions);
     let gathered = bench.run(&plan).await;
     let rows = gathered.rows(&plan);
+    head.extend(machine::load("end"));
     if options.json {
+        head.iter().for_each(|line| eprintln!("{line}"));
         table::print_json(&rows)?;
     } else {
-        machine.iter().for_each(|line| println!("{line}"));
-        println!();
+        head.iter().for_each(|line| println!("{line}"));
         table::print(&rows);
+        let replay = plan::replay_of(plan::events(extent));
+        let delay = options.commit_delay.as_secs_f64() * 1e3;
+        targets::print(&targets::targets(&rows, &replay, delay));
     }
     match gathered.failures() {
         [] => Ok(()),

@@ -4,7 +4,7 @@ use crate::{
     by_hand::{ByHand, Fashion},
     by_headwater::Headwater,
     shared::{
-        job::{Job, Outcome},
+        job::{Job, Outcome, Workload},
         run,
     },
 };
@@ -69,12 +69,16 @@ impl Store {
     }
 }
 
+/// Whether a subject is Headwater, whose memory is of interest.
+pub fn is_headwater(subject: &str) -> bool {
+    matches!(Store::of(subject), Store::Headwater | Store::Sqlite)
+}
+
 /// Runs a job of a subject of this binary.
 pub async fn answer(job: Job, url: &str) -> Outcome<()> {
     let fashion = match job.subject.as_str() {
-        HEADWATER | SQLITE => return run::answer(job.clone(), open(&job, url).await?).await,
-        SNAPSHOTS => {
-            return run::answer(job, Headwater::open(url).await?.cold().snapshots()).await;
+        HEADWATER | SNAPSHOTS | SQLITE => {
+            return run::answer(headwater(&job, url).await?, job).await;
         }
         INSERT => Fashion::Insert,
         SQLX => Fashion::Plain,
@@ -83,12 +87,15 @@ pub async fn answer(job: Job, url: &str) -> Outcome<()> {
         COPY => Fashion::Copy,
         other => return Err(format!("there is no subject {other}").into()),
     };
-    run::answer(job, ByHand::open(url, fashion).await?).await
+    run::answer(ByHand::open(url, fashion).await?, job).await
 }
 
-async fn open(job: &Job, url: &str) -> Outcome<Headwater> {
-    use crate::shared::job::Workload;
+async fn headwater(job: &Job, url: &str) -> Outcome<Headwater> {
     let subject = Headwater::open(url).await?;
-    let cold = job.workload == Workload::Load { warm: false };
-    Ok(if cold { subject.cold() } else { subject })
+    Ok(match (job.subject.as_str(), job.workload) {
+        // What is kept in memory would hide what is read from the snapshot.
+        (SNAPSHOTS, _) => subject.cold().snapshots(),
+        (_, Workload::Load { warm: false }) => subject.cold(),
+        _ => subject,
+    })
 }

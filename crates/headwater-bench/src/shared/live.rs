@@ -91,13 +91,12 @@ pub async fn append<S: Subject>(job: &Job, subject: &Arc<S>) -> Outcome<Vec<Appe
     Ok(appended)
 }
 
-/// The figures of what was appended in one process and seen in another, or the same: from the
-/// acknowledgement on, or `from_call`, which has the append itself in it.
+/// The figures of what was appended in one process and seen in another, or the same.
 ///
 /// # Errors
 ///
 /// Where an event was not seen.
-pub fn latencies(appended: &[Appended], seen: &[(i64, i64)], from_call: bool) -> Outcome<Measured> {
+pub fn latencies(appended: &[Appended], seen: &[(i64, i64)]) -> Outcome<Measured> {
     let when: HashMap<i64, i64> = seen.iter().copied().collect();
     let counted = &appended[appended.len() / WARM_UP..];
     let mut times = Vec::with_capacity(counted.len());
@@ -105,9 +104,8 @@ pub fn latencies(appended: &[Appended], seen: &[(i64, i64)], from_call: bool) ->
         let Some(seen) = when.get(&one.number) else {
             return Err(format!("live event {} was not seen", one.number).into());
         };
-        let since = if from_call { one.called } else { one.acknowledged };
         // An event may be seen before its writer hears of its append.
-        times.push(Duration::from_micros(u64::try_from(seen - since).unwrap_or(0)));
+        times.push(Duration::from_micros(u64::try_from(seen - one.acknowledged).unwrap_or(0)));
     }
     let ends = counted.iter().map(|one| one.called);
     let span = ends.clone().max().unwrap_or(0) - ends.min().unwrap_or(0);
@@ -118,4 +116,32 @@ pub fn latencies(appended: &[Appended], seen: &[(i64, i64)], from_call: bool) ->
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn appended(number: i64) -> Appended {
+        Appended { number, called: number * 5_000, acknowledged: number * 5_000 + 1_000 }
+    }
+
+    #[test]
+    fn the_time_counts_from_the_acknowledgement_and_is_never_negative() {
+        let all: Vec<_> = (0..100).map(appended).collect();
+        let early = |one: &Appended| (one.number, one.called);
+        let late = |one: &Appended| (one.number, one.acknowledged + 2_000);
+        let measured = latencies(&all, &all.iter().map(late).collect::<Vec<_>>()).unwrap();
+        assert!((measured.p50_ms - 2.0).abs() < 1e-6, "{measured:?}");
+        let measured = latencies(&all, &all.iter().map(early).collect::<Vec<_>>()).unwrap();
+        assert!(measured.p99_ms < 1e-6, "{measured:?}");
+    }
+
+    #[test]
+    fn an_event_that_nobody_saw_leaves_no_figure() {
+        let all: Vec<_> = (0..100).map(appended).collect();
+        let seen: Vec<_> = (0..99).map(|number| (number, i64::MAX)).collect();
+        let lost = latencies(&all, &seen).unwrap_err().to_string();
+        assert_eq!(lost, "live event 99 was not seen");
+    }
 }

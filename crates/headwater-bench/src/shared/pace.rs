@@ -85,3 +85,37 @@ fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let index = sorted.len().saturating_sub(1) * percent / 100;
     sorted.get(index).map_or(0.0, Duration::as_secs_f64) * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_of_events_and_of_acts() {
+        let mut times: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
+        let measured = figures(&mut times, Duration::from_secs(2), 10);
+        assert!((measured.per_second - 500.0).abs() < 0.1);
+        assert!((measured.p50_ms - 50.0).abs() < 0.1);
+        assert!((measured.p99_ms - 99.0).abs() < 0.1);
+    }
+
+    #[tokio::test]
+    async fn acts_of_the_warm_up_do_not_count() {
+        let time = Duration::from_millis(200);
+        let act = |_, _| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        };
+        let measured = keep(2, time, 1, act).await.unwrap();
+        assert!(measured.per_second <= 200.0, "{measured:?}");
+        assert!(measured.p50_ms >= 10.0, "{measured:?}");
+    }
+
+    #[tokio::test]
+    async fn an_act_that_fails_ends_the_measurement() {
+        let act =
+            |caller, _| async move { if caller == 1 { Err("broken".into()) } else { Ok(()) } };
+        let failed = keep(2, Duration::from_millis(50), 1, act).await;
+        assert_eq!(failed.unwrap_err().to_string(), "broken");
+    }
+}

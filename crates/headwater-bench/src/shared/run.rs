@@ -24,7 +24,7 @@ use super::{
 const FILLING: (u64, usize) = (1_000, 4);
 
 /// Runs `job` and prints what was measured.
-pub async fn answer<S: Subject>(job: Job, subject: S) -> Outcome<()> {
+pub async fn answer<S: Subject>(subject: S, job: Job) -> Outcome<()> {
     let subject = Arc::new(subject);
     let follower = prepare(&job, &subject).await?;
     println!("{READY}");
