@@ -1,9 +1,9 @@
 //! Group commit: appends that wait go into one batch, and share its round trip and its sync.
 //!
 //! There is no writer task that could die with its runtime. Each append puts itself into the queue
-//! and spawns a task that waits for a connection, takes what is waiting then, and answers. So there
-//! are never more appends in the queue than tasks to come, and an append that finds a connection
-//! idle goes at once.
+//! and spawns a task that waits for a connection, takes what is waiting then, and answers; it ends
+//! where another one has taken its append along. So each append in the queue has a task that comes for
+//! it, there are no others, and an append that finds a connection idle goes at once.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -23,6 +23,8 @@ pub struct Waiting {
     pub appends: Vec<Append>,
     reply: oneshot::Sender<Result<Appended>>,
     since: Instant,
+    /// While it waits in the queue.
+    queued: Option<oneshot::Sender<()>>,
     /// Given back once the append is answered.
     _room: OwnedSemaphorePermit,
 }
@@ -32,6 +34,14 @@ impl Waiting {
     pub fn answer(self, outcome: Result<Appended>) {
         let _caller_gone = self.reply.send(outcome);
     }
+}
+
+/// What an append in the queue has to expect.
+pub struct Queued {
+    /// Its outcome.
+    pub outcome: oneshot::Receiver<Result<Appended>>,
+    /// Ends once it has left the queue, for whatever reason.
+    pub left: oneshot::Receiver<()>,
 }
 
 /// How much a batch takes, beyond its first append.
@@ -70,7 +80,7 @@ impl Batcher {
     /// # Errors
     ///
     /// [`Error::Overloaded`] where the queue is full, and the caller is not to wait.
-    pub async fn push(&self, appends: Vec<Append>) -> Result<oneshot::Receiver<Result<Appended>>> {
+    pub async fn push(&self, appends: Vec<Append>) -> Result<Queued> {
         // An append that is larger than the queue waits until it has all of it.
         let events = count(&appends).min(self.queue.events);
         let events = u32::try_from(events).unwrap_or(u32::MAX);
@@ -83,9 +93,11 @@ impl Batcher {
             }
         };
         let (reply, outcome) = oneshot::channel();
-        let waiting = Waiting { appends, reply, since: Instant::now(), _room: room };
+        let (queued, left) = oneshot::channel();
+        let (since, queued) = (Instant::now(), Some(queued));
+        let waiting = Waiting { appends, reply, since, queued, _room: room };
         lock(&self.waiting).queue.push_back(waiting);
-        Ok(outcome)
+        Ok(Queued { outcome, left })
     }
 
     /// Takes the next batch, of those who do not wait for a stream that is held elsewhere.
@@ -153,13 +165,15 @@ impl Bounds {
     ) -> Vec<Waiting> {
         let (mut events, mut bytes, mut ids) = (0, 0, HashSet::new());
         let mut batch = Vec::new();
-        while let Some(next) = queue.pop_front() {
-            let Some(next) = next.unless_held(lanes) else { continue };
+        while let Some(mut next) = queue.pop_front() {
+            let queued = next.queued.take();
+            let Some(mut next) = next.unless_held(lanes) else { continue };
             let of_next = || next.appends.iter().flat_map(|append| &append.events);
             events += count(&next.appends);
             bytes += of_next().map(|event| event.size()).sum::<usize>();
             let full = events > self.events || bytes > self.bytes;
             if !batch.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
+                next.queued = queued;
                 queue.push_front(next);
                 break;
             }
@@ -259,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn who_has_left_the_queue_is_told() {
+        let batcher = batcher(100, false);
+        let push = || {
+            let events = (0..6).map(|_| event()).collect();
+            batcher.push(append(events)).now_or_never().unwrap().unwrap().left
+        };
+        let (mut first, mut second) = (push(), push());
+        let batch = batcher.take();
+        assert!((&mut first).now_or_never().is_some());
+        assert!((&mut second).now_or_never().is_none(), "it is over the bound");
+        drop((batch, batcher.take()));
+        assert!(second.now_or_never().is_some());
+    }
+
+    #[test]
     fn a_batch_takes_one_append_however_large() {
         let batcher = batcher(100, false);
         let large = || NewEvent::from_json("a", 1, "x".repeat(1_001));
@@ -287,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn who_came_before_a_moment_is_refused() {
         let batcher = batcher(100, false);
-        let first = batcher.push(append(vec![event()])).await.unwrap();
+        let first = batcher.push(append(vec![event()])).await.unwrap().outcome;
         let until = Instant::now();
         tokio::time::sleep(Duration::from_millis(1)).await;
         let _second = batcher.push(append(vec![event()])).await.unwrap();
@@ -323,7 +352,7 @@ mod tests {
         let last = send(to("held"));
         assert!(batcher.take().is_empty());
         drop(lane);
-        let refused = last.now_or_never().unwrap().unwrap();
+        let refused = last.outcome.now_or_never().unwrap().unwrap();
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
         drop(send(to("held")));
         assert_eq!(streams(batcher.take()), ["held-1"], "the lane is gone");
@@ -348,6 +377,6 @@ mod tests {
         // Larger than the queue, and alone in it.
         push(&batcher, vec![event(), event(), event()]);
         let refused = batcher.push(append(vec![event()])).now_or_never().expect("at once");
-        assert_eq!(refused.unwrap_err(), Error::Overloaded);
+        assert_eq!(refused.err(), Some(Error::Overloaded));
     }
 }

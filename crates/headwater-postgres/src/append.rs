@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
-    batcher::{Lane, Waiting},
+    batcher::{Lane, Queued, Waiting},
 };
 use sqlx::{PgConnection, Row as _};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
 use crate::{
     append_group::Group,
@@ -31,19 +34,25 @@ const PAUSE: Duration = Duration::from_millis(25);
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let outcome = self.inner.batcher.push(appends).await?;
+        let Queued { outcome, left } = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the statement half-way.
-        tokio::spawn(async move { store.append_waiting().await });
+        tokio::spawn(async move { store.append_waiting(left).await });
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
-    /// Appends what is waiting once a connection is free, and answers the callers.
-    async fn append_waiting(&self) {
+    /// Appends what is waiting once a connection is free, and answers the callers, unless another task
+    /// takes its append along.
+    async fn append_waiting(&self, left: oneshot::Receiver<()>) {
         let begun = Instant::now();
-        let turn = match self.inner.appends.turn().await {
+        let turn = tokio::select! {
+            biased;
+            _ = left => return,
+            turn = self.inner.appends.turn() => turn,
+        };
+        let turn = match turn {
             Ok(turn) => turn,
             // As long as this one, they all have waited who came before it.
             Err(error) => return self.inner.batcher.refuse(begun, &error),
@@ -52,7 +61,6 @@ impl PostgresStore {
         tokio::task::yield_now().await;
         let group = self.inner.batcher.take();
         if group.is_empty() {
-            // Another task has taken the append along.
             return;
         }
         match turn.connect().await {

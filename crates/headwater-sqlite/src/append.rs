@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use headwater_core::{Append, Appended, Error, NewEvent, Result};
+use headwater_core::{Append, Appended, Error, NewEvent, Result, batcher::Queued};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::{
@@ -22,23 +23,27 @@ use crate::{
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let outcome = self.inner.batcher.push(appends).await?;
+        let Queued { outcome, left } = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the transaction half-way.
-        tokio::spawn(async move { store.append_group().await });
+        tokio::spawn(async move { store.append_group(left).await });
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
-    /// Appends what is waiting once the writer is free, and answers the callers.
-    async fn append_group(&self) {
-        let turn = self.inner.connections.turn().await;
+    /// Appends what is waiting once the writer is free, and answers the callers, unless another task
+    /// takes its append along.
+    async fn append_group(&self, left: oneshot::Receiver<()>) {
+        let turn = tokio::select! {
+            biased;
+            _ = left => return,
+            turn = self.inner.connections.turn() => turn,
+        };
         // The callers of the group before were just answered: let them bring their next appends.
         tokio::task::yield_now().await;
         let group = self.inner.batcher.take();
         if group.is_empty() {
-            // Another task has taken the append along.
             return;
         }
         let appends: Vec<_> = group.iter().map(|waiting| waiting.appends.as_slice()).collect();

@@ -190,3 +190,19 @@ pub async fn a_refused_append_takes_no_other_with_it(harness: &dyn Harness) {
     }
     assert_eq!(all(log).await.len(), 2 + 60);
 }
+
+/// Each append has a task that comes for it; those whose appends others took along are gone.
+pub async fn appends_under_load_leave_no_tasks_behind(harness: &dyn Harness) {
+    let (log, tasks) = (harness.log(), tokio::runtime::Handle::current().metrics());
+    let callers = 200;
+    let caller = async |n| {
+        let mut most = 0;
+        for round in 0..15 {
+            append_to(log, &format!("thing-{n}-{round}"), 1).await;
+            most = most.max(tasks.num_alive_tasks());
+        }
+        most
+    };
+    let most = join_all((0..callers).map(caller)).await.into_iter().max().unwrap_or(0);
+    assert!(most < 2 * callers, "{most} tasks for {callers} callers");
+}

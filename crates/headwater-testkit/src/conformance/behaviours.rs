@@ -24,7 +24,8 @@ macro_rules! conformance {
                 concurrent_appends_leave_no_hole_in_a_stream,
                 of_writers_with_one_expected_version_exactly_one_wins,
                 appends_to_the_same_streams_in_opposite_orders_do_not_deadlock,
-                a_refused_append_takes_no_other_with_it;
+                a_refused_append_takes_no_other_with_it,
+                appends_under_load_leave_no_tasks_behind;
             idempotency:
                 the_same_append_again_gives_the_first_result,
                 an_append_is_recognised_after_later_ones,
