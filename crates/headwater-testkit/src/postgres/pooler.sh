@@ -16,6 +16,7 @@ while read -r command; do
         ;;
     esac
 done
-kill -QUIT "$pooler" 2>/dev/null
+# Not by a softer signal: which one ends it at once depends on its version.
+kill -KILL "$pooler" 2>/dev/null
 wait "$pooler" 2>/dev/null
 rm -rf "$directory"
