@@ -16,6 +16,9 @@ use crate::shared::job::Outcome;
 /// What a file begins with: the signature, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
+/// How many fields a row has.
+const FIELDS: usize = 12;
+
 /// The seconds between the epochs of Unix and of PostgreSQL.
 const EPOCH: i64 = 946_684_800;
 
@@ -24,7 +27,8 @@ pub async fn replay(pool: &PgPool) -> Outcome<u64> {
     let mut connection = pool.acquire().await?;
     let mut pieces = connection
         .copy_out_raw(
-            "copy (select position, stream, version, id, type, data, metadata, recorded_at
+            "copy (select position, stream, version, id, type, schema_version, data, metadata,
+                          correlation_id, causation_id, occurred_at, recorded_at
                    from by_hand.events order by position) to stdout (format binary)",
         )
         .await?;
@@ -54,7 +58,7 @@ pub async fn replay(pool: &PgPool) -> Outcome<u64> {
 fn decode(bytes: &[u8]) -> Outcome<Option<(Event, &[u8])>> {
     let Some((&count, mut rest)) = bytes.split_first_chunk() else { return Ok(None) };
     let Ok(count) = usize::try_from(i16::from_be_bytes(count)) else { return Ok(None) };
-    let mut fields = [None; 8];
+    let mut fields = [None; FIELDS];
     for field in fields.iter_mut().take(count) {
         let Some((&length, behind)) = rest.split_first_chunk() else { return Ok(None) };
         // A length of -1 stands for null.
@@ -65,19 +69,44 @@ fn decode(bytes: &[u8]) -> Outcome<Option<(Event, &[u8])>> {
         let Some((value, behind)) = behind.split_at_checked(length) else { return Ok(None) };
         (*field, rest) = (Some(value), behind);
     }
-    let [position, stream, version, id, kind, data, metadata, recorded_at] = fields;
-    let text = |field: Option<&[u8]>| String::from_utf8(field.unwrap_or_default().to_vec());
-    let event = Event {
+    Ok(Some((event(fields)?, rest)))
+}
+
+fn event(fields: [Option<&[u8]>; FIELDS]) -> Outcome<Event> {
+    let [
+        position,
+        stream,
+        version,
+        id,
+        kind,
+        schema_version,
+        data,
+        metadata,
+        correlation_id,
+        causation_id,
+        occurred_at,
+        recorded_at,
+    ] = fields;
+    let uuid = |field: Option<&[u8]>| field.map(Uuid::from_slice).transpose();
+    let schema_version = schema_version.unwrap_or_default().try_into()?;
+    Ok(Event {
         position: number(position)?,
         stream: text(stream)?,
         version: number(version)?,
         id: Uuid::from_slice(id.unwrap_or_default())?,
         kind: text(kind)?,
+        schema_version: i32::from_be_bytes(schema_version),
         sale: serde_json::from_slice(data.unwrap_or_default())?,
         metadata: metadata.map(|_| text(metadata)).transpose()?,
+        correlation_id: uuid(correlation_id)?,
+        causation_id: uuid(causation_id)?,
+        occurred_at: occurred_at.map(|_| time(number(occurred_at)?)).transpose()?,
         recorded_at: time(number(recorded_at)?)?,
-    };
-    Ok(Some((event, rest)))
+    })
+}
+
+fn text(field: Option<&[u8]>) -> Outcome<String> {
+    Ok(String::from_utf8(field.unwrap_or_default().to_vec())?)
 }
 
 fn number(field: Option<&[u8]>) -> Outcome<i64> {

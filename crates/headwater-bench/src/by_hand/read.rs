@@ -20,8 +20,12 @@ pub struct Event {
     pub version: i64,
     pub id: Uuid,
     pub kind: String,
+    pub schema_version: i32,
     pub sale: Sale,
     pub metadata: Option<String>,
+    pub correlation_id: Option<Uuid>,
+    pub causation_id: Option<Uuid>,
+    pub occurred_at: Option<DateTime<Utc>>,
     pub recorded_at: DateTime<Utc>,
 }
 
@@ -46,7 +50,8 @@ pub async fn load(pool: &PgPool, stream: &str) -> Outcome<Loaded> {
     let mut loaded = Loaded::default();
     loop {
         let rows = sqlx::query(
-            "select position, stream, version, id, type, data, metadata::text, recorded_at
+            "select position, stream, version, id, type, schema_version, data, metadata::text,
+                    correlation_id, causation_id, occurred_at, recorded_at
              from by_hand.events where stream = $1 and version > $2 order by version limit $3",
         )
         .bind(stream)
@@ -68,7 +73,8 @@ pub async fn load(pool: &PgPool, stream: &str) -> Outcome<Loaded> {
 pub async fn load_streaming(pool: &PgPool, stream: &str) -> Outcome<Loaded> {
     let mut loaded = Loaded::default();
     let mut rows = sqlx::query(
-        "select position, stream, version, id, type, data, metadata::text, recorded_at
+        "select position, stream, version, id, type, schema_version, data, metadata::text,
+                correlation_id, causation_id, occurred_at, recorded_at
          from by_hand.events where stream = $1 order by version",
     )
     .bind(stream)
@@ -82,7 +88,8 @@ pub async fn load_streaming(pool: &PgPool, stream: &str) -> Outcome<Loaded> {
 /// Reads a page of the whole log.
 pub async fn page(pool: &PgPool, after: i64, limit: i64) -> Outcome<Vec<Event>> {
     let rows = sqlx::query(
-        "select position, stream, version, id, type, data, metadata::text, recorded_at
+        "select position, stream, version, id, type, schema_version, data, metadata::text,
+                correlation_id, causation_id, occurred_at, recorded_at
          from by_hand.events where position > $1 order by position limit $2",
     )
     .bind(after)
@@ -107,7 +114,8 @@ pub async fn replay(pool: &PgPool) -> Outcome<u64> {
 pub async fn replay_streaming(pool: &PgPool) -> Outcome<u64> {
     let mut count = 0;
     let mut rows = sqlx::query(
-        "select position, stream, version, id, type, data, metadata::text, recorded_at
+        "select position, stream, version, id, type, schema_version, data, metadata::text,
+                correlation_id, causation_id, occurred_at, recorded_at
          from by_hand.events order by position",
     )
     .fetch(pool);
@@ -118,15 +126,19 @@ pub async fn replay_streaming(pool: &PgPool) -> Outcome<u64> {
 }
 
 fn decode(row: &PgRow) -> sqlx::Result<Event> {
-    let Json(sale) = row.try_get(5)?;
+    let Json(sale) = row.try_get(6)?;
     Ok(Event {
         position: row.try_get(0)?,
         stream: row.try_get(1)?,
         version: row.try_get(2)?,
         id: row.try_get(3)?,
         kind: row.try_get(4)?,
+        schema_version: row.try_get(5)?,
         sale,
-        metadata: row.try_get(6)?,
-        recorded_at: row.try_get(7)?,
+        metadata: row.try_get(7)?,
+        correlation_id: row.try_get(8)?,
+        causation_id: row.try_get(9)?,
+        occurred_at: row.try_get(10)?,
+        recorded_at: row.try_get(11)?,
     })
 }

@@ -3,16 +3,20 @@ select pg_advisory_xact_lock(1);
 
 create schema if not exists by_hand;
 
--- json and not jsonb, as in Headwater: it is written and read faster.
+-- The columns of Headwater, so that a reader gets the same; json and not jsonb, which is slower.
 create table if not exists by_hand.events (
-    position    bigint generated always as identity primary key,
-    stream      text not null,
-    version     bigint not null,
-    id          uuid not null unique,
-    type        text not null,
-    data        json not null,
-    metadata    json,
-    recorded_at timestamptz not null default now(),
+    position       bigint generated always as identity primary key,
+    stream         text not null,
+    version        bigint not null,
+    id             uuid not null unique,
+    type           text not null,
+    schema_version integer not null default 1,
+    data           json not null,
+    metadata       json,
+    correlation_id uuid,
+    causation_id   uuid,
+    occurred_at    timestamptz,
+    recorded_at    timestamptz not null default now(),
     unique (stream, version)
 );
 

@@ -113,8 +113,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_act_that_fails_ends_the_measurement() {
-        let act =
-            |caller, _| async move { if caller == 1 { Err("broken".into()) } else { Ok(()) } };
+        let act = |caller, _| async move {
+            tokio::task::yield_now().await;
+            if caller == 1 { Err("broken".into()) } else { Ok(()) }
+        };
         let failed = keep(2, Duration::from_millis(50), 1, act).await;
         assert_eq!(failed.unwrap_err().to_string(), "broken");
     }
