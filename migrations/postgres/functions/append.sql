@@ -14,8 +14,9 @@
 -- A stream that another transaction holds is waited for, for p_patience at most: then the statement
 -- fails with lock_not_available.
 --
--- Plans are kept for as long as a connection lives. One made while the tables were small would scan
--- them whole, slower with each event, until their statistics are renewed: so never a scan.
+-- Plans are kept for as long as a connection lives, and not made anew for the lengths of the arrays, which
+-- would take longer than to run them. One made while the tables were small would scan them whole, slower
+-- with each event, until their statistics are renewed: so never a scan.
 create or replace function {schema}.append(
     p_patience        integer,       -- ms; null for as long as the caller's transaction waits by itself
     p_streams         text[],        -- each once, sorted
@@ -45,6 +46,7 @@ create or replace function {schema}.append(
 )
 language plpgsql
 set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_appends  integer := p_append_of[cardinality(p_append_of)];
