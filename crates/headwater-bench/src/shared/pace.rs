@@ -117,7 +117,7 @@ mod tests {
             tokio::task::yield_now().await;
             if caller == 1 { Err("broken".into()) } else { Ok(()) }
         };
-        let failed = keep(2, Duration::from_millis(50), 1, act).await;
+        let failed = keep(2, Duration::from_secs(10), 1, act).await;
         assert_eq!(failed.unwrap_err().to_string(), "broken");
     }
 }
