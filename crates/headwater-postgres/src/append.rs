@@ -9,13 +9,13 @@ use headwater_core::{
 };
 use sqlx::{PgConnection, Row as _};
 use tokio::{
-    sync::oneshot,
+    sync::oneshot::{self, error::TryRecvError},
     time::{Instant, sleep},
 };
 
 use crate::{
     append_group::Group,
-    connections::Held,
+    connections::{Held, Turn},
     errors::{self, has_code, is_unique_violation},
     sql::checked,
     store::PostgresStore,
@@ -43,20 +43,27 @@ impl PostgresStore {
         })
     }
 
-    /// Appends what is waiting once a connection is free, and answers the callers, unless another task
-    /// takes its append along.
-    async fn append_waiting(&self, left: oneshot::Receiver<()>) {
-        let begun = Instant::now();
-        let turn = tokio::select! {
-            biased;
-            _ = left => return,
-            turn = self.inner.appends.turn() => turn,
-        };
-        let turn = match turn {
-            Ok(turn) => turn,
-            // As long as this one, they all have waited who came before it.
-            Err(error) => return self.inner.batcher.refuse(begun, &error),
-        };
+    /// Appends what is waiting, each time that a connection is free, until its own append has left the
+    /// queue: be it that another task took it along.
+    async fn append_waiting(&self, mut left: oneshot::Receiver<()>) {
+        // What lies before it may fill more than one group.
+        while matches!(left.try_recv(), Err(TryRecvError::Empty)) {
+            let begun = Instant::now();
+            let turn = tokio::select! {
+                biased;
+                _ = &mut left => return,
+                turn = self.inner.appends.turn() => turn,
+            };
+            match turn {
+                Ok(turn) => self.append_next(turn).await,
+                // As long as this one, they all have waited who came before it.
+                Err(error) => return self.inner.batcher.refuse(begun, &error),
+            }
+        }
+    }
+
+    /// Appends the next group.
+    async fn append_next(&self, turn: Turn) {
         // The callers of the group before were just answered: let them bring their next appends.
         tokio::task::yield_now().await;
         let group = self.inner.batcher.take();

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 
 use headwater_core::{Append, Appended, Error, NewEvent, Result, batcher::Queued};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use uuid::Uuid;
 
 use crate::{
     append_plan::{Found, Plan, plan},
+    connections::Turn,
     errors::of_statement,
     rows::fetch_all,
     savepoint::Savepoint,
@@ -26,20 +27,28 @@ impl SqliteStore {
         let Queued { outcome, left } = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the transaction half-way.
-        tokio::spawn(async move { store.append_group(left).await });
+        tokio::spawn(async move { store.append_waiting(left).await });
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
-    /// Appends what is waiting once the writer is free, and answers the callers, unless another task
-    /// takes its append along.
-    async fn append_group(&self, left: oneshot::Receiver<()>) {
-        let turn = tokio::select! {
-            biased;
-            _ = left => return,
-            turn = self.inner.connections.turn() => turn,
-        };
+    /// Appends what is waiting, each time that the writer is free, until its own append has left the
+    /// queue: be it that another task took it along.
+    async fn append_waiting(&self, mut left: oneshot::Receiver<()>) {
+        // What lies before it may fill more than one group.
+        while matches!(left.try_recv(), Err(TryRecvError::Empty)) {
+            let turn = tokio::select! {
+                biased;
+                _ = &mut left => return,
+                turn = self.inner.connections.turn() => turn,
+            };
+            self.append_group(turn).await;
+        }
+    }
+
+    /// Appends the next group, and answers the callers.
+    async fn append_group(&self, turn: Turn) {
         // The callers of the group before were just answered: let them bring their next appends.
         tokio::task::yield_now().await;
         let group = self.inner.batcher.take();
