@@ -118,6 +118,7 @@ CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[]
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
     v_appends  integer := p_append_of[cardinality(p_append_of)];
