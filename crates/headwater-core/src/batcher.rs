@@ -40,8 +40,23 @@ impl Waiting {
 pub struct Queued {
     /// Its outcome.
     pub outcome: oneshot::Receiver<Result<Appended>>,
-    /// Ends once it has left the queue, for whatever reason.
-    pub left: oneshot::Receiver<()>,
+    /// Its place in the queue.
+    pub place: Place,
+}
+
+/// An append's place in the queue, for the task that comes for it.
+pub struct Place(oneshot::Receiver<()>);
+
+impl Place {
+    /// Waits for a turn to take the next batch; [`None`] once the append has left the queue, be it that
+    /// another task took it along. One turn may not be enough: what lies before it may fill a batch.
+    pub async fn unless_left<T>(&mut self, turn: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _ = &mut self.0 => None,
+            turn = turn => Some(turn),
+        }
+    }
 }
 
 /// How much a batch takes, beyond its first append.
@@ -63,6 +78,7 @@ pub struct Batcher {
 
 #[derive(Default)]
 struct Places {
+    /// Those whose streams have no lane.
     queue: VecDeque<Waiting>,
     /// By the name of a stream that is held elsewhere: what waits for it.
     lanes: HashMap<String, VecDeque<Waiting>>,
@@ -96,17 +112,16 @@ impl Batcher {
         let (queued, left) = oneshot::channel();
         let (since, queued) = (Instant::now(), Some(queued));
         let waiting = Waiting { appends, reply, since, queued, _room: room };
-        lock(&self.waiting).queue.push_back(waiting);
-        Ok(Queued { outcome, left })
+        lock(&self.waiting).push(waiting);
+        Ok(Queued { outcome, place: Place(left) })
     }
 
-    /// Takes the next batch, of those who do not wait for a stream that is held elsewhere.
+    /// Takes the next batch, of those who do not wait for a stream that is held elsewhere: at least one
+    /// append, unless there is none.
     ///
     /// A batch never holds an event id twice, so that a retry finds its first try in the log.
     pub fn take(&self) -> Vec<Waiting> {
-        let mut places = lock(&self.waiting);
-        let Places { queue, lanes } = &mut *places;
-        self.bounds.cut(queue, lanes)
+        self.bounds.cut(&mut lock(&self.waiting).queue)
     }
 
     /// Sets those of a batch apart who append to one of the streams in `held`, and whoever comes after
@@ -125,8 +140,9 @@ impl Batcher {
                 VecDeque::new()
             });
         }
-        let rest = batch.into_iter().filter_map(|waiting| waiting.unless_held(&mut places.lanes));
-        (rest.collect(), lanes)
+        let rest = batch.into_iter().filter_map(|waiting| places.unless_held(waiting)).collect();
+        std::mem::take(&mut places.queue).into_iter().for_each(|waiting| places.push(waiting));
+        (rest, lanes)
     }
 
     /// Refuses everybody who came until then.
@@ -140,46 +156,45 @@ impl Batcher {
     }
 }
 
-impl Waiting {
-    /// Itself, unless it appends to a stream with a lane: then it goes into that.
-    fn unless_held(self, lanes: &mut HashMap<String, VecDeque<Self>>) -> Option<Self> {
-        if lanes.is_empty() {
-            return Some(self);
+impl Places {
+    fn push(&mut self, waiting: Waiting) {
+        let waiting = self.unless_held(waiting);
+        self.queue.extend(waiting);
+    }
+
+    /// The append itself, unless one of its streams has a lane: then it goes into that.
+    fn unless_held(&mut self, mut waiting: Waiting) -> Option<Waiting> {
+        if self.lanes.is_empty() {
+            return Some(waiting);
         }
-        let of_lane = |append: &Append| lanes.contains_key(append.stream.as_str());
-        let Some(held) = self.appends.iter().find(|append| of_lane(append)) else {
-            return Some(self);
+        let mut names = waiting.appends.iter().map(|append| append.stream.as_str());
+        let Some(held) = names.find(|name| self.lanes.contains_key(*name)).map(str::to_owned)
+        else {
+            return Some(waiting);
         };
-        let name = held.stream.as_str().to_owned();
-        lanes.entry(name).or_default().push_back(self);
+        waiting.queued = None;
+        self.lanes.entry(held).or_default().push_back(waiting);
         None
     }
 }
 
 impl Bounds {
     /// Takes the next batch from a queue: at least one append, unless it is empty.
-    fn cut(
-        self,
-        queue: &mut VecDeque<Waiting>,
-        lanes: &mut HashMap<String, VecDeque<Waiting>>,
-    ) -> Vec<Waiting> {
+    fn cut(self, queue: &mut VecDeque<Waiting>) -> Vec<Waiting> {
         let (mut events, mut bytes, mut ids) = (0, 0, HashSet::new());
         let mut batch = Vec::new();
-        while let Some(mut next) = queue.pop_front() {
-            let queued = next.queued.take();
-            let Some(mut next) = next.unless_held(lanes) else { continue };
+        while let Some(next) = queue.front() {
             let of_next = || next.appends.iter().flat_map(|append| &append.events);
             events += count(&next.appends);
             bytes += of_next().map(|event| event.size()).sum::<usize>();
             let full = events > self.events || bytes > self.bytes;
             if !batch.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
-                next.queued = queued;
-                queue.push_front(next);
                 break;
             }
             ids.extend(of_next().map(|event| event.id));
-            batch.push(next);
+            batch.extend(queue.pop_front());
         }
+        batch.iter_mut().for_each(|waiting| waiting.queued = None);
         batch
     }
 }
@@ -207,7 +222,7 @@ impl Lane {
             self.open = false;
             return None;
         }
-        Some(self.bounds.cut(lane, &mut HashMap::new()))
+        Some(self.bounds.cut(lane))
     }
 }
 
@@ -277,14 +292,16 @@ mod tests {
         let batcher = batcher(100, false);
         let push = || {
             let events = (0..6).map(|_| event()).collect();
-            batcher.push(append(events)).now_or_never().unwrap().unwrap().left
+            batcher.push(append(events)).now_or_never().unwrap().unwrap().place
         };
         let (mut first, mut second) = (push(), push());
+        let left =
+            |place: &mut Place| place.unless_left(std::future::pending::<()>()).now_or_never();
         let batch = batcher.take();
-        assert!((&mut first).now_or_never().is_some());
-        assert!((&mut second).now_or_never().is_none(), "it is over the bound");
+        assert_eq!(left(&mut first), Some(None));
+        assert_eq!(left(&mut second), None, "it is over the bound");
         drop((batch, batcher.take()));
-        assert!(second.now_or_never().is_some());
+        assert_eq!(left(&mut second), Some(None));
     }
 
     #[test]

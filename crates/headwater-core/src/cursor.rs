@@ -36,9 +36,7 @@ pub struct Cursor {
     bytes: usize,
     /// The ceiling of a reading that has ended, with its last events still in `pending`.
     ended: Option<Position>,
-    /// The ceiling that the last look found, while it is not read up to.
-    raised: Option<Position>,
-    /// Whether writers below the ceiling were under way then.
+    /// Whether writers below the ceiling were under way at the last look.
     unsettled: bool,
     /// Since it has caught up for the first time.
     following: Option<Follower>,
@@ -68,7 +66,6 @@ impl Cursor {
             pending: VecDeque::new(),
             bytes: 0,
             ended: None,
-            raised: None,
             unsettled: false,
             following: None,
         }
@@ -101,11 +98,13 @@ impl Cursor {
     /// [`Error::Unavailable`](crate::Error::Unavailable) and others of the store; the cursor stays
     /// where it is, and the next call tries again.
     pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
+        // Not kept in the cursor: a call that is dropped, or fails, leaves no old ceiling behind.
+        let mut raised = None;
         loop {
-            if let Some(batch) = self.available(limit).await? {
+            if let Some(batch) = self.up_to(raised, limit).await? {
                 return Ok(batch);
             }
-            self.ceiling_raised().await?;
+            raised = Some(self.ceiling_raised().await?);
         }
     }
 
@@ -116,15 +115,19 @@ impl Cursor {
     ///
     /// As for [`Cursor::next_batch`].
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
+        self.up_to(None, limit).await
+    }
+
+    /// The next events, up to a ceiling that was just found, or to the one that there is.
+    async fn up_to(&mut self, raised: Option<Position>, limit: usize) -> Result<Option<Batch>> {
         let limit = limit.max(1);
         if self.reading.is_none() && self.ended.is_none() {
-            let raised = match self.raised {
+            let raised = match raised {
                 Some(raised) => Some(raised),
                 None => self.look().await?,
             };
             let Some(until) = raised else { return Ok(None) };
             self.read(until).await?;
-            self.raised = None;
         }
         while self.pending.len() < limit && self.bytes < BATCH_BYTES {
             let Some((events, until)) = &mut self.reading else { break };
@@ -165,11 +168,11 @@ impl Cursor {
         self.hints.mark_unchanged();
         let ceiling = self.log.ceiling().await?;
         self.unsettled = ceiling.unsettled;
-        self.raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
-        if self.raised.is_none() && self.following.is_none() {
+        let raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
+        if raised.is_none() && self.following.is_none() {
             self.following = Some(self.log.tail().follow());
         }
-        Ok(self.raised)
+        Ok(raised)
     }
 
     async fn read(&mut self, until: Position) -> Result<()> {
@@ -196,7 +199,7 @@ impl Cursor {
         self.bytes = 0;
     }
 
-    async fn ceiling_raised(&mut self) -> Result<()> {
+    async fn ceiling_raised(&mut self) -> Result<Position> {
         let mut pause = SETTLING.0;
         loop {
             let patience = if self.unsettled { pause } else { POLL };
@@ -204,8 +207,8 @@ impl Cursor {
             if let Ok(Err(_)) = timeout(patience, self.hints.changed()).await {
                 tokio::time::sleep(patience).await;
             }
-            if self.look().await?.is_some() {
-                return Ok(());
+            if let Some(raised) = self.look().await? {
+                return Ok(raised);
             }
             pause = (pause * 2).min(SETTLING.1);
         }

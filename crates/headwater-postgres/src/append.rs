@@ -5,13 +5,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
-    batcher::{Lane, Queued, Waiting},
+    batcher::{Lane, Place, Queued, Waiting},
 };
 use sqlx::{PgConnection, Row as _};
-use tokio::{
-    sync::oneshot::{self, error::TryRecvError},
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     append_group::Group,
@@ -34,30 +31,25 @@ const PAUSE: Duration = Duration::from_millis(25);
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, left } = self.inner.batcher.push(appends).await?;
+        let Queued { outcome, place } = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the statement half-way.
-        tokio::spawn(async move { store.append_waiting(left).await });
+        tokio::spawn(async move { store.append_waiting(place).await });
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
     /// Appends what is waiting, each time that a connection is free, until its own append has left the
-    /// queue: be it that another task took it along.
-    async fn append_waiting(&self, mut left: oneshot::Receiver<()>) {
-        // What lies before it may fill more than one group.
-        while matches!(left.try_recv(), Err(TryRecvError::Empty)) {
+    /// queue.
+    async fn append_waiting(&self, mut place: Place) {
+        loop {
             let begun = Instant::now();
-            let turn = tokio::select! {
-                biased;
-                _ = &mut left => return,
-                turn = self.inner.appends.turn() => turn,
-            };
-            match turn {
-                Ok(turn) => self.append_next(turn).await,
+            match place.unless_left(self.inner.appends.turn()).await {
+                Some(Ok(turn)) => self.append_next(turn).await,
                 // As long as this one, they all have waited who came before it.
-                Err(error) => return self.inner.batcher.refuse(begun, &error),
+                Some(Err(error)) => return self.inner.batcher.refuse(begun, &error),
+                None => return,
             }
         }
     }

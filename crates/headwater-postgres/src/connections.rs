@@ -25,7 +25,7 @@ use tokio::{
 use crate::errors::{is_answer, unavailable};
 
 /// How long a unit of work waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it pauses before it tries again to connect to a server that refuses.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));

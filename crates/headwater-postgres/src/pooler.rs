@@ -10,10 +10,10 @@ use headwater_core::Result;
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
-use crate::{connections::away, errors::unavailable};
-
-/// How long the server may take to let one in.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::{
+    connections::{PATIENCE, away},
+    errors::unavailable,
+};
 
 /// How long a statement may take that needs no work.
 const ANSWER: Duration = Duration::from_secs(2);

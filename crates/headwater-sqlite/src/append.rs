@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 
-use headwater_core::{Append, Appended, Error, NewEvent, Result, batcher::Queued};
+use headwater_core::{
+    Append, Appended, Error, NewEvent, Result,
+    batcher::{Place, Queued},
+};
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
-use tokio::sync::oneshot::{self, error::TryRecvError};
 use uuid::Uuid;
 
 use crate::{
@@ -24,25 +26,19 @@ use crate::{
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, left } = self.inner.batcher.push(appends).await?;
+        let Queued { outcome, place } = self.inner.batcher.push(appends).await?;
         let store = self.clone();
         // A task of its own: a caller who goes away cannot stop the transaction half-way.
-        tokio::spawn(async move { store.append_waiting(left).await });
+        tokio::spawn(async move { store.append_waiting(place).await });
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
     /// Appends what is waiting, each time that the writer is free, until its own append has left the
-    /// queue: be it that another task took it along.
-    async fn append_waiting(&self, mut left: oneshot::Receiver<()>) {
-        // What lies before it may fill more than one group.
-        while matches!(left.try_recv(), Err(TryRecvError::Empty)) {
-            let turn = tokio::select! {
-                biased;
-                _ = &mut left => return,
-                turn = self.inner.connections.turn() => turn,
-            };
+    /// queue.
+    async fn append_waiting(&self, mut place: Place) {
+        while let Some(turn) = place.unless_left(self.inner.connections.turn()).await {
             self.append_group(turn).await;
         }
     }
