@@ -60,6 +60,17 @@ impl StreamName {
         Self { category: name.find('-').unwrap_or(name.len()), name: name.into() }
     }
 
+    /// Two names between which, in the order of bytes, all those of a category lie, or all that there
+    /// can be: for stores that list streams.
+    pub fn bounds(category: Option<&str>) -> (String, String) {
+        match category {
+            Some(category) if category.contains('-') => (String::new(), String::new()),
+            // The dot follows the hyphen.
+            Some(category) => (format!("{category}-"), format!("{category}.")),
+            None => (String::new(), char::MAX.to_string().repeat(limits::NAME_BYTES)),
+        }
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.name
@@ -96,6 +107,22 @@ mod tests {
     fn a_name_is_category_and_id() {
         let stream = StreamName::parse("cart-0190-7b1e").unwrap();
         assert_eq!((stream.category(), stream.id()), ("cart", "0190-7b1e"));
+    }
+
+    #[test]
+    fn the_streams_of_a_category_lie_between_its_bounds() {
+        let between = |name: &str, category| {
+            let (first, last) = StreamName::bounds(category);
+            StreamName::parse(name).unwrap();
+            *name > *first && *name < *last
+        };
+        for name in ["cart-0", "cart- ", "cart--", "cart-\u{10ffff}"] {
+            assert!(between(name, Some("cart")) && between(name, None), "{name}");
+        }
+        for name in ["car-t", "carts-1", "cart.-1", "cart -1", "Cart-1", "\u{10ffff}-\u{10ffff}"] {
+            assert!(!between(name, Some("cart")) && between(name, None), "{name}");
+        }
+        assert!(!between("my-cart-1", Some("my-cart")), "its category is `my`");
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
-    batcher::{Lane, Place, Queued, Waiting},
+    batcher::{Lane, Queued, Waiting, Writer},
 };
 use sqlx::{PgConnection, Row as _};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     append_group::Group,
-    connections::{Held, Turn},
+    connections::Held,
     errors::{self, has_code, is_unique_violation},
     sql::checked,
     store::PostgresStore,
@@ -31,49 +31,36 @@ const PAUSE: Duration = Duration::from_millis(25);
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, place } = self.inner.batcher.push(appends).await?;
-        let store = self.clone();
-        // A task of its own: a caller who goes away cannot stop the statement half-way.
-        tokio::spawn(async move { store.append_waiting(place).await });
+        let Queued { outcome, writer } = self.inner.batcher.push(appends).await?;
+        if let Some(writer) = writer {
+            let store = self.clone();
+            // A task of its own: a caller who goes away cannot stop the statement half-way.
+            tokio::spawn(async move { store.append_waiting(writer).await });
+        }
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
-    /// Appends what is waiting, each time that a connection is free, until its own append has left the
-    /// queue.
-    async fn append_waiting(&self, mut place: Place) {
+    /// Appends what is waiting, group by group.
+    async fn append_waiting(&self, mut writer: Writer) {
         loop {
-            let begun = Instant::now();
-            match place.unless_left(self.inner.appends.turn()).await {
-                Some(Ok(turn)) => self.append_next(turn).await,
-                // As long as this one, they all have waited who came before it.
-                Some(Err(error)) => return self.inner.batcher.refuse(begun, &error),
-                None => return,
-            }
-        }
-    }
-
-    /// Appends the next group.
-    async fn append_next(&self, turn: Turn) {
-        // The callers of the group before were just answered: let them bring their next appends.
-        tokio::task::yield_now().await;
-        let group = self.inner.batcher.take();
-        if group.is_empty() {
-            return;
-        }
-        match turn.connect().await {
-            Ok(mut connection) => {
-                let held = self.append_group(&mut connection, group, SHORT).await;
-                let left = self.set_held_apart(&mut connection, held).await;
-                // What still is in the way, such as a lock of the table, is waited for.
-                let held = self.append_group(&mut connection, left, self.patience()).await;
-                refuse(held, &held_too_long());
-            }
-            Err(error) => {
-                refuse(group, &error);
-                // Each of the others would wait for a connection as long as these did.
-                self.inner.batcher.refuse(Instant::now(), &error);
+            // The callers of the group before were just answered: let them bring their next appends.
+            tokio::task::yield_now().await;
+            let Some(group) = writer.take() else { return };
+            match self.inner.appends.acquire().await {
+                Ok(mut connection) => {
+                    let held = self.append_group(&mut connection, group, SHORT).await;
+                    let left = self.set_held_apart(&mut connection, held).await;
+                    // What still is in the way, such as a lock of the table, is waited for.
+                    let held = self.append_group(&mut connection, left, self.patience()).await;
+                    refuse(held, &held_too_long());
+                }
+                Err(error) => {
+                    refuse(group, &error);
+                    // Each of the others would wait for a connection as long as these did.
+                    self.inner.batcher.refuse(&error);
+                }
             }
         }
     }

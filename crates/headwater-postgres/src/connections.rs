@@ -86,21 +86,25 @@ impl Connections {
     /// [`Error::Unavailable`] where none is free, or the server lets none in, for ten seconds;
     /// [`Error::Database`] where it refuses for good.
     pub(crate) async fn acquire(&self) -> Result<Held> {
-        self.turn().await?.connect().await
-    }
-
-    /// The right to a connection, which is not made yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] where none is free for ten seconds.
-    pub(crate) async fn turn(&self) -> Result<Turn> {
         let deadline = Instant::now() + PATIENCE;
-        match timeout_at(deadline, self.0.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn { home: self.0.clone(), permit, deadline }),
-            Ok(Err(_closed)) => Err(away("the log is closed")),
-            Err(_elapsed) => Err(away("no connection in time: all of them are in use")),
-        }
+        let home = self.0.clone();
+        let permit = match timeout_at(deadline, home.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_closed)) => return Err(away("the log is closed")),
+            Err(_elapsed) => return Err(away("no connection in time: all of them are in use")),
+        };
+        let (connection, born) = match home.rested().await {
+            Some(rested) => rested,
+            None => (home.connect(deadline).await?, Instant::now()),
+        };
+        Ok(Held {
+            connection: Some(connection),
+            in_statement: false,
+            in_transaction: false,
+            born,
+            home,
+            _permit: permit,
+        })
     }
 
     /// Whether somebody waits for a connection, or soon would.
@@ -171,35 +175,6 @@ impl Shared {
 
 pub(crate) fn away(reason: &str) -> Error {
     Error::Unavailable { reason: reason.into() }
-}
-
-/// The right to a connection.
-pub(crate) struct Turn {
-    home: Arc<Shared>,
-    permit: OwnedSemaphorePermit,
-    deadline: Instant,
-}
-
-impl Turn {
-    /// The connection.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Connections::acquire`].
-    pub(crate) async fn connect(self) -> Result<Held> {
-        let (connection, born) = match self.home.rested().await {
-            Some(rested) => rested,
-            None => (self.home.connect(self.deadline).await?, Instant::now()),
-        };
-        Ok(Held {
-            connection: Some(connection),
-            in_statement: false,
-            in_transaction: false,
-            born,
-            home: self.home,
-            _permit: self.permit,
-        })
-    }
 }
 
 /// A connection in use. Dropped, it rests for the next one, unless it is in the middle of something.

@@ -126,7 +126,7 @@ impl PostgresStore {
             inner: Arc::new(Inner {
                 statements: Statements::new(&schema),
                 limits,
-                batcher: Batcher::new(GROUP, queue),
+                batcher: Batcher::new(GROUP, appends as usize, queue),
                 pooled,
                 statement_timeout,
                 appends: trusting(appends),

@@ -25,12 +25,12 @@ impl PostgresStore {
 
     pub(crate) fn list_streams(&self, category: Option<&str>) -> StreamInfos {
         let store = self.clone();
-        let category = category.map(str::to_owned);
-        let pages = stream::try_unfold(Some(String::new()), move |after| {
-            let (store, category) = (store.clone(), category.clone());
+        let (first, last) = StreamName::bounds(category);
+        let pages = stream::try_unfold(Some(first), move |after| {
+            let (store, last) = (store.clone(), last.clone());
             async move {
                 let Some(after) = after else { return Ok(None) };
-                let page = store.page_of_streams(category, after).await?;
+                let page = store.page_of_streams(after, last).await?;
                 let next = page.back().map(|last| last.stream.as_str().to_owned());
                 Ok::<_, headwater_core::Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
             }
@@ -40,14 +40,14 @@ impl PostgresStore {
 
     async fn page_of_streams(
         &self,
-        category: Option<String>,
         after: String,
+        last: String,
     ) -> Result<VecDeque<StreamInfo>> {
         let store = self.clone();
         shielded(async move {
             let page = sqlx::query(checked(&store.inner.statements.streams))
-                .bind(category)
                 .bind(after)
+                .bind(last)
                 .bind(PAGE);
             let rows = store.inner.looks.acquire().await?.fetch_all(page).await;
             let rows = rows.map_err(of_statement)?;

@@ -3,6 +3,6 @@ select s.stream,
        (select e.recorded_at from {schema}.events e where e.stream = s.stream and e.version = 1) as first_at,
        (select e.recorded_at from {schema}.events e where e.stream = s.stream and e.version = s.version) as last_at
 from {schema}.streams s
-where ($1::text is null or s.category = $1) and s.stream > $2
+where s.stream > $1 and s.stream < $2
 order by s.stream
 limit $3

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use headwater_core::{
     Append, Appended, Error, NewEvent, Result,
-    batcher::{Place, Queued},
+    batcher::{Queued, Waiting, Writer},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -26,31 +26,30 @@ use crate::{
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, place } = self.inner.batcher.push(appends).await?;
-        let store = self.clone();
-        // A task of its own: a caller who goes away cannot stop the transaction half-way.
-        tokio::spawn(async move { store.append_waiting(place).await });
+        let Queued { outcome, writer } = self.inner.batcher.push(appends).await?;
+        if let Some(writer) = writer {
+            let store = self.clone();
+            // A task of its own: a caller who goes away cannot stop the transaction half-way.
+            tokio::spawn(async move { store.append_waiting(writer).await });
+        }
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
-    /// Appends what is waiting, each time that the writer is free, until its own append has left the
-    /// queue.
-    async fn append_waiting(&self, mut place: Place) {
-        while let Some(turn) = place.unless_left(self.inner.connections.turn()).await {
-            self.append_group(turn).await;
+    /// Appends what is waiting, group by group, each time that it may write.
+    async fn append_waiting(&self, mut writer: Writer) {
+        loop {
+            let turn = self.inner.connections.turn().await;
+            // The callers of the group before were just answered: let them bring their next appends.
+            tokio::task::yield_now().await;
+            let Some(group) = writer.take() else { return };
+            self.append_group(turn, group).await;
         }
     }
 
-    /// Appends the next group, and answers the callers.
-    async fn append_group(&self, turn: Turn) {
-        // The callers of the group before were just answered: let them bring their next appends.
-        tokio::task::yield_now().await;
-        let group = self.inner.batcher.take();
-        if group.is_empty() {
-            return;
-        }
+    /// Appends a group, and answers its callers.
+    async fn append_group(&self, turn: Turn, group: Vec<Waiting>) {
         let appends: Vec<_> = group.iter().map(|waiting| waiting.appends.as_slice()).collect();
         let outcomes = async {
             let transaction = self.inner.connections.begin(turn).await?;
@@ -242,7 +241,7 @@ async fn update_streams(
     let rows: Vec<_> = streams
         .filter_map(|stream| {
             let version = versions.get(stream.as_str())?;
-            Some((stream.as_str(), stream.category(), version))
+            Some((stream.as_str(), version))
         })
         .collect();
     sqlx::query(include_str!("append_streams.sql"))

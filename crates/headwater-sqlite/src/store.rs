@@ -78,7 +78,7 @@ impl SqliteStore {
         let store = Self {
             inner: Arc::new(Inner {
                 connections: Arc::new(Connections::new(writer, anchor, options)),
-                batcher: Batcher::new(GROUP, settings.queue),
+                batcher: Batcher::new(GROUP, 1, settings.queue),
                 limits: settings.limits,
                 hints: watch::Sender::new(0),
             }),

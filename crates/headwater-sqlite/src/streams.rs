@@ -19,13 +19,12 @@ impl SqliteStore {
 
     pub(crate) fn list_streams(&self, category: Option<&str>) -> StreamInfos {
         let store = self.clone();
-        let category = category.map(str::to_owned);
-        // The names are not empty, so that all of them come behind the empty one.
-        let pages = stream::try_unfold(Some(String::new()), move |after| {
-            let (store, category) = (store.clone(), category.clone());
+        let (first, last) = StreamName::bounds(category);
+        let pages = stream::try_unfold(Some(first), move |after| {
+            let (store, last) = (store.clone(), last.clone());
             async move {
                 let Some(after) = after else { return Ok(None) };
-                let page = store.page_of_streams(category.as_deref(), &after).await?;
+                let page = store.page_of_streams(&after, &last).await?;
                 let next = page.last().map(|last| last.stream.as_str().to_owned());
                 Ok::<_, Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
             }
@@ -33,17 +32,9 @@ impl SqliteStore {
         Box::pin(pages.try_flatten())
     }
 
-    async fn page_of_streams(
-        &self,
-        category: Option<&str>,
-        after: &str,
-    ) -> Result<Vec<StreamInfo>> {
+    async fn page_of_streams(&self, after: &str, last: &str) -> Result<Vec<StreamInfo>> {
         let mut connection = self.inner.connections.log_reader().await?;
-        let sql = match category {
-            Some(_) => include_str!("streams_of_category.sql"),
-            None => include_str!("streams.sql"),
-        };
-        let statement = sqlx::query(sql).bind(after).bind(PAGE).bind(category);
+        let statement = sqlx::query(include_str!("streams.sql")).bind(after).bind(last).bind(PAGE);
         let rows = fetch_all(&mut connection, statement).await?;
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
     }

@@ -72,8 +72,8 @@ begin
             where s.stream = p_streams[1] and s.version = p_expected[1]
             returning s.version into v_version;
         else
-            insert into {schema}.streams as s (stream, category, version)
-            values (p_streams[1], split_part(p_streams[1], '-', 1), 1)
+            insert into {schema}.streams as s (stream, version)
+            values (p_streams[1], 1)
             on conflict (stream) do update
             set version = s.version + 1
             where p_expected[1] = -1
@@ -183,8 +183,8 @@ begin
             from unnest(p_streams, v_versions, v_new) as s (stream, version, new)
             where s.new and s.version > 0
         ), inserted as (
-            insert into {schema}.streams (stream, category, version)
-            select b.stream, split_part(b.stream, '-', 1), b.version
+            insert into {schema}.streams (stream, version)
+            select b.stream, b.version
             from begun b
             order by b.stream collate "C"
             on conflict (stream) do nothing

@@ -10,8 +10,8 @@ begin
     perform set_config('lock_timeout', '1', true);
     foreach v_stream in array p_streams loop
         begin
-            insert into {schema}.streams (stream, category, version)
-            values (v_stream, split_part(v_stream, '-', 1), 0)
+            insert into {schema}.streams (stream, version)
+            values (v_stream, 0)
             on conflict (stream) do nothing;
             perform from {schema}.streams s where s.stream = v_stream for no key update;
             raise exception using errcode = 'HWFRE';
