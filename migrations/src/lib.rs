@@ -37,6 +37,7 @@ pub const POSTGRES_FUNCTIONS: &[&str] = &[
     include_str!("../postgres/functions/append.sql"),
     include_str!("../postgres/functions/ceiling.sql"),
     include_str!("../postgres/functions/held_streams.sql"),
+    include_str!("../postgres/functions/newest.sql"),
     include_str!("../postgres/functions/publish_settled.sql"),
 ];
 

@@ -29,7 +29,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use bench::Bench;
-use plan::{Extent, Measurement};
+use plan::Extent;
 use shared::job::{Job, Outcome, URL};
 
 /// Measures Headwater beside hand-written SQL and its peers.
@@ -55,6 +55,9 @@ struct Options {
     /// Only the workloads whose names hold this text.
     #[arg(long, global = true, default_value = "")]
     only: String,
+    /// Only these subjects, such as headwater,sqlx.
+    #[arg(long, global = true, value_delimiter = ',')]
+    subjects: Vec<String>,
 }
 
 #[derive(Subcommand)]
@@ -92,9 +95,11 @@ async fn measure(options: &Options, extent: Extent, time: u64, repetitions: usiz
     let peers = if options.peers { peers::build(&own) } else { Err("--peers adds them".into()) };
     let time = Duration::from_millis(options.time.unwrap_or(time));
     let repetitions = options.repetitions.map_or(repetitions, usize::from);
-    let only = |one: &Measurement| one.name.contains(&options.only);
-    let plan = plan::plan(extent, options.commit_delay);
-    let plan: Vec<_> = plan.into_iter().filter(only).collect();
+    let mut plan = plan::plan(extent, options.commit_delay);
+    plan.retain(|one| one.name.contains(&options.only));
+    for one in plan.iter_mut().filter(|_| !options.subjects.is_empty()) {
+        one.entries.retain(|entry| options.subjects.iter().any(|name| name == entry.subject));
+    }
     let mut head = machine::describe(time, repetitions).await?;
     if let Err(reason) = &peers {
         head.push(format!("cqrs-es and disintegrate are left out: {reason}"));

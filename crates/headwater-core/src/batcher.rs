@@ -1,18 +1,30 @@
 //! Group commit: appends that wait go into one batch, and share its round trip and its sync.
 //!
 //! No writer task lives as long as the log, and could die with the runtime that it was started on. An
-//! append that finds fewer writers at work than there may be starts one, which sends what is waiting
-//! for as long as there is any. So an append that finds a connection idle goes at once, and one that
-//! finds all of them busy goes with the next batch.
+//! append that finds no writer at work starts one, and goes at once; it sends what is waiting for as long
+//! as there is any. While a batch is under way, further ones follow it beside it only where there is
+//! enough for them, or the batch takes its time: few large batches cost the database less than many small
+//! ones.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::Instant,
+};
 
 use crate::{Append, Appended, Error, Result, settings::Queue};
+
+/// How many appends are enough for a batch of their own while others are under way.
+const ENOUGH: usize = 16;
+
+/// How long what is less waits for those that are under way: about as long as a commit takes on a quick
+/// disk.
+pub const COMPANY: Duration = Duration::from_millis(1);
 
 /// An append, and the caller who waits for its outcome.
 pub struct Waiting {
@@ -60,6 +72,8 @@ pub struct Batcher {
 struct Places {
     /// How many writers are at work.
     writers: usize,
+    /// When one of them last took a batch.
+    taken: Option<Instant>,
     /// Those whose streams have no lane.
     queue: VecDeque<Waiting>,
     /// By the name of a stream that is held elsewhere: what waits for it.
@@ -93,11 +107,24 @@ impl Batcher {
         let (reply, outcome) = oneshot::channel();
         let mut places = lock(&self.places);
         places.push(Waiting { appends, reply, _room: room });
-        let writer = (!places.queue.is_empty() && places.writers < self.writers).then(|| {
-            places.writers += 1;
-            Writer { places: self.places.clone(), bounds: self.bounds, at_work: true }
-        });
+        let alone = places.writers == 0 || places.queue.len() >= ENOUGH;
+        let late = || places.taken.is_some_and(|taken| taken.elapsed() >= COMPANY);
+        let writer = if alone || late() { self.start(&mut places) } else { None };
         Ok(Queued { outcome, writer })
+    }
+
+    /// One more writer, since a batch has been under way for [`COMPANY`]; [`None`] where nobody waits, or
+    /// there are as many as there may be.
+    pub fn writer(&self) -> Option<Writer> {
+        self.start(&mut lock(&self.places))
+    }
+
+    fn start(&self, places: &mut Places) -> Option<Writer> {
+        if places.queue.is_empty() || places.writers >= self.writers {
+            return None;
+        }
+        places.writers += 1;
+        Some(Writer { places: self.places.clone(), bounds: self.bounds, at_work: true })
     }
 
     /// Sets those of a batch apart who append to one of the streams in `held`, and whoever comes after
@@ -188,6 +215,7 @@ impl Writer {
             self.at_work = false;
             return None;
         }
+        places.taken = Some(Instant::now());
         Some(self.bounds.cut(&mut places.queue))
     }
 }

@@ -166,7 +166,9 @@ impl Cursor {
     async fn look(&mut self) -> Result<Option<Position>> {
         // Whatever comes from here on is another hint.
         self.hints.mark_unchanged();
-        let ceiling = self.log.ceiling().await?;
+        // Who is behind reads by itself, with its own filter.
+        let after = self.following.is_some().then_some(self.position);
+        let ceiling = self.log.tail().look(self.log.store(), after).await?;
         self.unsettled = ceiling.unsettled;
         let raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
         if raised.is_none() && self.following.is_none() {

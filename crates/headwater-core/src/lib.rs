@@ -56,7 +56,7 @@ pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted
 pub use repository::{CommandError, Done, Loaded, Repository, RetryPolicy};
 pub use settings::{Pooler, Pools, Queue, Settings};
 pub use snapshot::{Snapshot, Snapshots};
-pub use store::{Migrated, Store, StoreTx};
+pub use store::{Look, Migrated, Store, StoreTx};
 pub use stream::StreamName;
 pub use value::{ColumnValue, Row, Value, ValueError};
 pub use version::ExpectedVersion;

@@ -190,7 +190,7 @@ impl Log {
     ///
     /// [`Error::Unavailable`] (try again) or [`Error::Database`].
     pub async fn ceiling(&self) -> Result<Ceiling> {
-        self.store.ceiling().await
+        self.tail.look(&*self.store, None).await
     }
 
     /// A stream's version, count and times; `None` where there is no such stream.

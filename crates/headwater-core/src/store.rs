@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Definition, EventStream, Failure, GenerationState,
-    Position, Reading, Result, Row, Snapshot, StreamInfo, StreamInfos, StreamName, Table, Value,
+    Position, Reading, Result, Row, Snapshot, StoredEvent, StreamInfo, StreamInfos, StreamName,
+    Table, Value,
 };
 
 /// An append-only log in a database, with the checkpoints and read models beside it.
@@ -28,9 +29,10 @@ pub trait Store: Send + Sync + 'static {
     /// Runs one reading.
     fn read(&self, reading: Reading) -> EventStream;
 
-    /// The ceiling now. It never waits for a writer, and falls only where the server that told it is
-    /// gone and its successor holds less.
-    async fn ceiling(&self) -> Result<Ceiling>;
+    /// The ceiling now, and what is new below it for a reader who has everything up to `after`. It never
+    /// waits for a writer, and falls only where the server that told it is gone and its successor holds
+    /// less.
+    async fn look(&self, after: Option<Position>) -> Result<Look>;
 
     /// Changes when an append may have raised the ceiling: a hint, on which nothing depends.
     fn hints(&self) -> watch::Receiver<u64>;
@@ -67,6 +69,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// The database in words, such as `PostgreSQL 15.18`; never a password.
     async fn describe(&self) -> Result<String>;
+}
+
+/// What a look at a log finds.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The ceiling.
+    pub ceiling: Ceiling,
+    /// All events above the position that was asked for, up to the ceiling. Where they are many, or
+    /// large, there are none: those are for a reading of their own.
+    pub newest: Vec<StoredEvent>,
 }
 
 /// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.

@@ -1,8 +1,8 @@
 //! The newest events of a log, read once for all who follow it.
 //!
 //! Each cursor of a process is woken when the log grows, and all of them want the same few events. The
-//! first one reads them, whatever its filter; the others take theirs from what it has read. A cursor
-//! that is further behind reads by itself.
+//! first one gets them with its look at the ceiling, whatever its filter; the others take theirs from what
+//! it has read. A cursor that is further behind reads by itself.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use std::{
 use futures_util::TryStreamExt as _;
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Direction, Filter, Position, Reading, Result, Store, StoredEvent};
+use crate::{Ceiling, Direction, Filter, Position, Reading, Result, Store, StoredEvent};
 
 /// How many events are kept, and how many bytes of data.
 const KEPT: (usize, usize) = (2_000, 4 << 20);
@@ -28,7 +28,14 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct Tail {
     followers: Arc<AtomicUsize>,
+    looked: Arc<Mutex<Option<Looked>>>,
     window: Arc<Mutex<Window>>,
+}
+
+/// What the last look found, and for whom: those who asked until then.
+struct Looked {
+    since: Instant,
+    ceiling: Result<Ceiling>,
 }
 
 /// All events above `start`, up to `end`.
@@ -56,6 +63,33 @@ impl Tail {
         Follower(self.followers.clone())
     }
 
+    /// The ceiling; what is new below it is kept, for somebody who follows and is at `after`.
+    pub(crate) async fn look(&self, store: &dyn Store, after: Option<Position>) -> Result<Ceiling> {
+        let asked = Instant::now();
+        let mut looked = self.looked.lock().await;
+        // However many wait behind a look, the next one is for all of them. One that failed is for those
+        // as well who came meanwhile: one after the other, each would wait for a connection anew.
+        if let Some(Looked { since, ceiling }) = &*looked
+            && *since >= asked
+        {
+            return ceiling.clone();
+        }
+        let begun = Instant::now();
+        // Where somebody reads on just now, nobody waits for that.
+        let mut window = after.and_then(|_| self.window.try_lock().ok());
+        let behind = window.as_mut().zip(after).map(|(window, after)| window.resume(after));
+        let look = store.look(behind).await;
+        let ceiling = look.map(|look| {
+            if let (Some(window), false) = (&mut window, look.newest.is_empty()) {
+                window.take_in(look.newest, look.ceiling.position);
+            }
+            look.ceiling
+        });
+        let since = if ceiling.is_ok() { begun } else { Instant::now() };
+        *looked = Some(Looked { since, ceiling: ceiling.clone() });
+        ceiling
+    }
+
     /// The events above `after`, up to the ceiling `until`, that the filter lets through.
     ///
     /// [`None`] where it is better to read by oneself: because nobody else follows the log, or for
@@ -67,19 +101,20 @@ impl Tail {
         after: Position,
         until: Position,
     ) -> Result<Option<Vec<StoredEvent>>> {
-        if self.followers.load(Ordering::Relaxed) < 2 {
-            return Ok(None);
-        }
         let mut window = self.window.lock().await;
-        let old = window.read.elapsed() > FRESH || until < window.end;
-        if after > window.end || old {
-            *window = Window { start: after, end: after, ..Window::default() };
+        // The log is another one than it was.
+        if until < window.end {
+            *window = Window::behind(after);
         }
+        window.resume(after);
         if after < window.start {
             return Ok(None);
         }
-        if until > window.end && !window.extend(store, until).await? {
-            return Ok(None);
+        if until > window.end {
+            let shared = self.followers.load(Ordering::Relaxed) > 1;
+            if !shared || !window.extend(store, until).await? {
+                return Ok(None);
+            }
         }
         let first = window.events.partition_point(|event| event.position <= after);
         let wanted = window.events.range(first..).take_while(|event| event.position <= until);
@@ -89,12 +124,25 @@ impl Tail {
 
 impl Default for Window {
     fn default() -> Self {
-        let (start, read) = (Position::START, Instant::now());
-        Self { events: VecDeque::new(), bytes: 0, start, end: start, read }
+        Self::behind(Position::START)
     }
 }
 
 impl Window {
+    /// With nothing in it yet.
+    fn behind(start: Position) -> Self {
+        Self { events: VecDeque::new(), bytes: 0, start, end: start, read: Instant::now() }
+    }
+
+    /// Where to read on for somebody at `after`: behind what is kept, unless that is old, or does not
+    /// reach him.
+    fn resume(&mut self, after: Position) -> Position {
+        if after > self.end || self.read.elapsed() > FRESH {
+            *self = Self::behind(after);
+        }
+        self.end
+    }
+
     /// Reads on up to `until`; `false` where that is more than is kept. What is read in vain, since the
     /// reader goes away or the reading breaks off, is read again.
     async fn extend(&mut self, store: &dyn Store, until: Position) -> Result<bool> {
@@ -105,17 +153,23 @@ impl Window {
             bytes += event.event.data.len();
             read.push(event);
             if read.len() > KEPT.0 || bytes > KEPT.1 {
-                *self = Self { start: until, end: until, ..Self::default() };
+                *self = Self::behind(until);
                 return Ok(false);
             }
         }
-        self.events.extend(read);
-        (self.end, self.bytes, self.read) = (until, self.bytes + bytes, Instant::now());
+        self.take_in(read, until);
+        Ok(true)
+    }
+
+    /// Takes in all events behind the end, up to `until`.
+    fn take_in(&mut self, events: Vec<StoredEvent>, until: Position) {
+        self.bytes += events.iter().map(|event| event.event.data.len()).sum::<usize>();
+        self.events.extend(events);
+        (self.end, self.read) = (until, Instant::now());
         while self.events.len() > KEPT.0 || self.bytes > KEPT.1 {
             let Some(oldest) = self.events.pop_front() else { break };
             self.bytes -= oldest.event.data.len();
             self.start = oldest.position;
         }
-        Ok(true)
     }
 }

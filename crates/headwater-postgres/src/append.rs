@@ -1,14 +1,14 @@
 //! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
 //! number of appends and streams.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, pin::pin, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
-    batcher::{Lane, Queued, Waiting, Writer},
+    batcher::{COMPANY, Lane, Queued, Waiting, Writer},
 };
 use sqlx::{PgConnection, Row as _};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     append_group::Group,
@@ -32,35 +32,45 @@ impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
         let Queued { outcome, writer } = self.inner.batcher.push(appends).await?;
-        if let Some(writer) = writer {
-            let store = self.clone();
-            // A task of its own: a caller who goes away cannot stop the statement half-way.
-            tokio::spawn(async move { store.append_waiting(writer).await });
-        }
+        self.start(writer);
         outcome.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
         })
     }
 
+    /// A task of its own: a caller who goes away cannot stop the statement half-way.
+    fn start(&self, writer: Option<Writer>) {
+        let Some(writer) = writer else { return };
+        let store = self.clone();
+        tokio::spawn(async move { store.append_waiting(writer).await });
+    }
+
     /// Appends what is waiting, group by group.
     async fn append_waiting(&self, mut writer: Writer) {
-        loop {
-            // The callers of the group before were just answered: let them bring their next appends.
+        while let Some(group) = writer.take() {
+            let mut appending = pin!(self.append_next(group));
+            if timeout(COMPANY, &mut appending).await.is_err() {
+                self.start(self.inner.batcher.writer());
+                appending.await;
+            }
+            // The callers of this group were just answered: let them bring their next appends.
             tokio::task::yield_now().await;
-            let Some(group) = writer.take() else { return };
-            match self.inner.appends.acquire().await {
-                Ok(mut connection) => {
-                    let held = self.append_group(&mut connection, group, SHORT).await;
-                    let left = self.set_held_apart(&mut connection, held).await;
-                    // What still is in the way, such as a lock of the table, is waited for.
-                    let held = self.append_group(&mut connection, left, self.patience()).await;
-                    refuse(held, &held_too_long());
-                }
-                Err(error) => {
-                    refuse(group, &error);
-                    // Each of the others would wait for a connection as long as these did.
-                    self.inner.batcher.refuse(&error);
-                }
+        }
+    }
+
+    async fn append_next(&self, group: Vec<Waiting>) {
+        match self.inner.appends.acquire().await {
+            Ok(mut connection) => {
+                let held = self.append_group(&mut connection, group, SHORT).await;
+                let left = self.set_held_apart(&mut connection, held).await;
+                // What still is in the way, such as a lock of the table, is waited for.
+                let held = self.append_group(&mut connection, left, self.patience()).await;
+                refuse(held, &held_too_long());
+            }
+            Err(error) => {
+                refuse(group, &error);
+                // Each of the others would wait for a connection as long as these did.
+                self.inner.batcher.refuse(&error);
             }
         }
     }
@@ -240,7 +250,9 @@ async fn control(connection: &mut PgConnection, sql: &'static str) -> Result<()>
 /// of these streams: it is committed by now, so that the function sees what it wrote when it is called
 /// again. Two that each wait for an id of the other are a deadlock, of which the database ends one.
 fn is_race(error: &sqlx::Error) -> bool {
-    is_unique_violation(error, "events_id") || has_code(error, "HWRAC") || has_code(error, "40P01")
+    is_unique_violation(error, "events_id")
+        || is_unique_violation(error, "streams_pkey")
+        || has_code(error, "40P01")
 }
 
 /// Nothing was applied.

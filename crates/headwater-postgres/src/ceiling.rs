@@ -1,13 +1,15 @@
-//! The readable ceiling, kept between looks: what is settled, and whom the next step waits for.
+//! The readable ceiling, kept between looks: what is settled, and whom the next step waits for. A look
+//! brings what is new below it along.
 
 use std::time::Duration;
 
-use headwater_core::{Ceiling, Position, Result, task::shielded};
+use headwater_core::{Ceiling, Look, Position, Result, task::shielded};
 use sqlx::Row as _;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     errors::{is_answer, of_statement},
+    read::decode,
     sql::checked,
     store::PostgresStore,
 };
@@ -31,72 +33,58 @@ pub(crate) struct Settling {
     writers: Vec<String>,
     /// What was last published, and when the next time is.
     published: Option<(i64, Instant)>,
-    /// What the last look found, and for whom: those who asked until then.
-    looked: Option<(Instant, Result<Ceiling>)>,
 }
 
 impl PostgresStore {
-    pub(crate) async fn look_at_ceiling(&self) -> Result<Ceiling> {
-        let (store, asked) = (self.clone(), Instant::now());
+    pub(crate) async fn look_at_newest(&self, after: Option<Position>) -> Result<Look> {
+        let store = self.clone();
         // Held over the look: two looks at once would wait for two sets of writers. Taken before
         // the shield, so that a look nobody waits for any more leaves the queue.
         let mut settling = self.inner.settling.clone().lock_owned().await;
-        // However many readers wait behind a look, the next one is for all of them. One that failed
-        // is for those as well who came meanwhile: one after the other, each would wait for a
-        // connection anew.
-        if let Some((since, looked)) = &settling.looked
-            && *since >= asked
-        {
-            return looked.clone();
-        }
-        shielded(async move {
-            let begun = Instant::now();
-            let looked = store.look_well(&mut settling).await;
-            let since = if looked.is_ok() { begun } else { Instant::now() };
-            settling.looked = Some((since, looked.clone()));
-            looked
-        })
-        .await
+        shielded(async move { store.look_well(&mut settling, after).await }).await
     }
 
     /// A first look while others write settles nothing by itself: taken for an answer, it would
     /// make of a busy log an old one, or an empty one.
-    async fn look_well(&self, settling: &mut Settling) -> Result<Ceiling> {
+    async fn look_well(&self, settling: &mut Settling, after: Option<Position>) -> Result<Look> {
         let first = settling.settled.is_none().then(Instant::now);
-        let mut ceiling = self.look(settling).await?;
+        let mut look = self.look_once(settling, after).await?;
         if let (Some(begun), Some(candidate)) = (first, settling.candidate) {
-            while ceiling.position < Position::from_i64(candidate) && begun.elapsed() < FIRST {
+            let candidate = Position::from_i64(candidate);
+            while look.ceiling.position < candidate && begun.elapsed() < FIRST {
                 sleep(PAUSE).await;
-                ceiling = self.look(settling).await?;
+                look = self.look_once(settling, after).await?;
             }
         }
         self.publish(settling);
-        Ok(ceiling)
+        Ok(look)
     }
 
-    async fn look(&self, settling: &mut Settling) -> Result<Ceiling> {
+    async fn look_once(&self, settling: &mut Settling, after: Option<Position>) -> Result<Look> {
         let look = || {
-            sqlx::query(checked(&self.inner.statements.ceiling))
+            sqlx::query(checked(&self.inner.statements.newest))
                 .bind(settling.settled)
                 .bind(settling.candidate)
                 .bind(&settling.writers)
+                .bind(after.map(Position::to_i64))
         };
         let looks = &self.inner.looks;
-        let row = match looks.acquire().await?.fetch_one(look()).await {
+        let rows = match looks.acquire().await?.fetch_all(look()).await {
             // One that was not asked whether it still lives: the next one is new.
-            Err(error) if !is_answer(&error) => looks.acquire().await?.fetch_one(look()).await,
+            Err(error) if !is_answer(&error) => looks.acquire().await?.fetch_all(look()).await,
             looked => looked,
         };
-        let row = row.map_err(of_statement)?;
-        let settled: i64 = row.try_get(0).map_err(of_statement)?;
-        let writers: Option<Vec<String>> = row.try_get(2).map_err(of_statement)?;
-        settling.candidate = row.try_get(1).map_err(of_statement)?;
+        let rows = rows.map_err(of_statement)?;
+        let (ceiling, newest) =
+            rows.split_first().ok_or(sqlx::Error::RowNotFound).map_err(of_statement)?;
+        let settled: i64 = ceiling.try_get("settled").map_err(of_statement)?;
+        let writers: Option<Vec<String>> = ceiling.try_get("writers").map_err(of_statement)?;
+        settling.candidate = ceiling.try_get("candidate").map_err(of_statement)?;
         settling.writers = writers.unwrap_or_default();
         settling.settled = Some(settled);
-        Ok(Ceiling {
-            position: Position::from_i64(settled),
-            unsettled: settling.candidate.is_some(),
-        })
+        let position = Position::from_i64(settled);
+        let newest = newest.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)?;
+        Ok(Look { ceiling: Ceiling { position, unsettled: settling.candidate.is_some() }, newest })
     }
 
     /// Tells processes that start later, now and then, and waits for nothing.

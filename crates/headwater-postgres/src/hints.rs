@@ -22,7 +22,7 @@ use crate::{
     errors::of_statement,
 };
 
-/// How long appends are gathered before one NOTIFY speaks for all of them.
+/// How long after a NOTIFY appends are gathered for the next one.
 const DEBOUNCE: Duration = Duration::from_millis(5);
 
 /// How long a broken listener waits before it connects again.
@@ -83,10 +83,10 @@ impl Hints {
 async fn notify(looks: Connections, channel: String, outward: Arc<Notify>) {
     loop {
         outward.notified().await;
-        sleep(DEBOUNCE).await;
         if let Err(error) = notify_once(&looks, &channel).await {
             tracing::debug!(%error, "other processes were not notified; their poll finds the events");
         }
+        sleep(DEBOUNCE).await;
     }
 }
 

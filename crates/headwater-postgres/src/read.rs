@@ -259,7 +259,8 @@ fn of_log<'a>(
         .persistent(false)
 }
 
-fn decode(row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
+/// An event, of the columns that every reading begins with.
+pub(crate) fn decode(row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
     let occurred_at = row.try_get_unchecked::<Option<_>, _>(10)?;
     let recorded_at = row.try_get_unchecked(11)?;
     let version: i64 = row.try_get_unchecked(2)?;

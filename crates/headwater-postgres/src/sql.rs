@@ -32,7 +32,6 @@ macro_rules! statements {
 
 statements! {
     append,
-    ceiling,
     checkpoint_adopt,
     checkpoint_advance,
     checkpoint_create,
@@ -43,6 +42,7 @@ statements! {
     checkpoint_retire,
     checkpoints,
     held_streams,
+    newest,
     publish_settled,
     read_log,
     read_log_backward,

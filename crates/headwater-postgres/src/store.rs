@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Pooler,
-    Pools, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos,
-    StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Pooler,
+    Pools, Position, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo,
+    StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
     limits,
     task::shielded,
@@ -179,8 +179,8 @@ impl Store for PostgresStore {
         self.run_reading(reading)
     }
 
-    async fn ceiling(&self) -> Result<Ceiling> {
-        self.look_at_ceiling().await
+    async fn look(&self, after: Option<Position>) -> Result<Look> {
+        self.look_at_newest(after).await
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

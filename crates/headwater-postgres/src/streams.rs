@@ -38,11 +38,7 @@ impl PostgresStore {
         Box::pin(pages.try_flatten())
     }
 
-    async fn page_of_streams(
-        &self,
-        after: String,
-        last: String,
-    ) -> Result<VecDeque<StreamInfo>> {
+    async fn page_of_streams(&self, after: String, last: String) -> Result<VecDeque<StreamInfo>> {
         let store = self.clone();
         shielded(async move {
             let page = sqlx::query(checked(&store.inner.statements.streams))

@@ -5,7 +5,7 @@
 //! from being reset and let it grow without end.
 
 use headwater_core::{
-    Ceiling, Direction, Error, EventStream, Filter, Position, Reading, Result, StoredEvent,
+    Ceiling, Direction, Error, EventStream, Filter, Look, Position, Reading, Result, StoredEvent,
     StreamName,
     task::{ended, read_ahead},
 };
@@ -27,12 +27,25 @@ const PAGE: i64 = 1_024;
 const CHUNK_BYTES: usize = 4 << 20;
 
 impl SqliteStore {
-    pub(crate) async fn find_ceiling(&self) -> Result<Ceiling> {
+    pub(crate) async fn look_at_newest(&self, after: Option<Position>) -> Result<Look> {
         let mut connection = self.inner.connections.log_reader().await?;
         let statement = sqlx::query(include_str!("ceiling.sql"));
         let position = fetch_one(&mut connection, statement, |row| row.try_get(0)).await?;
+        let position = Position::from_i64(position);
+        let mut newest = Vec::new();
+        if let Some(after) = after.filter(|after| *after < position) {
+            let (filter, direction) = (Filter::all(), Direction::Forward);
+            let rest = Rest::of(Reading::Log { filter, after, until: position, direction });
+            let page = Page::fetch(&mut connection, rest.statement(FIRST_PAGE)).await?;
+            // A page that is full may not be the last one.
+            if page.count < FIRST_PAGE {
+                let Unpacked { events, apart } = page.unpack()?;
+                check_order(&events, direction)?;
+                newest = if apart.is_empty() { events } else { newest };
+            }
+        }
         // SQLite has one writer: positions become visible in their order.
-        Ok(Ceiling { position: Position::from_i64(position), unsettled: false })
+        Ok(Look { ceiling: Ceiling { position, unsettled: false }, newest })
     }
 
     pub(crate) fn run_reading(&self, reading: Reading) -> EventStream {

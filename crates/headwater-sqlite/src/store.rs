@@ -5,8 +5,9 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Limits, Migrated, Reading,
-    Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Position,
+    Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
+    Value,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -122,8 +123,8 @@ impl Store for SqliteStore {
         self.run_reading(reading)
     }
 
-    async fn ceiling(&self) -> Result<Ceiling> {
-        self.find_ceiling().await
+    async fn look(&self, after: Option<Position>) -> Result<Look> {
+        self.look_at_newest(after).await
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

@@ -26,7 +26,7 @@ async fn an_append_yields_the_place_of_each_event() {
         .collect();
     assert_eq!(places, [(1, vec![3]), (4, vec![4, 5])]);
     assert!(!appended.repeated);
-    assert_eq!(store.ceiling().await.unwrap().position, Position(5));
+    assert_eq!(store.look(None).await.unwrap().ceiling.position, Position(5));
 }
 
 #[tokio::test]
@@ -271,6 +271,6 @@ async fn a_closed_store_refuses_and_does_not_hang() {
         store.close().await;
         let refused = store.append(vec![append(1, Any, 1)]).await;
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
-        assert!(matches!(store.ceiling().await, Err(Error::Unavailable { .. })));
+        assert!(matches!(store.look(None).await, Err(Error::Unavailable { .. })));
     }
 }

@@ -198,7 +198,7 @@ async fn readers_and_writers_run_beside_each_other() {
                 tokio::spawn(async move {
                     let mut seen = 0;
                     while seen < 600 {
-                        let ceiling = store.ceiling().await.unwrap().position;
+                        let ceiling = store.look(None).await.unwrap().ceiling.position;
                         seen = check_prefix(&store, ceiling).await;
                     }
                 })

@@ -337,7 +337,7 @@ async fn the_log_can_be_read_while_a_transaction_is_open() {
         let tx = store.begin().await.unwrap();
         let read = tokio::time::timeout(Duration::from_secs(2), all(&store)).await;
         assert_eq!(read.expect("the reader waits for the transaction").len(), 200);
-        assert_eq!(store.ceiling().await.unwrap().position, Position(200));
+        assert_eq!(store.look(None).await.unwrap().ceiling.position, Position(200));
         tx.rollback().await.unwrap();
     }
 }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use headwater::{
-    Append, Appended, Ceiling, Checkpoint, Error, EventStream, Failure, Log, Migrated, Result, Row,
-    StreamInfo, StreamInfos, StreamName, Value,
-    store::{Reading, Snapshot, Store, StoreTx},
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Position, Result,
+    Row, StreamInfo, StreamInfos, StreamName, Value,
+    store::{Look, Reading, Snapshot, Store, StoreTx},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -142,9 +142,9 @@ impl Store for Gated {
         self.log().store().read(reading)
     }
 
-    async fn ceiling(&self) -> Result<Ceiling> {
+    async fn look(&self, after: Option<Position>) -> Result<Look> {
         lock(&self.0.looks).1 += 1;
-        self.log().store().ceiling().await
+        self.log().store().look(after).await
     }
 
     fn hints(&self) -> watch::Receiver<u64> {

@@ -154,7 +154,7 @@ pub use headwater_core::{
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Reading, Snapshot, Store, StoreTx, TableDefinition, expand,
+        BuiltBy, Definition, Look, Reading, Snapshot, Store, StoreTx, TableDefinition, expand,
         expand_generation, physical_name,
     };
 }

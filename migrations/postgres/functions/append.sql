@@ -8,8 +8,8 @@
 -- A part is what one append has for one stream. The appends are judged one after the other, each on what
 -- the ones before it in the group have made true. No event id comes twice in a group.
 --
--- A stream that is begun by another append meanwhile is a race (HWRAC): nothing is written, and the group
--- is to be sent again.
+-- A stream that is begun by another append meanwhile is a race, which violates the key of the streams:
+-- nothing is written, and the group is to be sent again.
 --
 -- A stream that another transaction holds is waited for, for p_patience at most: then the statement
 -- fails with lock_not_available.
@@ -50,6 +50,7 @@ set plan_cache_mode = force_generic_plan
 as $$
 declare
     v_appends  integer := p_append_of[cardinality(p_append_of)];
+    v_held     text[];               -- the streams that are there
     v_versions bigint[];             -- a stream: where it is, moving on with each append
     v_new      boolean[];            -- a stream: whether it was not there
     v_same     boolean[];            -- an event: whether the log holds it as it is given
@@ -58,22 +59,24 @@ declare
     v_conflict integer;
     v_version  bigint;
     v_position bigint;
-    v_raced    boolean;
 begin
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;
 
     -- One event for one stream, the most common append, where nothing stands against it.
-    if cardinality(p_ids) = 1 and not exists (select from {schema}.events e where e.id = p_ids[1]) then
+    if cardinality(p_ids) = 1 then
         if p_expected[1] > 0 then
             update {schema}.streams s
             set version = s.version + 1
-            where s.stream = p_streams[1] and s.version = p_expected[1]
+            where s.stream = p_streams[1]
+              and s.version = p_expected[1]
+              and not exists (select from {schema}.events e where e.id = p_ids[1])
             returning s.version into v_version;
         else
             insert into {schema}.streams as s (stream, version)
-            values (p_streams[1], 1)
+            select p_streams[1], 1
+            where not exists (select from {schema}.events e where e.id = p_ids[1])
             on conflict (stream) do update
             set version = s.version + 1
             where p_expected[1] = -1
@@ -95,18 +98,25 @@ begin
 
     -- Rows of streams are taken in sorted order everywhere, and new ones come after those that are
     -- there: two groups cannot wait for each other.
-    with held as materialized (
-        select h.stream, h.version
-        from {schema}.streams h
-        where h.stream = any (p_streams)
-        order by h.stream
-        for no key update
-    )
-    select array_agg(coalesce(held.version, 0) order by s.index),
-           array_agg(held.version is null order by s.index)
-    into v_versions, v_new
-    from unnest(p_streams) with ordinality as s (stream, index)
-    left join held on held.stream = s.stream;
+    select array_agg(h.stream), array_agg(h.version)
+    into v_held, v_versions
+    from (select s.stream, s.version
+          from {schema}.streams s
+          where s.stream = any (p_streams)
+          order by s.stream
+          for no key update) h;
+    if v_held is null then
+        v_versions := array_fill(0::bigint, array[cardinality(p_streams)]);
+        v_new := array_fill(true, array[cardinality(p_streams)]);
+    elsif v_held = p_streams then
+        v_new := array_fill(false, array[cardinality(p_streams)]);
+    else
+        select array_agg(coalesce(h.version, 0) order by s.index),
+               array_agg(h.version is null order by s.index)
+        into v_versions, v_new
+        from unnest(p_streams) with ordinality as s (stream, index)
+        left join unnest(v_held, v_versions) as h (stream, version) on h.stream = s.stream;
+    end if;
 
     outcomes := array_fill(null::text, array[v_appends]);
     conflicts := array_fill(null::integer, array[v_appends]);
@@ -178,27 +188,19 @@ begin
     end loop;
 
     if 'applied' = any (outcomes) then
-        with begun as (
+        if true = any (v_new) then
+            insert into {schema}.streams (stream, version)
             select s.stream, s.version
             from unnest(p_streams, v_versions, v_new) as s (stream, version, new)
             where s.new and s.version > 0
-        ), inserted as (
-            insert into {schema}.streams (stream, version)
-            select b.stream, b.version
-            from begun b
-            order by b.stream collate "C"
-            on conflict (stream) do nothing
-            returning 1
-        )
-        select (select count(*) from begun) <> (select count(*) from inserted) into v_raced;
-        if v_raced then
-            raise exception 'another append has just begun one of these streams' using errcode = 'HWRAC';
+            order by s.stream collate "C";
         end if;
-
-        update {schema}.streams s
-        set version = g.version
-        from unnest(p_streams, v_versions, v_new) as g (stream, version, new)
-        where s.stream = g.stream and not g.new and s.version <> g.version;
+        if false = any (v_new) then
+            update {schema}.streams s
+            set version = g.version
+            from unnest(p_streams, v_versions, v_new) as g (stream, version, new)
+            where s.stream = g.stream and not g.new and s.version <> g.version;
+        end if;
 
         -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
         -- depends on it. Never call nextval beforehand.

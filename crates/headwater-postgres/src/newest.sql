@@ -1,0 +1,1 @@
+select * from {schema}.newest($1, $2, $3, $4)
