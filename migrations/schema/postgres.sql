@@ -64,7 +64,6 @@ create table headwater.snapshots (
 
 create table headwater.streams (
     stream text collate "C" not null,
-    category text collate "C" not null,
     version bigint not null,
     constraint streams_pkey PRIMARY KEY (stream)
 ) with (fillfactor=80);
@@ -78,8 +77,6 @@ CREATE INDEX events_category ON headwater.events USING btree (category, "positio
 CREATE INDEX events_correlation ON headwater.events USING btree (correlation_id, "position") WHERE (correlation_id IS NOT NULL);
 
 CREATE INDEX events_recorded_at ON headwater.events USING brin (recorded_at);
-
-CREATE INDEX streams_category ON headwater.streams USING btree (category, stream);
 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON headwater.events FOR EACH STATEMENT EXECUTE FUNCTION headwater.refuse_change();
 alter table headwater.events enable always trigger append_only;
@@ -122,6 +119,7 @@ CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[]
 AS $function$
 declare
     v_appends  integer := p_append_of[cardinality(p_append_of)];
+    v_held     text[];               -- the streams that are there
     v_versions bigint[];             -- a stream: where it is, moving on with each append
     v_new      boolean[];            -- a stream: whether it was not there
     v_same     boolean[];            -- an event: whether the log holds it as it is given
@@ -130,22 +128,24 @@ declare
     v_conflict integer;
     v_version  bigint;
     v_position bigint;
-    v_raced    boolean;
 begin
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;
 
     -- One event for one stream, the most common append, where nothing stands against it.
-    if cardinality(p_ids) = 1 and not exists (select from "headwater".events e where e.id = p_ids[1]) then
+    if cardinality(p_ids) = 1 then
         if p_expected[1] > 0 then
             update "headwater".streams s
             set version = s.version + 1
-            where s.stream = p_streams[1] and s.version = p_expected[1]
+            where s.stream = p_streams[1]
+              and s.version = p_expected[1]
+              and not exists (select from "headwater".events e where e.id = p_ids[1])
             returning s.version into v_version;
         else
-            insert into "headwater".streams as s (stream, category, version)
-            values (p_streams[1], split_part(p_streams[1], '-', 1), 1)
+            insert into "headwater".streams as s (stream, version)
+            select p_streams[1], 1
+            where not exists (select from "headwater".events e where e.id = p_ids[1])
             on conflict (stream) do update
             set version = s.version + 1
             where p_expected[1] = -1
@@ -167,18 +167,25 @@ begin
 
     -- Rows of streams are taken in sorted order everywhere, and new ones come after those that are
     -- there: two groups cannot wait for each other.
-    with held as materialized (
-        select h.stream, h.version
-        from "headwater".streams h
-        where h.stream = any (p_streams)
-        order by h.stream
-        for no key update
-    )
-    select array_agg(coalesce(held.version, 0) order by s.index),
-           array_agg(held.version is null order by s.index)
-    into v_versions, v_new
-    from unnest(p_streams) with ordinality as s (stream, index)
-    left join held on held.stream = s.stream;
+    select array_agg(h.stream), array_agg(h.version)
+    into v_held, v_versions
+    from (select s.stream, s.version
+          from "headwater".streams s
+          where s.stream = any (p_streams)
+          order by s.stream
+          for no key update) h;
+    if v_held is null then
+        v_versions := array_fill(0::bigint, array[cardinality(p_streams)]);
+        v_new := array_fill(true, array[cardinality(p_streams)]);
+    elsif v_held = p_streams then
+        v_new := array_fill(false, array[cardinality(p_streams)]);
+    else
+        select array_agg(coalesce(h.version, 0) order by s.index),
+               array_agg(h.version is null order by s.index)
+        into v_versions, v_new
+        from unnest(p_streams) with ordinality as s (stream, index)
+        left join unnest(v_held, v_versions) as h (stream, version) on h.stream = s.stream;
+    end if;
 
     outcomes := array_fill(null::text, array[v_appends]);
     conflicts := array_fill(null::integer, array[v_appends]);
@@ -250,27 +257,19 @@ begin
     end loop;
 
     if 'applied' = any (outcomes) then
-        with begun as (
+        if true = any (v_new) then
+            insert into "headwater".streams (stream, version)
             select s.stream, s.version
             from unnest(p_streams, v_versions, v_new) as s (stream, version, new)
             where s.new and s.version > 0
-        ), inserted as (
-            insert into "headwater".streams (stream, category, version)
-            select b.stream, split_part(b.stream, '-', 1), b.version
-            from begun b
-            order by b.stream collate "C"
-            on conflict (stream) do nothing
-            returning 1
-        )
-        select (select count(*) from begun) <> (select count(*) from inserted) into v_raced;
-        if v_raced then
-            raise exception 'another append has just begun one of these streams' using errcode = 'HWRAC';
+            order by s.stream collate "C";
         end if;
-
-        update "headwater".streams s
-        set version = g.version
-        from unnest(p_streams, v_versions, v_new) as g (stream, version, new)
-        where s.stream = g.stream and not g.new and s.version <> g.version;
+        if false = any (v_new) then
+            update "headwater".streams s
+            set version = g.version
+            from unnest(p_streams, v_versions, v_new) as g (stream, version, new)
+            where s.stream = g.stream and not g.new and s.version <> g.version;
+        end if;
 
         -- The insert draws the positions itself, inside the statement that locks the table: the ceiling
         -- depends on it. Never call nextval beforehand.
@@ -363,8 +362,8 @@ begin
     perform set_config('lock_timeout', '1', true);
     foreach v_stream in array p_streams loop
         begin
-            insert into "headwater".streams (stream, category, version)
-            values (v_stream, split_part(v_stream, '-', 1), 0)
+            insert into "headwater".streams (stream, version)
+            values (v_stream, 0)
             on conflict (stream) do nothing;
             perform from "headwater".streams s where s.stream = v_stream for no key update;
             raise exception using errcode = 'HWFRE';
@@ -375,6 +374,35 @@ begin
                 null;
         end;
     end loop;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION headwater.newest(p_settled bigint, p_candidate bigint, p_writers text[], p_after bigint)
+ RETURNS TABLE("position" bigint, stream text, version bigint, id uuid, type text, schema_version integer, data json, metadata json, correlation_id uuid, causation_id uuid, occurred_at timestamp with time zone, recorded_at timestamp with time zone, settled bigint, candidate bigint, writers text[])
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+begin
+    select c.settled, c.candidate, c.writers
+    into settled, candidate, writers
+    from "headwater".ceiling(p_settled, p_candidate, p_writers) c;
+    return next;
+    if p_after < settled then
+        return query
+        with newest as materialized (
+            select e.position, e.stream, e.version, e.id, e.type, e.schema_version, e.data, e.metadata,
+                   e.correlation_id, e.causation_id, e.occurred_at, e.recorded_at
+            from "headwater".events e
+            where e.position > p_after and e.position <= settled
+            order by e.position
+            limit 257
+        )
+        select n.*, null::bigint, null::bigint, null::text[]
+        from newest n
+        where (select count(*) <= 256 and sum(octet_length(m.data::text)) <= 1048576 from newest m)
+        order by n.position;
+    end if;
 end
 $function$;
 

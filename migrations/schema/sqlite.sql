@@ -52,7 +52,6 @@ CREATE TABLE snapshots (
 
 CREATE TABLE streams (
     stream   text primary key not null,
-    category text not null,
     version  integer not null
 ) strict, without rowid;
 
@@ -63,8 +62,6 @@ CREATE UNIQUE INDEX checkpoints_one_live on checkpoints (projection) where state
 CREATE INDEX events_correlation on events (correlation_id, position) where correlation_id is not null;
 
 CREATE INDEX events_recorded_at on events (recorded_at);
-
-CREATE INDEX streams_category on streams (category, stream);
 
 CREATE TRIGGER events_refuse_delete before delete on events
 begin

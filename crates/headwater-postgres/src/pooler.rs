@@ -2,12 +2,13 @@
 //!
 //! Such a pooler lends the server's sessions for a transaction each: named statements are gone with the
 //! next one, and so is whatever a session remembers. Nothing in the protocol tells. But two connections
-//! meet the same session one after the other, or one meets two, which never happens without it.
+//! meet the same session one after the other, or one meets two, which never happens without it. Where
+//! many use the pooler at once that may need some tries.
 
 use std::time::Duration;
 
 use headwater_core::Result;
-use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _, postgres::PgConnectOptions};
 use tokio::time::timeout;
 
 use crate::{
@@ -17,6 +18,9 @@ use crate::{
 
 /// How long a statement may take that needs no work.
 const ANSWER: Duration = Duration::from_secs(2);
+
+/// How often the two connections try to meet.
+const TRIES: usize = 12;
 
 /// Connects once, without patience: a server that is not there is told at once.
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
@@ -37,9 +41,16 @@ pub(crate) async fn stands_before(options: &PgConnectOptions, first: &mut PgConn
 
 async fn meet(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let before = session(first, "select pg_backend_pid()").await?;
-    // It holds the session that it meets until it ends.
-    let held = session(second, "begin; select pg_backend_pid()").await?;
-    Ok(held == before || session(first, "select pg_backend_pid()").await? != before)
+    for _ in 0..TRIES {
+        // Held for a statement of the first one, which meets another session meanwhile.
+        let held = session(second, "begin; select pg_backend_pid()").await?;
+        let now = session(first, "select pg_backend_pid()").await?;
+        second.execute("rollback").await?;
+        if held == before || held == now || now != before {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn session(connection: &mut PgConnection, sql: &'static str) -> Result<i32, sqlx::Error> {

@@ -50,11 +50,7 @@ async fn no_reading_sorts_and_each_uses_its_index() {
             ),
             (include_str!("../src/append_find_ids.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
             (include_str!("../src/append_find_versions.sql"), "PRIMARY KEY (stream=?)"),
-            (include_str!("../src/streams.sql"), "PRIMARY KEY (stream>?)"),
-            (
-                include_str!("../src/streams_of_category.sql"),
-                "INDEX streams_category (category=? AND stream>?)",
-            ),
+            (include_str!("../src/streams.sql"), "PRIMARY KEY (stream>? AND stream<?)"),
         ] {
             let plan = plan(file.store.pool(), sql).await;
             assert!(!plan.contains("ORDER BY"), "{sql} sorts:\n{plan}");
