@@ -164,7 +164,7 @@ async fn a_process_that_starts_beside_busy_writers_waits_for_those_it_finds() {
     let starter = place.in_schema("headwater").await;
     let look = tokio::spawn(async move { starter.log.ceiling().await });
     let looked = "exists (select from pg_stat_activity where datname = current_database()
-                  and query like 'select settled, candidate%')";
+                  and query like 'select * from%newest(%')";
     eventually("it has looked once", || place.holds(looked)).await;
     let mut next = Open::begin(&place).await;
     next.append(append("late-2", 1)).await;
