@@ -11,9 +11,13 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
+    Batch, Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result,
+    StoredEvent,
 };
-use tokio::{sync::mpsc::UnboundedSender, time::sleep};
+use tokio::{
+    sync::mpsc::{self, UnboundedSender},
+    time::sleep,
+};
 
 use crate::{
     batch,
@@ -144,22 +148,32 @@ impl Rebuild {
         building: &mut Checkpoint,
         applier: &mut dyn Applier,
     ) -> Result<()> {
-        let mut cursor = self.log.subscribe(self.projector.filter().clone(), building.position);
-        let mut next = cursor.available(BATCH).await?;
-        while let Some(batch) = next {
+        let mut batches = self.batches(building.position);
+        while let Some(batch) = batches.recv().await {
+            let batch = batch?;
             let target = self.log.ceiling().await?.position;
             self.report(building, Phase::Building, target);
-            let (count, caught_up) = (count(&batch.events), batch.caught_up);
-            // The next batch is read while this one is written.
-            let (applied, following) =
-                tokio::join!(batch::apply(&self.log, applier, building, batch), async {
-                    if caught_up { Ok(None) } else { cursor.available(BATCH).await }
-                });
-            *building = applied?;
+            let count = count(&batch.events);
+            *building = batch::apply(&self.log, applier, building, batch).await?;
             self.events += count;
-            next = following?;
         }
         Ok(())
+    }
+
+    /// Reads up to the ceiling in a task of its own, which ends with its reader: the next batches are read
+    /// while one is decoded, folded and written.
+    fn batches(&self, after: Position) -> mpsc::Receiver<Result<Batch>> {
+        let mut cursor = self.log.subscribe(self.projector.filter().clone(), after);
+        let (read, batches) = mpsc::channel(1);
+        tokio::spawn(async move {
+            while let Some(batch) = cursor.available(BATCH).await.transpose() {
+                let last = batch.as_ref().map_or(true, |batch| batch.caught_up);
+                if read.send(batch).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        batches
     }
 
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.
