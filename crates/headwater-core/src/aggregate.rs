@@ -21,8 +21,9 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Takes an event in. It cannot fail: what happened, happened.
     fn apply(&mut self, event: &Self::Event);
 
-    /// How many bytes the state takes in memory, about, where you know it better than by the bytes of
-    /// its events: it bounds the states that a [`Repository`](crate::Repository) keeps.
+    /// How many bytes the state takes in memory, about: it bounds the states that a
+    /// [`Repository`](crate::Repository) keeps. Without it, all events that the state was folded from count,
+    /// which is far too much for a small state of many events.
     fn size(&self) -> Option<usize> {
         None
     }

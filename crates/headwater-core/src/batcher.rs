@@ -1,9 +1,9 @@
-//! Group commit: appends that wait go into one batch, and share its round trip and its sync.
+//! Group commit: appends that wait go into one group, and share its round trip and its sync.
 //!
 //! No writer task lives as long as the log, and could die with the runtime that it was started on. An
 //! append that finds no writer at work starts one, and goes at once; it sends what is waiting for as long
-//! as there is any. While a batch is under way, further ones follow it beside it only where there is
-//! enough for them, or the batch takes its time: few large batches cost the database less than many small
+//! as there is any. While a group is under way, further ones follow it beside it only where there is
+//! enough for them, or the group takes its time: few large groups cost the database less than many small
 //! ones.
 
 use std::{
@@ -19,17 +19,23 @@ use tokio::{
 
 use crate::{Append, Appended, Error, Result, settings::Queue};
 
-/// How many appends are enough for a batch of their own while others are under way.
-const ENOUGH: usize = 16;
+/// How many appends that wait are enough for a group beside those that are under way.
+const OVERLAP_APPENDS: usize = 16;
 
-/// How long what is less waits for those that are under way: about as long as a commit takes on a quick
-/// disk.
-pub const COMPANY: Duration = Duration::from_millis(1);
+/// How long fewer wait for a group that is under way: about as long as a commit takes on a quick disk.
+pub const OVERLAP_AFTER: Duration = Duration::from_millis(1);
+
+/// What part of the queue those may fill who wait for streams that are held elsewhere.
+const HELD_SHARE: usize = 4;
+
+type Outcome = oneshot::Receiver<Result<Appended>>;
 
 /// An append, and the caller who waits for its outcome.
 pub struct Waiting {
     /// To one or many streams, all or nothing.
     pub appends: Vec<Append>,
+    /// When it came.
+    pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
     /// Given back once the append is answered.
     _room: OwnedSemaphorePermit,
@@ -42,15 +48,7 @@ impl Waiting {
     }
 }
 
-/// What an append in the queue has to expect.
-pub struct Queued {
-    /// Its outcome.
-    pub outcome: oneshot::Receiver<Result<Appended>>,
-    /// Who sends it, where no other writer will: to be set to work at once, in a task of its own.
-    pub writer: Option<Writer>,
-}
-
-/// How much a batch takes, beyond its first append.
+/// How much a group takes, beyond its first append.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// In events.
@@ -72,27 +70,50 @@ pub struct Batcher {
 struct Places {
     /// How many writers are at work.
     writers: usize,
-    /// When one of them last took a batch.
+    /// When one of them last took a group.
     taken: Option<Instant>,
     /// Those whose streams have no lane.
     queue: VecDeque<Waiting>,
     /// By the name of a stream that is held elsewhere: what waits for it.
     lanes: HashMap<String, VecDeque<Waiting>>,
+    /// How many events wait in lanes, and how many may.
+    held: usize,
+    held_at_most: usize,
 }
 
 impl Batcher {
     /// An empty queue, for so many writers at a time.
     pub fn new(bounds: Bounds, writers: usize, queue: Queue) -> Self {
         let room = Arc::new(Semaphore::new(queue.events));
-        Self { places: Arc::default(), bounds, writers, queue, room }
+        let held_at_most = queue.events / HELD_SHARE;
+        let places = Places { held_at_most, ..Places::default() };
+        Self { places: Arc::new(Mutex::new(places)), bounds, writers, queue, room }
     }
 
-    /// Puts an append into the queue; the outcome comes once a batch with it has ended.
+    /// Appends by way of the queue. `start` is to set a writer to work, in a task of its own.
     ///
     /// # Errors
     ///
-    /// [`Error::Overloaded`] where the queue is full, and the caller is not to wait.
-    pub async fn push(&self, appends: Vec<Append>) -> Result<Queued> {
+    /// Those of the append; [`Error::Overloaded`] where the queue is full, and the caller is not to wait.
+    ///
+    /// # Cancellation
+    ///
+    /// Once it is in the queue, the append goes its way although this future is dropped.
+    pub async fn append(
+        &self,
+        appends: Vec<Append>,
+        start: impl FnOnce(Writer),
+    ) -> Result<Appended> {
+        let (outcome, writer) = self.push(appends).await?;
+        if let Some(writer) = writer {
+            start(writer);
+        }
+        outcome.await.unwrap_or_else(|_| {
+            Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
+        })
+    }
+
+    async fn push(&self, appends: Vec<Append>) -> Result<(Outcome, Option<Writer>)> {
         // An append that is larger than the queue waits until it has all of it.
         let events = count(&appends).min(self.queue.events);
         let events = u32::try_from(events).unwrap_or(u32::MAX);
@@ -106,16 +127,16 @@ impl Batcher {
         };
         let (reply, outcome) = oneshot::channel();
         let mut places = lock(&self.places);
-        places.push(Waiting { appends, reply, _room: room });
-        let alone = places.writers == 0 || places.queue.len() >= ENOUGH;
-        let late = || places.taken.is_some_and(|taken| taken.elapsed() >= COMPANY);
+        places.push(Waiting { appends, since: Instant::now(), reply, _room: room });
+        let alone = places.writers == 0 || places.queue.len() >= OVERLAP_APPENDS;
+        let late = || places.taken.is_some_and(|taken| taken.elapsed() >= OVERLAP_AFTER);
         let writer = if alone || late() { self.start(&mut places) } else { None };
-        Ok(Queued { outcome, writer })
+        Ok((outcome, writer))
     }
 
-    /// One more writer, since a batch has been under way for [`COMPANY`]; [`None`] where nobody waits, or
+    /// One more writer, since a group has been under way for [`OVERLAP_AFTER`]; [`None`] where nobody waits, or
     /// there are as many as there may be.
-    pub fn writer(&self) -> Option<Writer> {
+    pub fn start_another(&self) -> Option<Writer> {
         self.start(&mut lock(&self.places))
     }
 
@@ -127,9 +148,9 @@ impl Batcher {
         Some(Writer { places: self.places.clone(), bounds: self.bounds, at_work: true })
     }
 
-    /// Sets those of a batch apart who append to one of the streams in `held`, and whoever comes after
-    /// them, until their lane is empty. Yields the rest of the batch, and the lanes that are new.
-    pub fn set_apart(&self, batch: Vec<Waiting>, held: Vec<String>) -> (Vec<Waiting>, Vec<Lane>) {
+    /// Sets those of a group apart who append to one of the streams in `held`, and whoever comes after
+    /// them, until their lane is empty. Yields the rest of the group, and the lanes that are new.
+    pub fn set_apart(&self, group: Vec<Waiting>, held: Vec<String>) -> (Vec<Waiting>, Vec<Lane>) {
         let mut places = lock(&self.places);
         let mut lanes = Vec::new();
         for stream in held {
@@ -143,7 +164,7 @@ impl Batcher {
                 VecDeque::new()
             });
         }
-        let rest = batch.into_iter().filter_map(|waiting| places.unless_held(waiting)).collect();
+        let rest = group.into_iter().filter_map(|waiting| places.unless_held(waiting)).collect();
         std::mem::take(&mut places.queue).into_iter().for_each(|waiting| places.push(waiting));
         (rest, lanes)
     }
@@ -160,7 +181,8 @@ impl Places {
         self.queue.extend(waiting);
     }
 
-    /// The append itself, unless one of its streams has a lane: then it goes into that.
+    /// The append itself, unless one of its streams has a lane: then it goes into that, or is refused
+    /// where so many wait in lanes that they would soon be in the way of all others.
     fn unless_held(&mut self, waiting: Waiting) -> Option<Waiting> {
         if self.lanes.is_empty() {
             return Some(waiting);
@@ -170,28 +192,36 @@ impl Places {
         else {
             return Some(waiting);
         };
+        let events = count(&waiting.appends);
+        if self.held > 0 && self.held + events > self.held_at_most {
+            let reason =
+                "another transaction holds one of its streams, and many wait for such streams";
+            waiting.answer(Err(Error::Unavailable { reason: reason.into() }));
+            return None;
+        }
+        self.held += events;
         self.lanes.entry(held).or_default().push_back(waiting);
         None
     }
 }
 
 impl Bounds {
-    /// Takes the next batch from a queue: at least one append, unless it is empty.
+    /// Takes the next group from a queue: at least one append, unless it is empty.
     fn cut(self, queue: &mut VecDeque<Waiting>) -> Vec<Waiting> {
         let (mut events, mut bytes, mut ids) = (0, 0, HashSet::new());
-        let mut batch = Vec::new();
+        let mut group = Vec::new();
         while let Some(next) = queue.front() {
             let of_next = || next.appends.iter().flat_map(|append| &append.events);
             events += count(&next.appends);
             bytes += of_next().map(|event| event.size()).sum::<usize>();
             let full = events > self.events || bytes > self.bytes;
-            if !batch.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
+            if !group.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
                 break;
             }
             ids.extend(of_next().map(|event| event.id));
-            batch.extend(queue.pop_front());
+            group.extend(queue.pop_front());
         }
-        batch
+        group
     }
 }
 
@@ -204,10 +234,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Takes the next batch, of those who do not wait for a stream that is held elsewhere; [`None`] where
+    /// Takes the next group, of those who do not wait for a stream that is held elsewhere; [`None`] where
     /// nobody waits, and this one's work has ended.
     ///
-    /// A batch never holds an event id twice, so that a retry finds its first try in the log.
+    /// A group never holds an event id twice, so that a retry finds its first try in the log.
     pub fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut places = lock(&self.places);
         if places.queue.is_empty() {
@@ -247,7 +277,7 @@ impl Lane {
         &self.stream
     }
 
-    /// Takes the next batch; [`None`] where nobody waits any more, and the lane is closed.
+    /// Takes the next group; [`None`] where nobody waits any more, and the lane is closed.
     pub fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut places = lock(&self.places);
         let lane = places.lanes.get_mut(&self.stream)?;
@@ -256,7 +286,9 @@ impl Lane {
             self.open = false;
             return None;
         }
-        Some(self.bounds.cut(lane))
+        let group = self.bounds.cut(lane);
+        places.held -= group.iter().map(|waiting| count(&waiting.appends)).sum::<usize>();
+        Some(group)
     }
 }
 
@@ -266,8 +298,10 @@ impl Drop for Lane {
         if !self.open {
             return;
         }
-        let left = lock(&self.places).lanes.remove(&self.stream);
-        refuse(left.unwrap_or_default(), &shutting_down());
+        let mut places = lock(&self.places);
+        let left = places.lanes.remove(&self.stream).unwrap_or_default();
+        places.held -= left.iter().map(|waiting| count(&waiting.appends)).sum::<usize>();
+        refuse(left, &shutting_down());
     }
 }
 
@@ -304,25 +338,25 @@ mod tests {
         vec![Append::new(stream, ExpectedVersion::Any, events)]
     }
 
-    fn push(batcher: &Batcher, appends: Vec<Append>) -> Queued {
+    fn push(batcher: &Batcher, appends: Vec<Append>) -> (Outcome, Option<Writer>) {
         batcher.push(appends).now_or_never().expect("there is room").unwrap()
     }
 
     /// The writer that the first append starts.
     fn writer(batcher: &Batcher, first: Vec<Append>) -> Writer {
-        push(batcher, first).writer.expect("none is at work")
+        push(batcher, first).1.expect("none is at work")
     }
 
     fn event() -> NewEvent {
         NewEvent::from_json("a", 1, "{}")
     }
 
-    fn streams(batch: Option<Vec<Waiting>>) -> Vec<String> {
-        batch.into_iter().flatten().map(|w| w.appends[0].stream.to_string()).collect()
+    fn streams(group: Option<Vec<Waiting>>) -> Vec<String> {
+        group.into_iter().flatten().map(|w| w.appends[0].stream.to_string()).collect()
     }
 
     #[test]
-    fn a_batch_is_cut_before_an_event_id_comes_again() {
+    fn a_group_is_cut_before_an_event_id_comes_again() {
         let (batcher, again) = (batcher(100, false), event());
         let mut writer = writer(&batcher, append("a", [again.clone()]));
         push(&batcher, append("b", [event()]));
@@ -336,39 +370,39 @@ mod tests {
     fn as_many_writers_are_at_work_as_there_may_be() {
         let batcher = batcher(100, false);
         let mut writer = writer(&batcher, append("a", [event()]));
-        assert!(push(&batcher, append("b", [event()])).writer.is_none(), "the first one sends it");
+        assert!(push(&batcher, append("b", [event()])).1.is_none(), "the first one sends it");
         assert_eq!(streams(writer.take()), ["a-1", "b-1"]);
-        assert!(push(&batcher, append("c", [event()])).writer.is_none(), "and this one afterwards");
+        assert!(push(&batcher, append("c", [event()])).1.is_none(), "and this one afterwards");
         assert_eq!(streams(writer.take()), ["c-1"]);
         assert!(writer.take().is_none());
         drop(writer);
-        assert!(push(&batcher, append("d", [event()])).writer.is_some());
+        assert!(push(&batcher, append("d", [event()])).1.is_some());
     }
 
     #[tokio::test]
-    async fn another_writer_starts_where_enough_wait_or_a_batch_takes_its_time() {
+    async fn another_writer_starts_where_enough_wait_or_a_group_takes_its_time() {
         let bounds = Bounds { events: 100, bytes: 1_000 };
         let batcher = Batcher::new(bounds, 2, Queue::default());
         let mut writer = writer(&batcher, append("a", [event()]));
         assert_eq!(streams(writer.take()), ["a-1"]);
-        for _ in 1..ENOUGH {
-            assert!(push(&batcher, append("b", [event()])).writer.is_none(), "they wait for it");
+        for _ in 1..OVERLAP_APPENDS {
+            assert!(push(&batcher, append("b", [event()])).1.is_none(), "they wait for it");
         }
-        let mut second = push(&batcher, append("b", [event()])).writer.expect("enough wait");
-        assert_eq!(streams(second.take()).len(), ENOUGH);
+        let mut second = push(&batcher, append("b", [event()])).1.expect("enough wait");
+        assert_eq!(streams(second.take()).len(), OVERLAP_APPENDS);
         assert!(second.take().is_none());
-        tokio::time::sleep(COMPANY).await;
-        assert!(push(&batcher, append("c", [event()])).writer.is_some(), "it takes its time");
+        tokio::time::sleep(OVERLAP_AFTER).await;
+        assert!(push(&batcher, append("c", [event()])).1.is_some(), "it takes its time");
     }
 
     #[test]
     fn a_writer_that_goes_away_leaves_nobody_waiting() {
         let batcher = batcher(100, false);
-        let Queued { outcome, writer } = push(&batcher, append("a", [event()]));
+        let (outcome, writer) = push(&batcher, append("a", [event()]));
         drop(writer);
         let refused = outcome.now_or_never().unwrap().unwrap();
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
-        assert!(push(&batcher, append("a", [event()])).writer.is_some());
+        assert!(push(&batcher, append("a", [event()])).1.is_some());
     }
 
     #[test]
@@ -376,14 +410,14 @@ mod tests {
         let bounds = Bounds { events: 10, bytes: 1_000 };
         let batcher = Batcher::new(bounds, 2, Queue::default());
         let first = writer(&batcher, append("a", [event()]));
-        let mut second = batcher.writer().expect("there may be two");
-        assert!(batcher.writer().is_none());
+        let mut second = batcher.start_another().expect("there may be two");
+        assert!(batcher.start_another().is_none());
         drop(first);
         assert_eq!(streams(second.take()), ["a-1"]);
     }
 
     #[test]
-    fn a_batch_takes_one_append_however_large() {
+    fn a_group_takes_one_append_however_large() {
         let batcher = batcher(100, false);
         let large = || [NewEvent::from_json("a", 1, "x".repeat(1_001))];
         let mut writer = writer(&batcher, append("a", large()));
@@ -419,7 +453,7 @@ mod tests {
     #[test]
     fn whoever_waits_is_refused_where_no_connection_can_be_had() {
         let batcher = batcher(100, false);
-        let Queued { outcome, writer } = push(&batcher, append("a", [event()]));
+        let (outcome, writer) = push(&batcher, append("a", [event()]));
         batcher.refuse(&Error::Overloaded);
         assert_eq!(outcome.now_or_never().unwrap().unwrap(), Err(Error::Overloaded));
         assert!(writer.unwrap().take().is_none());
@@ -432,8 +466,8 @@ mod tests {
         let mut writer = writer(&batcher, to("held"));
         push(&batcher, to("free"));
         push(&batcher, to("held"));
-        let batch = writer.take().unwrap();
-        let (rest, mut lanes) = batcher.set_apart(batch, vec!["held-1".into()]);
+        let group = writer.take().unwrap();
+        let (rest, mut lanes) = batcher.set_apart(group, vec!["held-1".into()]);
         assert_eq!(streams(Some(rest)), ["free-1"]);
         assert_eq!(lanes.len(), 1);
         push(&batcher, [to("other"), to("held")].concat());
@@ -446,10 +480,22 @@ mod tests {
         let last = push(&batcher, to("held"));
         assert!(writer.take().is_none());
         drop(lane);
-        let refused = last.outcome.now_or_never().unwrap().unwrap();
+        let refused = last.0.now_or_never().unwrap().unwrap();
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
         let mut writer = self::writer(&batcher, to("held"));
         assert_eq!(streams(writer.take()), ["held-1"], "the lane is gone");
+    }
+
+    #[test]
+    fn those_who_wait_for_held_streams_leave_room_for_the_others() {
+        let batcher = batcher(40, true);
+        let (_, _lanes) = batcher.set_apart(Vec::new(), vec!["held-1".into()]);
+        let waits = |appends| push(&batcher, appends).0.now_or_never().is_none();
+        assert!((0..10).all(|_| waits(append("held", [event()]))));
+        let refused = push(&batcher, append("held", [event()])).0.now_or_never().unwrap().unwrap();
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        let mut writer = writer(&batcher, append("free", (0..30).map(|_| event())));
+        assert_eq!(streams(writer.take()), ["free-1"]);
     }
 
     #[test]
@@ -459,7 +505,7 @@ mod tests {
         let mut first = open();
         assert!(first.take().is_none());
         let mut second = open();
-        assert!(push(&batcher, append("cart", [event()])).writer.is_none(), "the lane has it");
+        assert!(push(&batcher, append("cart", [event()])).1.is_none(), "the lane has it");
         drop(first);
         assert_eq!(streams(second.take()), ["cart-1"]);
     }

@@ -6,10 +6,10 @@ use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
 use crate::{
-    Aggregate, Appended, CommandError, Done, Error, ExpectedVersion, Loaded, NewEvent, Position,
-    Repository, Result, StreamName,
+    Aggregate, Appended, CommandError, Done, Error, ExpectedVersion, Loaded, NewEvent, Repository,
+    Result, StreamName,
     desk::{Desk, Ending, Seat},
-    known::{Known, Source},
+    known::Source,
     task,
 };
 
@@ -90,7 +90,16 @@ impl<'a, A: Aggregate> Command<'a, A> {
         self
     }
 
-    /// Loads, decides, appends; after a conflict it decides again on the newer state.
+    /// Decides on the state that is in memory or is loaded, and appends the events; after a conflict it
+    /// decides again on the newer state.
+    ///
+    /// Where other commands of this process to the aggregate are under way, `decide` gets the state that
+    /// they will leave behind, and runs again where they fail. The others wait while it runs: let it be
+    /// quick, and wait for nothing.
+    ///
+    /// # Cancellation
+    ///
+    /// Once it has decided, the command is carried out although this future is dropped.
     ///
     /// # Errors
     ///
@@ -109,10 +118,7 @@ impl<'a, A: Aggregate> Command<'a, A> {
             let ended = match hot {
                 Some(hot) => {
                     let desk = hot.desk(&self.repository.source, &stream);
-                    let ended = self.at_desk(&desk, apart, &mut decide).await;
-                    drop(desk);
-                    hot.weigh(&stream);
-                    ended?
+                    self.at_desk(&desk, apart, &mut decide).await?
                 }
                 None => self.alone(&stream, &mut decide).await?,
             };
@@ -196,13 +202,13 @@ impl<'a, A: Aggregate> Command<'a, A> {
         stream: &StreamName,
         decide: &mut impl FnMut(&A) -> Result<Vec<A::Event>, R>,
     ) -> Result<Ended<A::Event, R>> {
-        let loaded = match self.command_id {
-            Some(command) => match self.find_earlier(stream, command).await? {
-                (_, Some(done)) => return Ok(Ended::Done(Ok(done))),
-                (loaded, None) => loaded,
-            },
-            None => self.repository.source.load(stream, u64::MAX).await?.loaded,
-        };
+        let loaded = self.repository.source.load(stream, u64::MAX).await?.loaded;
+        // Looked for after the load: what comes later is a conflict.
+        if let Some(command) = self.command_id
+            && let Some(done) = self.find_earlier(stream, command).await?
+        {
+            return Ok(Ended::Done(Ok(done)));
+        }
         let events = match self.decide(&loaded, stream, decide) {
             Ok(events) => events,
             Err(error) => return Ok(Ended::Done(Err(error))),
@@ -264,33 +270,31 @@ impl<'a, A: Aggregate> Command<'a, A> {
         }
     }
 
-    /// The state, and the first result where this command was carried out before: of all events of the
-    /// stream, since it may be any of them.
+    /// The first result of this command, where it was carried out before: its events lie side by side.
     async fn find_earlier(
         &self,
         stream: &StreamName,
         command: Uuid,
-    ) -> Result<(Loaded<A>, Option<Done<A::Event>>)> {
-        let (mut known, mut earlier) = (Known::nothing(), None);
+    ) -> Result<Option<Done<A::Event>>> {
         let Source { log, decoder, .. } = &*self.repository.source;
-        let mut events = log.read_stream(stream, 1);
+        let Some(first) = log.event(event_id(command, stream, 0)).await? else { return Ok(None) };
+        let mut done = Done {
+            version: first.version,
+            position: first.position,
+            events: Vec::new(),
+            metadata: first.metadata,
+            repeated: true,
+        };
+        let mut events = log.read_stream(stream, first.version);
         while let Some(stored) = events.try_next().await? {
-            let event = decoder.decode(stored)?;
-            known.take_in(&event, 0);
-            let ordinal = earlier.as_ref().map_or(0, |done: &Done<_>| done.events.len());
-            if event.id == event_id(command, stream, ordinal) {
-                let done = earlier.get_or_insert_with(|| Done {
-                    version: 0,
-                    position: Position::START,
-                    events: Vec::new(),
-                    metadata: event.metadata,
-                    repeated: true,
-                });
-                (done.version, done.position) = (event.version, event.position);
-                done.events.push(event.event);
+            if stored.id != event_id(command, stream, done.events.len()) {
+                break;
             }
+            let event = decoder.decode(stored)?;
+            (done.version, done.position) = (event.version, event.position);
+            done.events.push(event.event);
         }
-        Ok((known.loaded, earlier))
+        Ok(Some(done))
     }
 
     async fn append(

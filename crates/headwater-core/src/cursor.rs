@@ -133,7 +133,7 @@ impl Cursor {
             let Some((events, until)) = &mut self.reading else { break };
             match events.next().await {
                 Some(Ok(event)) => {
-                    self.bytes += event.event.data.len();
+                    self.bytes += event.size();
                     self.pending.push_back(event);
                 }
                 Some(Err(error)) => {
@@ -152,7 +152,7 @@ impl Cursor {
     fn deliver(&mut self, limit: usize) -> Batch {
         // More than `limit` are there where an earlier call wanted more and was dropped.
         let events: Vec<_> = self.pending.drain(..limit.min(self.pending.len())).collect();
-        self.bytes -= events.iter().map(|event| event.event.data.len()).sum::<usize>();
+        self.bytes -= events.iter().map(StoredEvent::size).sum::<usize>();
         let end = self.ended.take_if(|_| self.pending.is_empty());
         let last = events.last().map_or(self.position, |event| event.position);
         self.position = end.unwrap_or(last);
@@ -182,7 +182,7 @@ impl Cursor {
             let (log, filter) = (&self.log, &self.filter);
             let newest = log.tail().read(log.store(), filter, self.position, until).await?;
             if let Some(newest) = newest {
-                self.bytes += newest.iter().map(|event| event.event.data.len()).sum::<usize>();
+                self.bytes += newest.iter().map(StoredEvent::size).sum::<usize>();
                 self.pending.extend(newest);
                 self.ended = Some(until);
                 return Ok(());

@@ -157,16 +157,18 @@ impl<A: Aggregate> Desk<A> {
     }
 
     /// Sends the events of a draft, and those of the drafts that follow it, one after the other.
-    fn send(self: &Arc<Self>, mut draft: Option<(u64, Vec<NewEvent>)>) {
+    fn send(self: &Arc<Self>, draft: (u64, Vec<NewEvent>)) {
         let desk = self.clone();
+        // Made before the task: one whose runtime has ended is dropped at once.
+        let flight = Flight(Some(desk.clone()));
         tokio::spawn(async move {
-            let mut flight = Flight(Some(desk.clone()));
+            let mut draft = Some(draft);
             while let Some((base, events)) = draft {
                 let expected = ExpectedVersion::Exact(base);
                 let appended = desk.source.log.append(&desk.stream, expected, events).await;
                 draft = desk.land(appended);
             }
-            flight.0 = None;
+            flight.end();
         });
     }
 
@@ -210,6 +212,12 @@ impl<A: Aggregate> Desk<A> {
 
 /// Where a flight ends with its runtime, nobody may wait for it for ever.
 struct Flight<A: Aggregate>(Option<Arc<Desk<A>>>);
+
+impl<A: Aggregate> Flight<A> {
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
 
 impl<A: Aggregate> Drop for Flight<A> {
     fn drop(&mut self) {
@@ -290,13 +298,14 @@ impl<A: Aggregate> Turn<'_, A> {
             last: draft.events.len() - 1,
             outcome: draft.outcome(),
         };
-        if sent.is_none() {
-            let events = draft.take_off();
-            *sent = Some(draft);
-            self.desk.send(Some(events));
-        } else {
+        if sent.is_some() {
             *next = Some(draft);
+            return Ok(seat);
         }
+        let events = draft.take_off();
+        *sent = Some(draft);
+        drop(papers);
+        self.desk.send(events);
         Ok(seat)
     }
 }

@@ -72,3 +72,10 @@ impl std::fmt::Debug for Stored {
 
 /// An event as it was read: place and circumstances, with the payload still in bytes.
 pub type StoredEvent = Recorded<Stored>;
+
+impl StoredEvent {
+    /// The bytes of its data and metadata.
+    pub fn size(&self) -> usize {
+        self.event.data.len() + self.metadata.as_ref().map_or(0, String::len)
+    }
+}

@@ -1,6 +1,9 @@
-//! The aggregates that are kept in memory, within a bound: those of the newest commands.
+//! The aggregates that are kept in memory, within a bound: those that were used last.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use lru::LruCache;
 
@@ -34,22 +37,26 @@ impl<A: Aggregate> Hot<A> {
         self.desks().by_stream.get(stream).map(|(desk, _)| desk.clone())
     }
 
-    /// The desk of a stream, or a new one.
-    pub(crate) fn desk(&self, source: &Arc<Source<A>>, stream: &StreamName) -> Arc<Desk<A>> {
+    /// The desk of a stream, or a new one, to be used.
+    pub(crate) fn desk(&self, source: &Arc<Source<A>>, stream: &StreamName) -> InUse<'_, A> {
         let mut desks = self.desks();
         let new = || (Arc::new(Desk::new(source.clone(), stream.clone())), 0);
-        desks.by_stream.get_or_insert(stream.clone(), new).0.clone()
+        let desk = desks.by_stream.get_or_insert(stream.clone(), new).0.clone();
+        InUse { hot: self, desk: Some(desk) }
     }
 
-    /// Weighs a desk that was used, and lets those go that were not used for the longest time, until
-    /// all together keep to the bound. Those in use stay.
-    pub(crate) fn weigh(&self, stream: &StreamName) {
+    /// Takes in how heavy a desk is that was used. Lets it go where it alone is over the bound, and else
+    /// those that were not used for the longest time, until all together keep to it. Those in use stay.
+    fn weigh(&self, stream: &StreamName, heavy: usize) {
         let mut desks = self.desks();
         let Desks { by_stream, size } = &mut *desks;
         if let Some((desk, weight)) = by_stream.get_mut(stream) {
-            *size -= *weight;
-            *weight = desk.size() + stream.as_str().len();
-            *size += *weight;
+            *size = *size - *weight + heavy;
+            *weight = heavy;
+            if heavy > self.bound && Arc::strong_count(desk) == 1 {
+                *size -= heavy;
+                by_stream.pop(stream);
+            }
         }
         for _ in 0..by_stream.len() {
             if *size <= self.bound {
@@ -66,5 +73,30 @@ impl<A: Aggregate> Hot<A> {
 
     fn desks(&self) -> MutexGuard<'_, Desks<A>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A desk that is used. It is weighed once it no longer is, also where its user goes away.
+pub(crate) struct InUse<'a, A: Aggregate> {
+    hot: &'a Hot<A>,
+    /// Always there, until it is dropped.
+    desk: Option<Arc<Desk<A>>>,
+}
+
+impl<A: Aggregate> Deref for InUse<'_, A> {
+    type Target = Arc<Desk<A>>;
+
+    fn deref(&self) -> &Arc<Desk<A>> {
+        self.desk.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl<A: Aggregate> Drop for InUse<'_, A> {
+    fn drop(&mut self) {
+        let Some(desk) = self.desk.take() else { return };
+        // Asked before the lock is taken: somebody may just be deciding there.
+        let (stream, heavy) = (desk.stream().clone(), desk.size());
+        drop(desk);
+        self.hot.weigh(&stream, heavy + stream.as_str().len());
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The aggregates of one kind: loads them, and carries their decisions into the log.
 ///
-/// It keeps the states of those that had commands lately. Commands to one aggregate are decided one
+/// It keeps the states of those that were used last. Commands to one aggregate are decided one
 /// after the other on the state in memory, and share an append where they come together; what another
 /// process has written is noticed by the log, and decided upon anew. So have one repository for a kind
 /// of aggregate, and clone it, which is cheap: two that do not know of each other are two writers.
@@ -180,7 +180,6 @@ impl<A: Aggregate> Repository<A> {
         };
         if let Some(hot) = self.hot.as_ref().filter(|_| news) {
             hot.desk(&self.source, &stream).learn(known.clone());
-            hot.weigh(&stream);
         }
         Ok(known.loaded)
     }

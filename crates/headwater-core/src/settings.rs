@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::Limits;
+use tokio::sync::Semaphore;
+
+use crate::{Error, Limits, Result, limits};
 
 /// How a log is opened; the defaults suit a service with a database of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,8 @@ pub struct Settings {
 /// The queue of the appends that wait for the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// How many events it holds; 20,000 by default.
+    /// How many events it holds, at least 1; 20,000 by default. A quarter of it is for those that wait for
+    /// streams which another transaction holds.
     pub events: usize,
     /// Whether an append that finds it full is refused with
     /// [`Error::Overloaded`](crate::Error::Overloaded); false by default: its caller waits.
@@ -60,7 +63,7 @@ pub enum Pooler {
     Present,
 }
 
-/// How many connections to PostgreSQL each kind of work may use, so that none waits for another. They
+/// How many connections to PostgreSQL each kind of work may use, at least 1, so that none waits for another. They
 /// are opened when they are needed. With one more that listens, a log uses at most 19 by default: five
 /// processes fit into the 100 that a server allows by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,59 @@ impl Default for Settings {
             pools: Pools::default(),
             pooler: Pooler::default(),
             queue: Queue::default(),
+        }
+    }
+}
+
+/// The longest time that a statement may be allowed.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Settings {
+    /// Checks what a store relies on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`] for the schema, [`Error::InvalidInput`] for an empty pool or queue, or for
+    /// a time-out of nothing or of more than a day.
+    pub fn check(&self) -> Result<()> {
+        limits::check_identifier("schema", &self.schema)?;
+        let Pools { appends, held_appends, transactions, readings, looks, queries } = self.pools;
+        let pools = [appends, held_appends, transactions, readings, looks, queries];
+        let timeout = self.statement_timeout;
+        let wrong = if pools.contains(&0) {
+            "each pool needs a connection at least"
+        } else if self.queue.events == 0 || self.queue.events > Semaphore::MAX_PERMITS {
+            "the queue of appends needs room for an event at least, and for 2^60 at most"
+        } else if timeout.is_zero() || timeout > LONGEST {
+            "a statement may take more than no time, and a day at most"
+        } else {
+            return Ok(());
+        };
+        Err(Error::InvalidInput(wrong.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_cannot_work_with_is_refused() {
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.check()
+        };
+        with(|_| ()).unwrap();
+        for change in [
+            (|s| s.schema = "My".into()) as fn(&mut Settings),
+            |s| s.pools.looks = 0,
+            |s| s.queue.events = 0,
+            |s| s.queue.events = usize::MAX,
+            |s| s.statement_timeout = Duration::ZERO,
+            |s| s.statement_timeout = Duration::MAX,
+        ] {
+            assert!(with(change).is_err());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{Aggregate, Decoder, Loaded, Log, Position, StreamName, known::Known}
 /// When snapshots of an aggregate are taken; see [`Repository::snapshots`](crate::Repository::snapshots).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshots {
-    /// After how many events; 100 by default.
+    /// After how many events, at least 1; 100 by default.
     pub every: u64,
     /// The version of what `apply` does, 1 by default: raise it when the same events come to another
     /// state. That the state has other fields, or the events another schema, is noticed without it.
@@ -92,7 +92,10 @@ impl<A: Aggregate> Snapshotter<A> {
         let snapshot = match log.store().snapshot(stream).await {
             Ok(Some(snapshot)) => snapshot,
             Ok(None) => return Known::nothing(),
-            Err(error) => return aside(&error),
+            Err(error) => {
+                tracing::warn!(%stream, %error, "a snapshot could not be read: all events are");
+                return Known::nothing();
+            }
         };
         if snapshot.fingerprint != self.fingerprint(&snapshot) {
             return aside(&"it was folded by other code, or has been changed");
@@ -118,7 +121,7 @@ impl<A: Aggregate> Snapshotter<A> {
     /// Keeps a state, where it is time to, in a task of its own.
     pub(crate) fn keep(&self, log: &Log, stream: &StreamName, known: &mut Known<A>) {
         let version = known.loaded.version;
-        let due = known.replaces || version >= known.kept + self.every;
+        let due = known.replaces || version >= known.kept.saturating_add(self.every);
         let (Some(event_id), true) = (known.last, due) else { return };
         let Ok(room) = self.room.clone().try_acquire_owned() else { return };
         (known.kept, known.replaces) = (version, false);

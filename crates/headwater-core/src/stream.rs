@@ -61,7 +61,7 @@ impl StreamName {
     }
 
     /// Two names between which, in the order of bytes, all those of a category lie, or all that there
-    /// can be: for stores that list streams.
+    /// can be: for stores that list streams. No name lies between those of a category with a hyphen.
     pub fn bounds(category: Option<&str>) -> (String, String) {
         match category {
             Some(category) if category.contains('-') => (String::new(), String::new()),

@@ -80,8 +80,12 @@ impl Tail {
         let behind = window.as_mut().zip(after).map(|(window, after)| window.resume(after));
         let look = store.look(behind).await;
         let ceiling = look.map(|look| {
-            if let (Some(window), false) = (&mut window, look.newest.is_empty()) {
-                window.take_in(look.newest, look.ceiling.position);
+            let ceiling = look.ceiling.position;
+            match &mut window {
+                // The log is another one than it was.
+                Some(window) if ceiling < window.end => **window = Window::behind(ceiling),
+                Some(window) if !look.newest.is_empty() => window.take_in(look.newest, ceiling),
+                _ => {}
             }
             look.ceiling
         });
@@ -102,10 +106,6 @@ impl Tail {
         until: Position,
     ) -> Result<Option<Vec<StoredEvent>>> {
         let mut window = self.window.lock().await;
-        // The log is another one than it was.
-        if until < window.end {
-            *window = Window::behind(after);
-        }
         window.resume(after);
         if after < window.start {
             return Ok(None);
@@ -150,7 +150,7 @@ impl Window {
         let mut reading = store.read(Reading::Log { filter, after, until, direction });
         let (mut read, mut bytes) = (Vec::new(), 0);
         while let Some(event) = reading.try_next().await? {
-            bytes += event.event.data.len();
+            bytes += event.size();
             read.push(event);
             if read.len() > KEPT.0 || bytes > KEPT.1 {
                 *self = Self::behind(until);
@@ -163,12 +163,12 @@ impl Window {
 
     /// Takes in all events behind the end, up to `until`.
     fn take_in(&mut self, events: Vec<StoredEvent>, until: Position) {
-        self.bytes += events.iter().map(|event| event.event.data.len()).sum::<usize>();
+        self.bytes += events.iter().map(StoredEvent::size).sum::<usize>();
         self.events.extend(events);
         (self.end, self.read) = (until, Instant::now());
         while self.events.len() > KEPT.0 || self.bytes > KEPT.1 {
             let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.event.data.len();
+            self.bytes -= oldest.size();
             self.start = oldest.position;
         }
     }

@@ -1,20 +1,19 @@
 //! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
 //! number of appends and streams.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
-    batcher::{COMPANY, Lane, Queued, Waiting, Writer},
+    batcher::{OVERLAP_AFTER, Waiting, Writer},
 };
-use sqlx::{PgConnection, Row as _};
-use tokio::time::{Instant, sleep, timeout};
+use sqlx::PgConnection;
+use tokio::time::timeout;
 
 use crate::{
     append_group::Group,
     connections::Held,
     errors::{self, has_code, is_unique_violation},
-    sql::checked,
     store::PostgresStore,
 };
 
@@ -23,24 +22,17 @@ const RACES: usize = 5;
 
 /// How long a group waits for a stream that another transaction holds, before that stream's appends
 /// are set apart. Longer than a commit takes anywhere: another process may just be appending to it.
-const SHORT: Duration = Duration::from_millis(250);
-
-/// How often those look whether it is free again.
-const PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const SHORT: Duration = Duration::from_millis(250);
 
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, writer } = self.inner.batcher.push(appends).await?;
-        self.start(writer);
-        outcome.await.unwrap_or_else(|_| {
-            Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
-        })
+        self.inner.batcher.append(appends, |writer| self.start(writer)).await
     }
 
-    /// A task of its own: a caller who goes away cannot stop the statement half-way.
-    fn start(&self, writer: Option<Writer>) {
-        let Some(writer) = writer else { return };
+    /// Sets a writer to work, in a task of its own: a caller who goes away cannot stop the statement
+    /// half-way.
+    fn start(&self, writer: Writer) {
         let store = self.clone();
         tokio::spawn(async move { store.append_waiting(writer).await });
     }
@@ -49,8 +41,10 @@ impl PostgresStore {
     async fn append_waiting(&self, mut writer: Writer) {
         while let Some(group) = writer.take() {
             let mut appending = pin!(self.append_next(group));
-            if timeout(COMPANY, &mut appending).await.is_err() {
-                self.start(self.inner.batcher.writer());
+            if timeout(OVERLAP_AFTER, &mut appending).await.is_err() {
+                if let Some(another) = self.inner.batcher.start_another() {
+                    self.start(another);
+                }
                 appending.await;
             }
             // The callers of this group were just answered: let them bring their next appends.
@@ -62,10 +56,9 @@ impl PostgresStore {
         match self.inner.appends.acquire().await {
             Ok(mut connection) => {
                 let held = self.append_group(&mut connection, group, SHORT).await;
-                let left = self.set_held_apart(&mut connection, held).await;
-                // What still is in the way, such as a lock of the table, is waited for.
-                let held = self.append_group(&mut connection, left, self.patience()).await;
-                refuse(held, &held_too_long());
+                if !held.is_empty() {
+                    self.append_held(&mut connection, held).await;
+                }
             }
             Err(error) => {
                 refuse(group, &error);
@@ -77,7 +70,7 @@ impl PostgresStore {
 
     /// Sends a group and answers its callers. Yields those who append to a stream that another
     /// transaction holds for longer than `patience`, and perhaps others: nothing of theirs is applied.
-    async fn append_group(
+    pub(crate) async fn append_group(
         &self,
         connection: &mut Held,
         group: Vec<Waiting>,
@@ -130,62 +123,6 @@ impl PostgresStore {
                 ended => return ended,
             }
         }
-    }
-
-    /// Takes those out of a group who wait for a stream that another transaction holds: they go on
-    /// waiting in lanes of their own, and hold up no others.
-    async fn set_held_apart(&self, connection: &mut Held, group: Vec<Waiting>) -> Vec<Waiting> {
-        if group.is_empty() {
-            return group;
-        }
-        let appends = group.iter().flat_map(|waiting| &waiting.appends);
-        let streams = appends.map(|append| append.stream.as_str().to_owned()).collect();
-        let held = self.held_streams(connection, streams).await;
-        let (group, lanes) = self.inner.batcher.set_apart(group, held);
-        for lane in lanes {
-            let store = self.clone();
-            tokio::spawn(async move { store.append_lane(lane).await });
-        }
-        group
-    }
-
-    /// Which of these streams another transaction holds; none where that cannot be learnt, since an
-    /// append finds it out by itself.
-    async fn held_streams(&self, connection: &mut Held, streams: BTreeSet<String>) -> Vec<String> {
-        let streams: Vec<_> = streams.into_iter().collect();
-        let look = sqlx::query(checked(&self.inner.statements.held_streams)).bind(streams);
-        let held = connection.fetch_all(look).await;
-        let held = held.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
-        held.unwrap_or_default()
-    }
-
-    /// Appends what waits in a lane, each time that its stream is free for a moment. It is looked at
-    /// alone before, since an append that waits for it would hold its other streams meanwhile.
-    async fn append_lane(&self, mut lane: Lane) {
-        while let Some(mut group) = lane.take() {
-            let end = Instant::now() + self.patience();
-            while !group.is_empty() {
-                sleep(PAUSE).await;
-                match self.inner.held_appends.acquire().await {
-                    Ok(mut connection) => {
-                        let stream = BTreeSet::from([lane.stream().to_owned()]);
-                        if self.held_streams(&mut connection, stream).await.is_empty() {
-                            group = self.append_group(&mut connection, group, SHORT).await;
-                        }
-                    }
-                    Err(error) => refuse(std::mem::take(&mut group), &error),
-                }
-                if Instant::now() > end {
-                    refuse(std::mem::take(&mut group), &held_too_long());
-                }
-            }
-        }
-    }
-
-    /// How long an append waits for a stream that another transaction holds: it ends before the
-    /// statement's deadline, after which nobody would know whether it was applied.
-    fn patience(&self) -> Duration {
-        self.inner.statement_timeout * 3 / 4
     }
 
     /// Appends inside your own transaction: your change and the events, or nothing.
@@ -255,13 +192,7 @@ fn is_race(error: &sqlx::Error) -> bool {
         || has_code(error, "40P01")
 }
 
-/// Nothing was applied.
-fn held_too_long() -> Error {
-    let reason = "another transaction holds one of its streams, or the table of events: try again";
-    Error::Unavailable { reason: reason.into() }
-}
-
-fn refuse(group: Vec<Waiting>, error: &Error) {
+pub(crate) fn refuse(group: Vec<Waiting>, error: &Error) {
     group.into_iter().for_each(|waiting| waiting.answer(Err(error.clone())));
 }
 

@@ -135,6 +135,9 @@ impl Shared {
     async fn rested(&self) -> Option<(PgConnection, Instant)> {
         loop {
             let Idle { mut connection, born, since } = self.idle().pop()?;
+            if born.elapsed() >= AGE {
+                continue;
+            }
             if since.elapsed() < self.trust {
                 return Some((connection, born));
             }
@@ -259,7 +262,7 @@ impl Held {
         let own = !self.in_transaction;
         if own {
             self.in_transaction = true;
-            self.control("begin").await?;
+            self.control(BEGIN).await?;
         }
         Ok((query.persistent(false), own))
     }

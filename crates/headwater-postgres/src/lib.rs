@@ -7,6 +7,7 @@
 
 mod append;
 mod append_group;
+mod append_held;
 mod ceiling;
 mod checkpoint;
 mod connections;

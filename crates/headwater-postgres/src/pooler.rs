@@ -30,13 +30,21 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
         .map_err(unavailable)
 }
 
-/// Whether `first` goes through a pooler in transaction mode. Where that cannot be told, as where the
-/// server lets no second connection in, it does not.
-pub(crate) async fn stands_before(options: &PgConnectOptions, first: &mut PgConnection) -> bool {
-    let Ok(mut second) = connect(options).await else { return false };
-    let found = timeout(ANSWER, meet(first, &mut second)).await;
+/// Whether `first` goes through a pooler in transaction mode, and `first` itself where it can still be
+/// used. Where that cannot be told, as where the server lets no second connection in, it does not.
+pub(crate) async fn stands_before(
+    options: &PgConnectOptions,
+    mut first: PgConnection,
+) -> (bool, Option<PgConnection>) {
+    let Ok(mut second) = connect(options).await else { return (false, Some(first)) };
+    let (found, first) = match timeout(ANSWER, meet(&mut first, &mut second)).await {
+        Ok(Ok(found)) => (found, Some(first)),
+        Ok(Err(_broken)) => (false, None),
+        // Where the pooler has one session for both, the second one holds it.
+        Err(_silent) => (true, None),
+    };
     let _gone_anyway = timeout(ANSWER, second.close()).await;
-    matches!(found, Ok(Ok(true)))
+    (found, first)
 }
 
 async fn meet(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool, sqlx::Error> {

@@ -26,6 +26,9 @@ use crate::{
 /// How many events travel together from the connection to the reader, and how many bytes of them.
 const CHUNK: (usize, usize) = (256, 256 << 10);
 
+/// How many rows that have come already are taken at once.
+const READY: usize = 32;
+
 /// How many chunks may wait for the reader.
 const AHEAD: usize = 2;
 
@@ -83,7 +86,7 @@ impl PostgresStore {
         let (statement, own) = held.ready(statement).await.map_err(of_statement)?;
         let (connection, deadline) = held.start();
         // What has come already is taken without a timer and a look at the reader for each row.
-        let mut rows = statement.fetch(connection).ready_chunks(CHUNK.0);
+        let mut rows = statement.fetch(connection).ready_chunks(READY);
         let (mut left, mut bytes, mut count) = (Vec::with_capacity(CHUNK.0), 0, 0);
         loop {
             let came = tokio::select! {
@@ -95,7 +98,7 @@ impl PostgresStore {
             for row in came {
                 let event = row.and_then(|row| decode(&row)).map_err(of_statement)?;
                 count += 1;
-                bytes += event.event.data.len();
+                bytes += event.size();
                 left.push(event);
             }
             if left.len() >= CHUNK.0 || bytes >= CHUNK.1 {

@@ -8,7 +8,6 @@ use headwater_core::{
     Pools, Position, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo,
     StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
-    limits,
     task::shielded,
 };
 use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
@@ -95,7 +94,7 @@ impl PostgresStore {
     ///
     /// As for [`PostgresStore::connect`].
     pub async fn connect_with(options: PgConnectOptions, settings: Settings) -> Result<Self> {
-        limits::check_identifier("schema", &settings.schema)?;
+        settings.check()?;
         // A statement of the driver's log would say at warning level how long a rebuild reads.
         // Poolers refuse to pass on how floats are written, which is of no use for binary ones.
         let options = options
@@ -105,23 +104,18 @@ impl PostgresStore {
         let Settings { schema, migrate, limits, statement_timeout, pools, pooler, queue } =
             settings;
         let Pools { appends, held_appends, transactions, readings, looks, queries } = pools;
-        for size in [appends, held_appends, transactions, readings, looks, queries] {
-            if size == 0 {
-                return Err(Error::InvalidInput("each pool needs a connection at least".into()));
-            }
-        }
-        let mut first = pooler::connect(&options).await?;
-        let pooled = match pooler {
-            Pooler::Absent => false,
-            Pooler::Present => true,
-            Pooler::Detect => pooler::stands_before(&options, &mut first).await,
+        let first = pooler::connect(&options).await?;
+        let (pooled, first) = match pooler {
+            Pooler::Absent => (false, Some(first)),
+            Pooler::Present => (true, Some(first)),
+            Pooler::Detect => pooler::stands_before(&options, first).await,
         };
         let route = Route { options, deadline: statement_timeout, pooled };
         let pool = |size| Connections::new(route.clone(), size, Duration::ZERO);
         // What is tried again where its connection was dead: an append by its ids, a look by itself.
         let trusting = |size| Connections::new(route.clone(), size, TRUST);
         let looks = trusting(looks);
-        looks.adopt(first);
+        first.into_iter().for_each(|first| looks.adopt(first));
         let store = Self {
             inner: Arc::new(Inner {
                 statements: Statements::new(&schema),

@@ -220,7 +220,7 @@ impl Rebuild {
             if events.len() == LAST_EVENTS.0 || bytes >= LAST_EVENTS.1 {
                 return Ok(None);
             }
-            bytes += event.event.data.len();
+            bytes += event.size();
             events.push(event);
         }
         Ok(Some(events))

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use headwater_core::{
     Append, Appended, Error, NewEvent, Result,
-    batcher::{Queued, Waiting, Writer},
+    batcher::{Waiting, Writer},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -26,15 +26,12 @@ use crate::{
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let Queued { outcome, writer } = self.inner.batcher.push(appends).await?;
-        if let Some(writer) = writer {
+        let start = |writer| {
             let store = self.clone();
             // A task of its own: a caller who goes away cannot stop the transaction half-way.
             tokio::spawn(async move { store.append_waiting(writer).await });
-        }
-        outcome.await.unwrap_or_else(|_| {
-            Err(Error::OutcomeUnknown { reason: "the program is shutting down".into() })
-        })
+        };
+        self.inner.batcher.append(appends, start).await
     }
 
     /// Appends what is waiting, group by group, each time that it may write.
@@ -122,7 +119,7 @@ async fn write(
     let mut positions = HashMap::new();
     if !rows.is_empty() {
         positions = insert_events(connection, rows).await?;
-        update_streams(connection, group, &versions).await?;
+        update_streams(connection, &versions).await?;
     }
     plans
         .into_iter()
@@ -234,18 +231,10 @@ async fn insert_events(
 
 async fn update_streams(
     connection: &mut SqliteConnection,
-    group: &[&[Append]],
     versions: &HashMap<String, u64>,
 ) -> Result<()> {
-    let streams = group.iter().copied().flatten().map(|append| &append.stream);
-    let rows: Vec<_> = streams
-        .filter_map(|stream| {
-            let version = versions.get(stream.as_str())?;
-            Some((stream.as_str(), version))
-        })
-        .collect();
     sqlx::query(include_str!("append_streams.sql"))
-        .bind(json(&rows))
+        .bind(json(&Vec::from_iter(versions)))
         .execute(connection)
         .await
         .map(drop)

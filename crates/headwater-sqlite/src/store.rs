@@ -64,6 +64,7 @@ impl SqliteStore {
                 settings.schema
             )));
         }
+        settings.check()?;
         let place = Place::parse(url)?;
         if settings.migrate {
             place.create()?;
