@@ -151,6 +151,8 @@ macro_rules! conformance {
                 a_state_in_memory_is_never_older_than_the_call,
                 a_state_in_memory_is_not_read_again,
                 states_in_memory_keep_to_their_bound,
+                the_states_of_callers_who_went_away_keep_to_the_bound,
+                an_append_that_never_begins_holds_nobody_up,
                 a_state_that_the_log_no_longer_holds_is_forgotten,
                 a_command_that_the_log_refuses_takes_no_other_with_it,
                 after_a_lost_answer_the_log_is_asked,

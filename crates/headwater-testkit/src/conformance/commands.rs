@@ -227,6 +227,30 @@ pub async fn states_in_memory_keep_to_their_bound(harness: &dyn Harness) {
     assert_eq!(gate.readings(), expected.map(|(name, from)| (stream(name), from)));
 }
 
+/// A caller who goes away, or panics, leaves no state behind that nobody counts.
+pub async fn the_states_of_callers_who_went_away_keep_to_the_bound(harness: &dyn Harness) {
+    let gate = Gate::before(harness.log());
+    gate.open().await;
+    let others = accounts(gate.log()).cache(0);
+    let accounts = accounts(gate.log()).cache(64 << 10);
+    for n in 0..20 {
+        let (id, owner) = (n.to_string(), "x".repeat(10_000));
+        others.execute(&id, |account| account.open(&owner)).await.expect("it opens");
+        others.execute(&id, |account| account.book(1)).await.expect("it books");
+        let accounts = accounts.clone();
+        let gone = tokio::spawn(async move {
+            let panics = |_: &Account| -> Result<_, Refusal> { panic!("on purpose") };
+            accounts.execute(&id, panics).await
+        });
+        assert!(gone.await.is_err_and(|error| error.is_panic()));
+    }
+    gate.readings();
+    for n in [19, 0] {
+        accounts.load(&n.to_string()).await.expect("it loads");
+    }
+    assert_eq!(gate.readings(), [(stream("account-19"), 2), (stream("account-0"), 1)]);
+}
+
 /// After a restore, or a failover that lost the newest events, the log may hold less than the memory,
 /// or other events in the same places.
 pub async fn a_state_that_the_log_no_longer_holds_is_forgotten(harness: &dyn Harness) {
@@ -349,6 +373,24 @@ pub async fn an_append_that_ends_with_its_runtime_holds_nobody_up(harness: &dyn 
     tokio::task::block_in_place(|| drop(runtime));
     bench.gate.open().await;
     assert_eq!(version(ended(second).await), 2);
+    assert_eq!(bench.balance().await, 7);
+}
+
+/// Its runtime ends before its task has begun.
+pub async fn an_append_that_never_begins_holds_nobody_up(harness: &dyn Harness) {
+    let bench = Bench::new(harness.log()).await;
+    let accounts = bench.accounts.clone();
+    let other = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let id = "a".to_owned();
+        let decided = runtime
+            .expect("a runtime can be built")
+            .block_on(async { accounts.execute(&id, |account| account.book(100)).now_or_never() });
+        assert!(decided.is_none(), "its append is under way");
+    });
+    tokio::task::block_in_place(|| other.join()).expect("it decides");
+    bench.gate.open().await;
+    assert_eq!(version(ended(bench.book(7).await).await), 2);
     assert_eq!(bench.balance().await, 7);
 }
 
