@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     Aggregate, Appended, CommandError, Done, Error, ExpectedVersion, Loaded, NewEvent, Repository,
     Result, StreamName,
-    desk::{Desk, Ending, Seat},
+    desk::{Decided, Desk, Ending},
     known::Source,
     task,
 };
@@ -149,7 +149,7 @@ impl<'a, A: Aggregate> Command<'a, A> {
             turn.bring_up().await?;
         }
         loop {
-            let seat = turn.decide(
+            let decided = turn.decide(
                 self.command_id.is_some(),
                 apart,
                 |known| match self.decide(&known.loaded, desk.stream(), decide) {
@@ -158,18 +158,18 @@ impl<'a, A: Aggregate> Command<'a, A> {
                 },
                 |events| self.encode(desk.stream(), events),
             )?;
-            let (outcome, result) = match seat {
-                Seat::Nothing(result, None) if fresh || !turn.bring_up().await? => {
-                    return Ok(self.unless_known(result));
-                }
-                // What it was decided on was old.
-                Seat::Nothing(_, None) => {
+            let (outcome, result) = match decided {
+                Decided::Nothing(result, None) => {
+                    if fresh || !turn.bring_up().await? {
+                        return Ok(self.unless_known(result));
+                    }
+                    // What it was decided on was old.
                     fresh = true;
                     continue;
                 }
-                Seat::Nothing(result, Some(outcome)) => (outcome, self.unless_known(result)),
-                Seat::Full(outcome) => (outcome, Ended::Again),
-                Seat::Drafted { events, version, last, outcome } => {
+                Decided::Nothing(result, Some(outcome)) => (outcome, self.unless_known(result)),
+                Decided::Full(outcome) => (outcome, Ended::Again),
+                Decided::Drafted { events, version, last, outcome } => {
                     drop(turn);
                     return Ok(match outcome.end().await {
                         Ending::Durable(appended) => {

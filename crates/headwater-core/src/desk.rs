@@ -28,18 +28,18 @@ pub(crate) struct Desk<A: Aggregate> {
     stream: StreamName,
     /// Held by whoever loads or decides.
     turn: tokio::sync::Mutex<()>,
-    papers: Mutex<Papers<A>>,
+    states: Mutex<States<A>>,
 }
 
-struct Papers<A> {
+struct States<A> {
     /// What the log is known to have held.
-    ground: Option<Known<A>>,
+    durable: Option<Known<A>>,
     /// Whether the log is likely to hold more.
     stale: bool,
     /// What was decided on the ground, and is under way.
-    sent: Option<Draft<A>>,
+    in_flight: Option<Draft<A>>,
     /// What was decided on that.
-    next: Option<Draft<A>>,
+    pending: Option<Draft<A>>,
 }
 
 /// The events of some commands, and the state that they leave behind.
@@ -101,7 +101,7 @@ impl Outcome {
 }
 
 /// What came of a command at the desk.
-pub(crate) enum Seat<E, V> {
+pub(crate) enum Decided<E, V> {
     /// It yields no events. That holds where the draft that it was decided on becomes durable; where
     /// there is none, for the state that was known.
     Nothing(V, Option<Outcome>),
@@ -122,8 +122,8 @@ pub(crate) enum Seat<E, V> {
 
 impl<A: Aggregate> Desk<A> {
     pub(crate) fn new(source: Arc<Source<A>>, stream: StreamName) -> Self {
-        let papers = Papers { ground: None, stale: false, sent: None, next: None };
-        Self { source, stream, turn: tokio::sync::Mutex::default(), papers: Mutex::new(papers) }
+        let states = States { durable: None, stale: false, in_flight: None, pending: None };
+        Self { source, stream, turn: tokio::sync::Mutex::default(), states: Mutex::new(states) }
     }
 
     pub(crate) fn stream(&self) -> &StreamName {
@@ -137,30 +137,31 @@ impl<A: Aggregate> Desk<A> {
 
     /// What is known, without what is under way.
     pub(crate) fn known(&self) -> Option<Known<A>> {
-        self.papers().ground.clone()
+        self.states().durable.clone()
     }
 
     /// Takes in what somebody has loaded, if it is news.
     pub(crate) fn learn(&self, known: Known<A>) {
-        let mut papers = self.papers();
-        let news = |ground: &Known<A>| ground.loaded.version < known.loaded.version;
-        if papers.ground.as_ref().is_none_or(news) {
-            papers.ground = Some(known);
+        let mut states = self.states();
+        let news = |durable: &Known<A>| durable.loaded.version < known.loaded.version;
+        if states.durable.as_ref().is_none_or(news) {
+            states.durable = Some(known);
         }
     }
 
     /// How much memory its states take, about.
     pub(crate) fn size(&self) -> usize {
-        let papers = self.papers();
-        let drafts = [&papers.sent, &papers.next].into_iter().flatten().map(|draft| &draft.known);
-        papers.ground.iter().chain(drafts).map(Known::size).sum::<usize>() + size_of::<Self>()
+        let states = self.states();
+        let drafts =
+            [&states.in_flight, &states.pending].into_iter().flatten().map(|draft| &draft.known);
+        states.durable.iter().chain(drafts).map(Known::size).sum::<usize>() + size_of::<Self>()
     }
 
     /// Sends the events of a draft, and those of the drafts that follow it, one after the other.
     fn send(self: &Arc<Self>, draft: (u64, Vec<NewEvent>)) {
         let desk = self.clone();
         // Made before the task: one whose runtime has ended is dropped at once.
-        let flight = Flight(Some(desk.clone()));
+        let guard = InFlight(Some(desk.clone()));
         tokio::spawn(async move {
             let mut draft = Some(draft);
             while let Some((base, events)) = draft {
@@ -168,22 +169,22 @@ impl<A: Aggregate> Desk<A> {
                 let appended = desk.source.log.append(&desk.stream, expected, events).await;
                 draft = desk.land(appended);
             }
-            flight.end();
+            guard.end();
         });
     }
 
     /// Takes in how the append has ended. The next draft takes its place, and is to be sent, or is void.
     fn land(&self, appended: Result<Appended>) -> Option<(u64, Vec<NewEvent>)> {
-        let mut papers = self.papers();
-        let mut sent = papers.sent.take()?;
-        papers.stale = true;
+        let mut states = self.states();
+        let mut in_flight = states.in_flight.take()?;
+        states.stale = true;
         let ending = match appended {
-            Ok(appended) if appended.version() == sent.known.loaded.version => {
-                sent.known.loaded.position = appended.position();
-                self.source.keep(&self.stream, &mut sent.known);
-                papers.ground = Some(sent.known);
-                papers.sent = papers.next.take();
-                papers.stale = false;
+            Ok(appended) if appended.version() == in_flight.known.loaded.version => {
+                in_flight.known.loaded.position = appended.position();
+                self.source.keep(&self.stream, &mut in_flight.known);
+                states.durable = Some(in_flight.known);
+                states.in_flight = states.pending.take();
+                states.stale = false;
                 Ending::Durable(Arc::new(appended))
             }
             Ok(_earlier) => Ending::Repeated,
@@ -193,38 +194,38 @@ impl<A: Aggregate> Desk<A> {
                 | Error::OutcomeUnknown { .. }
                 | Error::Overloaded),
             ) => Ending::Failed(error),
-            Err(_) if sent.commands > 1 => Ending::Apart,
-            Err(Error::IdempotencyConflict { .. }) if sent.named => Ending::Repeated,
+            Err(_) if in_flight.commands > 1 => Ending::Apart,
+            Err(Error::IdempotencyConflict { .. }) if in_flight.named => Ending::Repeated,
             Err(error) => Ending::Failed(error),
         };
-        sent.progress.send_replace(Progress::Ended(ending));
-        if let Some(void) = papers.next.take() {
+        in_flight.progress.send_replace(Progress::Ended(ending));
+        if let Some(void) = states.pending.take() {
             void.progress.send_replace(Progress::Ended(Ending::Void));
         }
-        papers.sent.as_mut().map(Draft::take_off)
+        states.in_flight.as_mut().map(Draft::take_off)
     }
 
-    fn papers(&self) -> MutexGuard<'_, Papers<A>> {
+    fn states(&self) -> MutexGuard<'_, States<A>> {
         // Whoever panics has taken the state that he was changing out before.
-        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Where a flight ends with its runtime, nobody may wait for it for ever.
-struct Flight<A: Aggregate>(Option<Arc<Desk<A>>>);
+/// An append that is under way. Where it ends with its runtime, nobody may wait for it for ever.
+struct InFlight<A: Aggregate>(Option<Arc<Desk<A>>>);
 
-impl<A: Aggregate> Flight<A> {
+impl<A: Aggregate> InFlight<A> {
     fn end(mut self) {
         self.0 = None;
     }
 }
 
-impl<A: Aggregate> Drop for Flight<A> {
+impl<A: Aggregate> Drop for InFlight<A> {
     fn drop(&mut self) {
         if let Some(desk) = &self.0 {
-            let mut papers = desk.papers();
+            let mut states = desk.states();
             // Whoever waits for them learns it from their senders.
-            (papers.sent, papers.next, papers.stale) = (None, None, true);
+            (states.in_flight, states.pending, states.stale) = (None, None, true);
         }
     }
 }
@@ -238,8 +239,8 @@ pub(crate) struct Turn<'a, A: Aggregate> {
 impl<A: Aggregate> Turn<'_, A> {
     /// Whether there is a state to decide on, which is not known to be old.
     pub(crate) fn is_ready(&self) -> bool {
-        let papers = self.desk.papers();
-        papers.ground.is_some() && (papers.sent.is_some() || !papers.stale)
+        let states = self.desk.states();
+        states.durable.is_some() && (states.in_flight.is_some() || !states.stale)
     }
 
     /// Reads what the log holds beyond what is known; says whether there was something. Only where
@@ -254,9 +255,9 @@ impl<A: Aggregate> Turn<'_, A> {
             }
             None => (source.load(stream, u64::MAX).await?, true),
         };
-        let mut papers = self.desk.papers();
-        papers.ground = Some(known);
-        papers.stale = false;
+        let mut states = self.desk.states();
+        states.durable = Some(known);
+        states.stale = false;
         Ok(moved)
     }
 
@@ -270,43 +271,44 @@ impl<A: Aggregate> Turn<'_, A> {
         apart: bool,
         decide: impl FnOnce(&Known<A>) -> Result<Vec<A::Event>, V>,
         encode: impl FnOnce(&[A::Event]) -> Result<Vec<NewEvent>>,
-    ) -> Result<Seat<A::Event, V>> {
-        let mut papers = self.desk.papers();
-        let Papers { ground, sent, next, .. } = &mut *papers;
-        let newest = next.as_ref().or(sent.as_ref());
-        let tip = newest.map(|draft| &draft.known).or(ground.as_ref());
+    ) -> Result<Decided<A::Event, V>> {
+        let mut states = self.desk.states();
+        let States { durable, in_flight, pending, .. } = &mut *states;
+        let newest = pending.as_ref().or(in_flight.as_ref());
+        let tip = newest.map(|draft| &draft.known).or(durable.as_ref());
         let tip = tip.expect("it was loaded in this turn or before");
         let events = match decide(tip) {
             Ok(events) => events,
-            Err(nothing) => return Ok(Seat::Nothing(nothing, newest.map(Draft::outcome))),
+            Err(nothing) => return Ok(Decided::Nothing(nothing, newest.map(Draft::outcome))),
         };
         let encoded = encode(&events)?;
         let bytes = encoded.iter().map(NewEvent::size).sum::<usize>();
         let count = encoded.len();
-        if let Some(full) = next.as_ref().filter(|draft| apart || !draft.has_room(count, bytes)) {
-            return Ok(Seat::Full(full.outcome()));
+        if let Some(full) = pending.as_ref().filter(|draft| apart || !draft.has_room(count, bytes))
+        {
+            return Ok(Decided::Full(full.outcome()));
         }
         // Taken out: what panics in `apply` leaves no half-changed state behind.
-        let new = next.is_none().then(|| Draft::on(tip.clone()));
-        let mut draft = new.or_else(|| next.take()).expect("there is one or the other");
+        let new = pending.is_none().then(|| Draft::on(tip.clone()));
+        let mut draft = new.or_else(|| pending.take()).expect("there is one or the other");
         draft.take_in(&events, encoded, bytes);
         draft.named |= named;
         draft.apart = apart;
-        let seat = Seat::Drafted {
+        let decided = Decided::Drafted {
             events,
             version: draft.known.loaded.version,
             last: draft.events.len() - 1,
             outcome: draft.outcome(),
         };
-        if sent.is_some() {
-            *next = Some(draft);
-            return Ok(seat);
+        if in_flight.is_some() {
+            *pending = Some(draft);
+            return Ok(decided);
         }
         let events = draft.take_off();
-        *sent = Some(draft);
-        drop(papers);
+        *in_flight = Some(draft);
+        drop(states);
         self.desk.send(events);
-        Ok(seat)
+        Ok(decided)
     }
 }
 
