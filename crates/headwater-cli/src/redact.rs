@@ -20,26 +20,39 @@ pub fn redact(text: &str) -> String {
         match url.rsplit_once('@') {
             Some((_, place)) => {
                 clean.push_str("***@");
-                clean.push_str(&without_password_parameter(place));
+                clean.push_str(place);
             }
-            None => clean.push_str(&without_password_parameter(url)),
+            None => clean.push_str(url),
         }
         rest = behind;
     }
     clean.push_str(rest);
-    clean
+    without_password_parameters(&clean)
 }
 
+/// A quote ends a URL only where no more of a word follows: a password may hold one.
 fn url_end(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`')).unwrap_or(text.len())
+    let ends = |(at, c): &(usize, char)| {
+        let next = text[at + c.len_utf8()..].chars().next();
+        let word_goes_on = next.is_some_and(|next| next.is_alphanumeric() || next == '@');
+        c.is_whitespace() || matches!(c, '\'' | '"' | '`') && !word_goes_on
+    };
+    text.char_indices().find(ends).map_or(text.len(), |(at, _)| at)
 }
 
-fn without_password_parameter(url: &str) -> String {
-    let Some((before, after)) = url.split_once("password=") else { return url.into() };
-    match after.split_once('&') {
-        Some((_, others)) => format!("{before}password=***&{others}"),
-        None => format!("{before}password=***"),
+/// Also in what is no URL, such as `host=db password=s3cret`.
+fn without_password_parameters(text: &str) -> String {
+    const NAME: &str = "password=";
+    let (mut clean, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.to_ascii_lowercase().find(NAME) {
+        let (before, value) = rest.split_at(at + NAME.len());
+        clean.push_str(before);
+        clean.push_str("***");
+        let end = |c: char| c.is_whitespace() || matches!(c, '&' | ';' | '\'' | '"' | '`');
+        rest = &value[value.find(end).unwrap_or(value.len())..];
     }
+    clean.push_str(rest);
+    clean
 }
 
 #[cfg(test)]
@@ -54,6 +67,9 @@ mod tests {
             ("'postgres://u:p@h/d' and x@y", "'postgres://***@h/d' and x@y"),
             ("postgres://u:p@ss/w@h/d", "postgres://***@h/d"),
             ("a://u:p@h b://u:p@h", "a://***@h b://***@h"),
+            ("'a://u:p'q@h/d' is", "'a://***@h/d' is"),
+            ("host=db Password=p user=u", "host=db Password=*** user=u"),
+            ("Server=db;password=p;User=u", "Server=db;password=***;User=u"),
             (
                 "postgres://h/d?password=p&sslmode=require",
                 "postgres://h/d?password=***&sslmode=require",

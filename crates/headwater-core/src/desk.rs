@@ -154,7 +154,8 @@ impl<A: Aggregate> Desk<A> {
         let states = self.states();
         let drafts =
             [&states.in_flight, &states.pending].into_iter().flatten().map(|draft| &draft.known);
-        states.durable.iter().chain(drafts).map(Known::size).sum::<usize>() + size_of::<Self>()
+        let sizes = states.durable.iter().chain(drafts).map(Known::size);
+        sizes.fold(size_of::<Self>(), usize::saturating_add)
     }
 
     /// Sends the events of a draft, and those of the drafts that follow it, one after the other.

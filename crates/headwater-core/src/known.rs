@@ -30,7 +30,7 @@ impl<A: Aggregate> Known<A> {
 
     /// How much memory it takes, about.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + self.loaded.state.size().unwrap_or(self.bytes)
+        size_of::<Self>().saturating_add(self.loaded.state.size().unwrap_or(self.bytes))
     }
 
     pub(crate) fn take_in(&mut self, event: &Recorded<A::Event>, bytes: usize) {

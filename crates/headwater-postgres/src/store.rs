@@ -31,6 +31,27 @@ const TRUST: Duration = Duration::from_secs(1);
 /// The oldest server that works, as `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;
 
+/// The parameters of a URL that the driver knows.
+const PARAMETERS: [&str; 17] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
 /// A log in one schema of a PostgreSQL database. Cloning is cheap and shares the connections.
 ///
 /// The store owns its connections, and each unit of work runs in a task of its own: a caller that
@@ -78,14 +99,33 @@ impl PostgresStore {
     /// [`Error::Unsupported`] where it is older than PostgreSQL 15, [`Error::SchemaTooNew`] and
     /// [`Error::SchemaTooOld`].
     pub async fn connect(url: &str, settings: Settings) -> Result<Self> {
+        Self::connect_with(Self::options(url)?, settings).await
+    }
+
+    /// The driver's options for a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] where it cannot be read, or has a parameter that the driver does not know.
+    pub fn options(url: &str) -> Result<PgConnectOptions> {
+        let invalid = |reason: String| Error::InvalidInput(reason);
+        // The driver would log its value, which may be a password.
+        let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
+        let mut names = parameters.map(|one| one.split('=').next().unwrap_or_default());
+        let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options");
+        if names.any(|name| !name.is_empty() && !known(name)) {
+            let known = PARAMETERS.join(", ");
+            return Err(invalid(format!(
+                "the database URL has an unknown parameter; there are {known}"
+            )));
+        }
         // The parser's own message may quote the URL, and so a password.
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            Error::InvalidInput(
+        PgConnectOptions::from_str(url).map_err(|_| {
+            invalid(
                 "the database URL cannot be read: postgres://user:password@host:port/database"
                     .into(),
             )
-        })?;
-        Self::connect_with(options, settings).await
+        })
     }
 
     /// Connects with the driver's own options.

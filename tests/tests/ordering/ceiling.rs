@@ -154,6 +154,39 @@ async fn a_process_that_starts_beside_a_late_transaction_reads_what_was_settled_
     late.commit().await;
 }
 
+/// A look brings what is new along: nothing of it may lie above the ceiling.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_gets_nothing_from_above_the_ceiling() {
+    let place = Place::fresh().await;
+    append_to(&place.log, "soon-0", 1).await;
+    let (mut cursor, mut seen) = (place.log.subscribe(Filter::all(), Position::START), Vec::new());
+    let mut take = async || {
+        while let Some(batch) = cursor.available(100).await.expect("the log can be read") {
+            seen.extend(batch.events.iter().map(|event| event.position));
+        }
+        seen.clone()
+    };
+    take().await;
+    let mut late = Open::begin(&place).await;
+    for round in 1..=10 {
+        // The ceiling rises to what is visible here, while the next one is open already.
+        late.append(append(&format!("late-{round}"), 1)).await;
+        append_to(&place.log, &format!("soon-{round}"), 1).await;
+        take().await;
+        let mut next = Open::begin(&place).await;
+        next.append(append(&format!("next-{round}"), 1)).await;
+        append_to(&place.log, &format!("soon-{round}"), 1).await;
+        late.commit().await;
+        take().await;
+        next.commit().await;
+        late = Open::begin(&place).await;
+    }
+    late.rollback().await;
+    let seen = take().await;
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    assert_eq!(seen.len(), 41);
+}
+
 /// Nobody has published anything, and somebody is always writing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_starts_beside_busy_writers_waits_for_those_it_finds() {

@@ -1,9 +1,6 @@
 //! A race in PostgreSQL: a schema of its own in the database that was named.
 
-use std::{
-    str::FromStr as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use headwater::{Append, Error, Log, Settings, postgres::PostgresStore};
@@ -43,15 +40,15 @@ pub(super) struct Schema {
 impl Schema {
     /// Chooses a name and looks around; nothing is made yet.
     pub(super) async fn choose(url: &str, writers: u32) -> Result<Self, Failure> {
-        // The parser's own message may quote the URL, and so a password.
-        let options = PgConnectOptions::from_str(url).map_err(|_| {
-            Failure::bad_input(
-                "the database URL cannot be read: postgres://user:password@host:port/database",
-            )
-        })?;
-        let options = options.application_name("headwater race").disable_statement_logging();
+        let options = PostgresStore::options(url)?;
+        let options = options
+            .application_name("headwater race")
+            .disable_statement_logging()
+            // Refused by poolers, before which no statement stays prepared.
+            .extra_float_digits(None);
         let mut connection = options.connect().await.map_err(of_driver)?;
-        let seen = sqlx::query(LOOK).bind(PREFIX).fetch_one(&mut connection).await;
+        let seen =
+            sqlx::query(LOOK).bind(PREFIX).persistent(false).fetch_one(&mut connection).await;
         let seen = seen.map_err(of_driver)?;
         let room: i64 = seen.try_get(1).map_err(of_driver)?;
         let needed = writers + BESIDE_WRITERS;
@@ -188,7 +185,12 @@ impl Connection for ToPostgres {
     async fn above(&mut self, last: u64) -> Result<Vec<u64>, Failure> {
         let above = sqlx::query(AssertSqlSafe(self.above.as_str()));
         let last = i64::try_from(last).unwrap_or(i64::MAX);
-        let rows = above.bind(last).fetch_all(&mut self.connection).await.map_err(of_driver)?;
+        let rows = above
+            .bind(last)
+            .persistent(false)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(of_driver)?;
         rows.iter().map(|row| row.try_get(0).map(i64::unsigned_abs).map_err(of_driver)).collect()
     }
 }
