@@ -32,7 +32,7 @@ const TRUST: Duration = Duration::from_secs(1);
 const OLDEST_SERVER: i32 = 150_000;
 
 /// The parameters of a URL that the driver knows.
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
     "host",
@@ -49,6 +49,7 @@ const PARAMETERS: [&str; 17] = [
     "sslkey",
     "sslmode",
     "sslrootcert",
+    "statement-cache-capacity",
     "user",
 ];
 
@@ -112,7 +113,7 @@ impl PostgresStore {
         // The driver would log its value, which may be a password.
         let parameters = url.split_once('?').map_or("", |(_, parameters)| parameters).split('&');
         let mut names = parameters.map(|one| one.split('=').next().unwrap_or_default());
-        let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options");
+        let known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
         if names.any(|name| !name.is_empty() && !known(name)) {
             let known = PARAMETERS.join(", ");
             return Err(invalid(format!(
@@ -279,5 +280,23 @@ impl Store for PostgresStore {
         .await?;
         let pooler = if self.inner.pooled { " behind a pooler" } else { "" };
         Ok(format!("PostgreSQL {version}{pooler}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_has_only_parameters_that_the_driver_knows() {
+        let all =
+            "postgres://h/d?sslmode=prefer&statement-cache-capacity=10&options[search_path]=a";
+        for url in ["postgres://h/d", "postgres://h/d?", all] {
+            assert!(PostgresStore::options(url).is_ok(), "{url}");
+        }
+        for url in ["postgres://h/d?Password=s3cret", "postgres://h/d?user=u&optionsx=s3cret"] {
+            let refused = PostgresStore::options(url).expect_err("the driver would ignore it");
+            assert!(!refused.to_string().contains("s3cret"), "{refused}");
+        }
     }
 }
