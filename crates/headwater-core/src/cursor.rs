@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use futures_util::StreamExt as _;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
     Direction, EventStream, Filter, Log, Position, Reading, Result, StoredEvent, tail::Follower,
@@ -25,7 +28,10 @@ const BATCH_BYTES: usize = 8 << 20;
 pub struct Cursor {
     log: Log,
     filter: Filter,
-    hints: watch::Receiver<u64>,
+    hints: watch::Receiver<Instant>,
+    /// When the last look began that found nothing new, and how long the cursor waits for a hint then.
+    looked: Option<Instant>,
+    patience: Duration,
     /// Everything at or below is delivered.
     position: Position,
     /// The reading under way, and the ceiling it ends at.
@@ -36,8 +42,6 @@ pub struct Cursor {
     bytes: usize,
     /// The ceiling of a reading that has ended, with its last events still in `pending`.
     ended: Option<Position>,
-    /// Whether writers below the ceiling were under way at the last look.
-    unsettled: bool,
     /// Since it has caught up for the first time.
     following: Option<Follower>,
 }
@@ -61,12 +65,13 @@ impl Cursor {
             log,
             filter,
             hints,
+            looked: None,
+            patience: POLL,
             position: after,
             reading: None,
             pending: VecDeque::new(),
             bytes: 0,
             ended: None,
-            unsettled: false,
             following: None,
         }
     }
@@ -98,14 +103,11 @@ impl Cursor {
     /// [`Error::Unavailable`](crate::Error::Unavailable) and others of the store; the cursor stays
     /// where it is, and the next call tries again.
     pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
-        // Not kept in the cursor: a call that is dropped, or fails, leaves no old ceiling behind.
-        let mut raised = None;
-        loop {
-            if let Some(batch) = self.up_to(raised, limit).await? {
-                return Ok(batch);
-            }
-            raised = Some(self.ceiling_raised().await?);
+        if !self.is_reading() {
+            let raised = self.ceiling_raised().await?;
+            self.read(raised).await?;
         }
+        self.batch(limit).await
     }
 
     /// The next events that are there now, at most `limit` and 8 MiB of data; `None` where the cursor
@@ -115,20 +117,21 @@ impl Cursor {
     ///
     /// As for [`Cursor::next_batch`].
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
-        self.up_to(None, limit).await
+        if !self.is_reading() {
+            let Some(raised) = self.look(Instant::now()).await? else { return Ok(None) };
+            self.read(raised).await?;
+        }
+        self.batch(limit).await.map(Some)
     }
 
-    /// The next events, up to a ceiling that was just found, or to the one that there is.
-    async fn up_to(&mut self, raised: Option<Position>, limit: usize) -> Result<Option<Batch>> {
+    /// Whether a reading is under way, or has ended with its last events not yet delivered.
+    fn is_reading(&self) -> bool {
+        self.reading.is_some() || self.ended.is_some()
+    }
+
+    /// The next events of the reading.
+    async fn batch(&mut self, limit: usize) -> Result<Batch> {
         let limit = limit.max(1);
-        if self.reading.is_none() && self.ended.is_none() {
-            let raised = match raised {
-                Some(raised) => Some(raised),
-                None => self.look().await?,
-            };
-            let Some(until) = raised else { return Ok(None) };
-            self.read(until).await?;
-        }
         while self.pending.len() < limit && self.bytes < BATCH_BYTES {
             let Some((events, until)) = &mut self.reading else { break };
             match events.next().await {
@@ -146,7 +149,7 @@ impl Cursor {
                 }
             }
         }
-        Ok(Some(self.deliver(limit)))
+        Ok(self.deliver(limit))
     }
 
     fn deliver(&mut self, limit: usize) -> Batch {
@@ -156,25 +159,61 @@ impl Cursor {
         let end = self.ended.take_if(|_| self.pending.is_empty());
         let last = events.last().map_or(self.position, |event| event.position);
         self.position = end.unwrap_or(last);
-        if end.is_some() && self.following.is_none() {
-            self.following = Some(self.log.tail().follow());
+        if end.is_some() {
+            self.follow();
         }
         Batch { events, position: self.position, caught_up: end.is_some() }
     }
 
-    /// Looks whether the ceiling is above the position.
-    async fn look(&mut self) -> Result<Option<Position>> {
-        // Whatever comes from here on is another hint.
-        self.hints.mark_unchanged();
+    /// Waits until the ceiling is above the position.
+    async fn ceiling_raised(&mut self) -> Result<Position> {
+        loop {
+            let asked = match self.looked {
+                Some(looked) => self.hinted(looked).await,
+                None => Instant::now(),
+            };
+            if let Some(raised) = self.look(asked).await? {
+                return Ok(raised);
+            }
+        }
+    }
+
+    /// Waits for a hint sent after the last look, or until its time is over; returns from when on a look
+    /// that another cursor began will do.
+    async fn hinted(&mut self, looked: Instant) -> Instant {
+        let hint = async {
+            let sent = self.hints.wait_for(|sent| *sent > looked).await.map(|sent| *sent);
+            match sent {
+                Ok(sent) => sent,
+                // A store that is gone sends no hints: then only the poll is left.
+                Err(_gone) => std::future::pending().await,
+            }
+        };
+        let hinted = timeout_at(looked + self.patience, hint).await;
+        hinted.unwrap_or_else(|_poll| Instant::now() - self.patience / 2)
+    }
+
+    /// The ceiling where it is above the position, by a look that began when it was `asked` for, or later.
+    async fn look(&mut self, asked: Instant) -> Result<Option<Position>> {
         // Who is behind reads by itself, with its own filter.
         let after = self.following.is_some().then_some(self.position);
-        let ceiling = self.log.tail().look(self.log.store(), after).await?;
-        self.unsettled = ceiling.unsettled;
+        let (ceiling, began) = self.log.tail().look(self.log.store(), after, asked).await?;
         let raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
-        if raised.is_none() && self.following.is_none() {
-            self.following = Some(self.log.tail().follow());
+        self.patience = match (ceiling.unsettled, raised) {
+            (false, _) => POLL,
+            (true, None) if self.patience < POLL => (self.patience * 2).min(SETTLING.1),
+            (true, _) => SETTLING.0,
+        };
+        if raised.is_none() {
+            // Only now: a call that found more and is dropped looks again.
+            self.looked = Some(began);
+            self.follow();
         }
         Ok(raised)
+    }
+
+    fn follow(&mut self) {
+        self.following.get_or_insert_with(|| self.log.tail().follow());
     }
 
     async fn read(&mut self, until: Position) -> Result<()> {
@@ -199,21 +238,6 @@ impl Cursor {
         self.reading = None;
         self.pending.clear();
         self.bytes = 0;
-    }
-
-    async fn ceiling_raised(&mut self) -> Result<Position> {
-        let mut pause = SETTLING.0;
-        loop {
-            let patience = if self.unsettled { pause } else { POLL };
-            // A store that is gone sends no hints: then only the poll is left.
-            if let Ok(Err(_)) = timeout(patience, self.hints.changed()).await {
-                tokio::time::sleep(patience).await;
-            }
-            if let Some(raised) = self.look().await? {
-                return Ok(raised);
-            }
-            pause = (pause * 2).min(SETTLING.1);
-        }
     }
 }
 

@@ -190,7 +190,8 @@ impl Log {
     ///
     /// [`Error::Unavailable`] (try again) or [`Error::Database`].
     pub async fn ceiling(&self) -> Result<Ceiling> {
-        self.tail.look(&*self.store, None).await
+        let now = tokio::time::Instant::now();
+        self.tail.look(&*self.store, None, now).await.map(|(ceiling, _)| ceiling)
     }
 
     /// A stream's version, count and times; `None` where there is no such stream.

@@ -4,7 +4,7 @@
 //! conformance suite of `headwater-testkit` over it.
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use uuid::Uuid;
 
 use crate::{
@@ -34,8 +34,8 @@ pub trait Store: Send + Sync + 'static {
     /// less.
     async fn look(&self, after: Option<Position>) -> Result<Look>;
 
-    /// Changes when an append may have raised the ceiling: a hint, on which nothing depends.
-    fn hints(&self) -> watch::Receiver<u64>;
+    /// When the ceiling may last have risen: a hint, sent once a look can see it. Nothing depends on it.
+    fn hints(&self) -> watch::Receiver<Instant>;
 
     /// A stream's version and times; `None` where there is no such stream.
     async fn stream_info(&self, stream: &StreamName) -> Result<Option<StreamInfo>>;

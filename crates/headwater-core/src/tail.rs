@@ -32,9 +32,9 @@ pub(crate) struct Tail {
     window: Arc<Mutex<Window>>,
 }
 
-/// What the last look found, and for whom: those who asked until then.
+/// What the last look found, and when it began. One that failed is told by its end.
 struct Looked {
-    since: Instant,
+    at: Instant,
     ceiling: Result<Ceiling>,
 }
 
@@ -63,18 +63,27 @@ impl Tail {
         Follower(self.followers.clone())
     }
 
-    /// The ceiling; what is new below it is kept, for somebody who follows and is at `after`.
-    pub(crate) async fn look(&self, store: &dyn Store, after: Option<Position>) -> Result<Ceiling> {
-        let asked = Instant::now();
+    /// The ceiling, and when the look began that found it: not before it was `asked` for, and later than
+    /// that only where nobody has looked since. What is new below it is kept, for somebody who follows and
+    /// is at `after`.
+    pub(crate) async fn look(
+        &self,
+        store: &dyn Store,
+        after: Option<Position>,
+        asked: Instant,
+    ) -> Result<(Ceiling, Instant)> {
+        let called = Instant::now();
         let mut looked = self.looked.lock().await;
         // However many wait behind a look, the next one is for all of them. One that failed is for those
         // as well who came meanwhile: one after the other, each would wait for a connection anew.
-        if let Some(Looked { since, ceiling }) = &*looked
-            && *since >= asked
-        {
-            return ceiling.clone();
+        match &*looked {
+            Some(Looked { at, ceiling: Ok(ceiling) }) if *at >= asked => {
+                return Ok((*ceiling, *at));
+            }
+            Some(Looked { at, ceiling: Err(error) }) if *at >= called => return Err(error.clone()),
+            _ => {}
         }
-        let begun = Instant::now();
+        let began = Instant::now();
         // Where somebody reads on just now, nobody waits for that.
         let mut window = after.and_then(|_| self.window.try_lock().ok());
         let behind = window.as_mut().zip(after).map(|(window, after)| window.resume(after));
@@ -89,9 +98,9 @@ impl Tail {
             }
             look.ceiling
         });
-        let since = if ceiling.is_ok() { begun } else { Instant::now() };
-        *looked = Some(Looked { since, ceiling: ceiling.clone() });
-        ceiling
+        let at = if ceiling.is_ok() { began } else { Instant::now() };
+        *looked = Some(Looked { at, ceiling: ceiling.clone() });
+        ceiling.map(|ceiling| (ceiling, began))
     }
 
     /// The events above `after`, up to the ceiling `until`, that the filter lets through.

@@ -14,8 +14,9 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
     connections::{Connections, Route, in_time},
@@ -35,33 +36,42 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Raises hints in this process and in others, and passes on those of others.
 pub(crate) struct Hints {
-    raised: watch::Sender<u64>,
+    raised: watch::Sender<Instant>,
     outward: Arc<Notify>,
-    channel: String,
+    channel: Channel,
     route: Route,
     notifier: Task,
     listener: OnceLock<Task>,
+}
+
+/// Where the processes of a log hear of each other, and what tells this one from the others: its own hints
+/// were raised when they come back.
+#[derive(Clone)]
+struct Channel {
+    name: String,
+    me: String,
 }
 
 impl Hints {
     /// Hints for the log in `schema`: sent over `looks`, and heard over a connection of their own.
     pub(crate) fn new(schema: &str, route: Route, looks: Connections) -> Self {
         let outward = Arc::new(Notify::new());
-        let channel = format!("{schema}_appended");
+        let channel =
+            Channel { name: format!("{schema}_appended"), me: Uuid::now_v7().to_string() };
         let notifier = Task(tokio::spawn(notify(looks, channel.clone(), outward.clone())));
-        let raised = watch::Sender::new(0);
+        let raised = watch::Sender::new(Instant::now());
         Self { raised, outward, channel, route, notifier, listener: OnceLock::new() }
     }
 
     /// Says that an append was committed.
     pub(crate) fn raise(&self) {
-        self.raised.send_modify(|count| *count = count.wrapping_add(1));
+        self.raised.send_modify(|sent| *sent = Instant::now());
         self.outward.notify_one();
     }
 
     /// Hints from now on; the first reader starts the listener. Behind a pooler there is none: it would
     /// listen in a session that is another's by then.
-    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Instant> {
         if !self.route.pooled {
             self.listener.get_or_init(|| {
                 let (options, channel) = (self.route.options.clone(), self.channel.clone());
@@ -80,7 +90,7 @@ impl Hints {
     }
 }
 
-async fn notify(looks: Connections, channel: String, outward: Arc<Notify>) {
+async fn notify(looks: Connections, channel: Channel, outward: Arc<Notify>) {
     loop {
         outward.notified().await;
         if let Err(error) = notify_once(&looks, &channel).await {
@@ -90,12 +100,12 @@ async fn notify(looks: Connections, channel: String, outward: Arc<Notify>) {
     }
 }
 
-async fn notify_once(looks: &Connections, channel: &str) -> Result<()> {
-    let notify = sqlx::query(include_str!("notify.sql")).bind(channel);
+async fn notify_once(looks: &Connections, channel: &Channel) -> Result<()> {
+    let notify = sqlx::query(include_str!("notify.sql")).bind(&channel.name).bind(&channel.me);
     looks.acquire().await?.execute(notify).await.map(drop).map_err(of_statement)
 }
 
-async fn listen(options: PgConnectOptions, channel: String, raised: watch::Sender<u64>) {
+async fn listen(options: PgConnectOptions, channel: Channel, raised: watch::Sender<Instant>) {
     loop {
         if let Err(error) = listen_once(&options, &channel, &raised).await {
             tracing::debug!(%error, "the listener broke; readers poll until it is back");
@@ -106,22 +116,23 @@ async fn listen(options: PgConnectOptions, channel: String, raised: watch::Sende
 
 async fn listen_once(
     options: &PgConnectOptions,
-    channel: &str,
-    raised: &watch::Sender<u64>,
+    channel: &Channel,
+    raised: &watch::Sender<Instant>,
 ) -> Result<()> {
     // The driver listens through a pool; one of its own goes down with a connection that has died.
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
     let listener = async {
         let mut listener = PgListener::connect_with(&pool).await?;
-        listener.listen(channel).await?;
+        listener.listen(&channel.name).await?;
         Ok(listener)
     };
     let mut listener = in_time(ANSWER, listener).await.map_err(of_statement)?;
     loop {
         match timeout(SILENCE, listener.recv()).await {
             Ok(heard) => {
-                heard.map_err(of_statement)?;
-                raised.send_modify(|count| *count = count.wrapping_add(1));
+                if heard.map_err(of_statement)?.payload() != channel.me {
+                    raised.send_modify(|sent| *sent = Instant::now());
+                }
             }
             Err(_silence) => {
                 let ping = sqlx::query("select 1").execute(&mut listener);

@@ -11,7 +11,10 @@ use headwater_core::{
     task::shielded,
 };
 use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
-use tokio::sync::{Mutex, watch};
+use tokio::{
+    sync::{Mutex, watch},
+    time::Instant,
+};
 
 use crate::{
     ceiling::Settling,
@@ -218,7 +221,7 @@ impl Store for PostgresStore {
         self.look_at_newest(after).await
     }
 
-    fn hints(&self) -> watch::Receiver<u64> {
+    fn hints(&self) -> watch::Receiver<Instant> {
         self.inner.hints.subscribe()
     }
 

@@ -11,7 +11,7 @@ use headwater_core::{
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     connect::{self, Place},
@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) connections: Arc<Connections>,
     pub(crate) batcher: Batcher,
     pub(crate) limits: Limits,
-    hints: watch::Sender<u64>,
+    hints: watch::Sender<Instant>,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -82,7 +82,7 @@ impl SqliteStore {
                 connections: Arc::new(Connections::new(writer, anchor, options)),
                 batcher: Batcher::new(GROUP, 1, settings.queue),
                 limits: settings.limits,
-                hints: watch::Sender::new(0),
+                hints: watch::Sender::new(Instant::now()),
             }),
         };
         if settings.migrate {
@@ -96,7 +96,7 @@ impl SqliteStore {
     /// Tells readers that the log has grown, after a transaction with
     /// [`append_in`](SqliteStore::append_in) was committed.
     pub fn hint(&self) {
-        self.inner.hints.send_modify(|count| *count = count.wrapping_add(1));
+        self.inner.hints.send_modify(|sent| *sent = Instant::now());
     }
 
     /// Connections to the same database for the user's own transactions, such as those with
@@ -128,7 +128,7 @@ impl Store for SqliteStore {
         self.look_at_newest(after).await
     }
 
-    fn hints(&self) -> watch::Receiver<u64> {
+    fn hints(&self) -> watch::Receiver<Instant> {
         self.inner.hints.subscribe()
     }
 

@@ -8,7 +8,10 @@ use headwater::{
     Row, StreamInfo, StreamInfos, StreamName, Value,
     store::{Look, Reading, Snapshot, Store, StoreTx},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 use crate::eventually;
 
@@ -147,7 +150,7 @@ impl Store for Gated {
         self.log().store().look(after).await
     }
 
-    fn hints(&self) -> watch::Receiver<u64> {
+    fn hints(&self) -> watch::Receiver<Instant> {
         self.log().store().hints()
     }
 
