@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BUSY: Duration = Duration::from_secs(5);
 
 /// How many pages a connection may keep in memory: here 4 MiB, as a negative number of KiB.
-const CACHE: &str = "-4096";
+const CACHE: &str = "-32768";
 
 /// The oldest library that keeps what it acknowledged.
 const OLDEST_LIBRARY: (u32, u32, u32) = (3, 51, 3);
@@ -101,7 +101,10 @@ impl Place {
         match self {
             Self::File { path, read_only } => {
                 let options = options.filename(path).read_only(*read_only);
-                options.synchronous(SqliteSynchronous::Full).pragma("cache_size", CACHE)
+                options
+                    .synchronous(SqliteSynchronous::Full)
+                    .pragma("cache_size", CACHE)
+                    .pragma("wal_autocheckpoint", "8000")
             }
             // A name that begins with a slash is shared within the process, and ends with its last
             // connection. There is no write-ahead log in memory.

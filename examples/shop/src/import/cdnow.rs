@@ -63,12 +63,12 @@ impl Dataset for Cdnow {
     fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
         let order = |Line { row, customer, at, records }: &Line| {
             let placed = OrderEvent::Placed(Placed {
-                cart_id: CartId(ids.id("cart", row)),
+                cart_id: CartId(ids.id("cart", row, *at)),
                 customer: Some(customer.clone()),
                 lines: vec![records.clone()],
                 total: records.total,
             });
-            begin("order", ids.id("order", row), [(*at, placed), (*at, OrderEvent::Confirmed)])
+            begin("order", ids.id("order", row, *at), [(*at, placed), (*at, OrderEvent::Confirmed)])
         };
         lines.iter().map(order).collect()
     }

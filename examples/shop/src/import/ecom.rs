@@ -99,9 +99,10 @@ impl Dataset for Ecom {
 
     // Rows may be the same in session, event and second: the ordinal in the session tells them apart.
     fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
-        let session = lines.first().map_or("", |line| &line.session);
+        let Some(first) = lines.first() else { return Ok(Vec::new()) };
+        let id = ids.id("session", &first.session, first.at);
         let events = lines.iter().map(|line| (line.at, event(line.click.clone())));
-        Ok(vec![begin("session", ids.id("session", session), events)?])
+        Ok(vec![begin("session", id, events)?])
     }
 }
 

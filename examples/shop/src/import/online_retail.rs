@@ -76,13 +76,14 @@ impl Dataset for OnlineRetail {
     }
 
     fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
-        let invoice = lines.first().map_or("", |line| &line.invoice);
+        let Some(Line { invoice, at, .. }) = lines.first() else { return Ok(Vec::new()) };
+        let id = |kind| ids.id(kind, invoice, *at);
         if invoice.starts_with('C') && lines.iter().all(|line| line.quantity < 0) {
-            return came_back(ReturnId(ids.id("return", invoice)), lines);
+            return came_back(ReturnId(id("return")), lines);
         }
         let sale = invoice.bytes().all(|byte| byte.is_ascii_digit());
         if sale && lines.iter().all(|line| line.quantity > 0) {
-            return sold(CartId(ids.id("cart", invoice)), OrderId(ids.id("order", invoice)), lines);
+            return sold(CartId(id("cart")), OrderId(id("order")), lines);
         }
         Ok(Vec::new())
     }
