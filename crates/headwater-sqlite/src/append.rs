@@ -1,13 +1,13 @@
 //! Append: from the public call to the outcome of each append of a group.
 //!
-//! Four statements, whatever the number of appends and events: which ids are taken, where the
-//! streams are, the events, the streams' new versions. What the first two found is judged in
-//! `append_plan`, before anything is written.
+//! Three statements as a rule: where the streams are, which is judged in `append_plan` before anything is
+//! written, the events, the streams' new versions. Which ids are taken is looked up only where it matters:
+//! for an append that is refused, and where an event cannot go in.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use headwater_core::{
-    Append, Appended, Error, NewEvent, Result,
+    Append, Appended, Error, NewEvent, Result, StreamName,
     batcher::{Waiting, Writer},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::{
     append_plan::{Found, Plan, plan},
     connections::Turn,
-    errors::of_statement,
-    rows::fetch_all,
+    errors::{is_taken, of_statement},
+    rows::{Statement, fetch_all},
     savepoint::Savepoint,
     store::{SqliteStore, now},
     values::{json, time},
@@ -51,7 +51,13 @@ impl SqliteStore {
         let outcomes = async {
             let transaction = self.inner.connections.begin(turn).await?;
             let mut connection = transaction.connection().await?;
-            let outcomes = write(&mut connection, &appends).await?;
+            let outcomes = match write(&mut connection, &appends, Ids::New).await {
+                Err(error) if is_taken(&error) => {
+                    begin_anew(&mut connection).await?;
+                    write(&mut connection, &appends, Ids::Any).await?
+                }
+                outcomes => outcomes?,
+            };
             transaction.commit(connection).await?;
             Ok(outcomes)
         };
@@ -89,7 +95,12 @@ impl SqliteStore {
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
         let mut savepoint = Savepoint::begin(connection).await?;
-        let outcomes = write(savepoint.connection(), &[&appends]).await;
+        let mut outcomes = write(savepoint.connection(), &[&appends], Ids::New).await;
+        if outcomes.as_ref().is_err_and(is_taken) {
+            savepoint.undo().await?;
+            savepoint = Savepoint::begin(connection).await?;
+            outcomes = write(savepoint.connection(), &[&appends], Ids::Any).await;
+        }
         let appended = match outcomes {
             Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Err(lost())),
             Err(error) => Err(error),
@@ -101,35 +112,58 @@ impl SqliteStore {
     }
 }
 
+async fn begin_anew(connection: &mut SqliteConnection) -> Result<()> {
+    let begun = sqlx::raw_sql("rollback; begin immediate").execute(connection).await;
+    begun.map(drop).map_err(of_statement)
+}
+
+/// What is believed of the ids of a group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ids {
+    /// None is in the log, as nearly always.
+    New,
+    /// Some may be.
+    Any,
+}
+
 /// Writes a group in the transaction of `connection`, and yields the outcome of each append.
 ///
-/// An error is one of the database: then the transaction must be rolled back.
+/// An error is one of the database: then the transaction must be rolled back. Where it
+/// [is of an id that was taken](is_taken), the group is written by another call that looks for them.
 async fn write(
     connection: &mut SqliteConnection,
     group: &[&[Append]],
+    ids: Ids,
 ) -> Result<Vec<Result<Appended>>> {
-    let found = find_ids(connection, group).await?;
-    let mut versions = find_versions(connection, group).await?;
-    let plans: Vec<_> = group.iter().map(|appends| plan(appends, &found, &mut versions)).collect();
-    let rows = plans.iter().zip(group).filter_map(|(plan, appends)| match plan {
-        Plan::Write { versions } => Some((appends, versions)),
-        _ => None,
-    });
-    let rows: Vec<_> = rows.flat_map(|(appends, versions)| rows_of(appends, versions)).collect();
-    let mut positions = HashMap::new();
-    if !rows.is_empty() {
-        positions = insert_events(connection, rows).await?;
-        update_streams(connection, &versions).await?;
+    let (last, current) = find_versions(connection, group).await?;
+    let plan_all = |found: &HashMap<_, _>| {
+        let mut current = current.clone();
+        let plans = group.iter().map(|appends| plan(appends, found, &mut current));
+        (plans.collect::<Vec<_>>(), current)
+    };
+    let (mut plans, mut moved) = plan_all(&HashMap::new());
+    // What is refused may have been applied before.
+    if ids == Ids::Any || plans.iter().any(|plan| matches!(plan, Plan::Refused(_))) {
+        (plans, moved) = plan_all(&find_ids(connection, group).await?);
     }
-    plans
-        .into_iter()
-        .zip(group)
-        .map(|(plan, appends)| match plan {
-            Plan::Write { versions } => applied(appends, &versions, &positions).map(Ok),
-            Plan::Repeated(appended) => Ok(Ok(appended)),
-            Plan::Refused(error) => Ok(Err(error)),
-        })
-        .collect()
+    let (mut rows, mut outcomes, mut position) = (Vec::new(), Vec::new(), last);
+    for (appends, plan) in group.iter().zip(plans) {
+        outcomes.push(match plan {
+            Plan::Write { versions } => {
+                let begin = rows.len();
+                rows.extend(rows_of(appends, &versions, &mut position));
+                let positions: Vec<_> = rows[begin..].iter().map(|row| row.position).collect();
+                Ok(Appended::from_rows(appends, &positions, &versions, false))
+            }
+            Plan::Repeated(appended) => Ok(appended),
+            Plan::Refused(error) => Err(error),
+        });
+    }
+    if !rows.is_empty() {
+        insert_events(connection, &rows).await?;
+        update_streams(connection, &moved).await?;
+    }
+    Ok(outcomes)
 }
 
 fn events(appends: &[Append]) -> impl Iterator<Item = &NewEvent> {
@@ -166,97 +200,99 @@ fn found(row: &SqliteRow) -> Result<Found, sqlx::Error> {
     })
 }
 
+/// The last position that was drawn, and the versions of the group's streams.
 async fn find_versions(
     connection: &mut SqliteConnection,
     group: &[&[Append]],
-) -> Result<HashMap<String, u64>> {
+) -> Result<(i64, HashMap<String, i64>)> {
     let streams: Vec<_> =
         group.iter().copied().flatten().map(|append| append.stream.as_str()).collect();
     let statement = sqlx::query(include_str!("append_find_versions.sql")).bind(json(&streams));
     let rows = fetch_all(connection, statement).await?;
-    let version = |row: &SqliteRow| {
-        let version: i64 = row.try_get(1)?;
-        Ok((row.try_get(0)?, u64::try_from(version).unwrap_or(0)))
-    };
-    rows.iter().map(version).collect::<Result<_, _>>().map_err(of_statement)
+    let (mut position, mut versions) = (0, HashMap::new());
+    for row in &rows {
+        let number = row.try_get(1).map_err(of_statement)?;
+        match row.try_get(0).map_err(of_statement)? {
+            Some(stream) => drop(versions.insert(stream, number)),
+            None => position = number,
+        }
+    }
+    Ok((position, versions))
 }
 
-/// An event as a JSON array: the parameters of `append_events.sql`.
-type EventRow<'a> = (
-    &'a str,
-    &'a str,
-    u64,
-    String,
-    &'a str,
-    u32,
-    &'a str,
-    Option<&'a str>,
-    Option<String>,
-    Option<String>,
-    Option<i64>,
-);
+/// An event on its way into the table, with the position that SQLite would draw for it: nobody else
+/// writes meanwhile.
+struct EventRow<'a> {
+    position: i64,
+    stream: &'a StreamName,
+    version: i64,
+    event: &'a NewEvent,
+}
 
-fn rows_of<'a>(appends: &'a [Append], versions: &'a [u64]) -> impl Iterator<Item = EventRow<'a>> {
+fn rows_of<'a>(
+    appends: &'a [Append],
+    versions: &[i64],
+    position: &mut i64,
+) -> impl Iterator<Item = EventRow<'a>> {
     let events =
         appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
     events.zip(versions).map(|((stream, event), version)| {
-        (
-            stream.as_str(),
-            stream.category(),
-            *version,
-            hex(event.id),
-            event.event_type.as_str(),
-            event.schema_version,
-            event.data.as_str(),
-            event.metadata.as_deref(),
-            event.correlation_id.map(hex),
-            event.causation_id.map(hex),
-            event.occurred_at_micros(),
-        )
+        *position += 1;
+        EventRow { position: *position, stream, version: *version, event }
     })
 }
 
-/// Inserts events in their order, and yields their positions.
-async fn insert_events(
-    connection: &mut SqliteConnection,
-    rows: Vec<EventRow<'_>>,
-) -> Result<HashMap<Uuid, i64>> {
-    let statement = sqlx::query(include_str!("append_events.sql"))
-        .bind(json(&rows))
-        .bind(now().timestamp_micros());
-    let rows = fetch_all(connection, statement).await?;
-    let position = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
-    rows.iter().map(position).collect::<Result<_, _>>().map_err(of_statement)
+impl EventRow<'_> {
+    fn bind<'q>(&self, statement: Statement<'q>, recorded_at: i64) -> Statement<'q> {
+        let event = self.event;
+        statement
+            .bind(self.position)
+            .bind(self.stream.to_string())
+            .bind(self.stream.category().to_owned())
+            .bind(self.version)
+            .bind(event.id)
+            .bind(event.event_type.clone())
+            .bind(event.schema_version)
+            .bind(event.data.clone())
+            .bind(event.metadata.clone())
+            .bind(event.correlation_id)
+            .bind(event.causation_id)
+            .bind(event.occurred_at_micros())
+            .bind(recorded_at)
+    }
+}
+
+/// The statements that insert so many events: few texts, so that each stays prepared.
+static INSERTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {
+    let (insert, row) = (include_str!("append_events.sql"), include_str!("append_events_row.sql"));
+    [64, 8, 1].map(|rows| (rows, format!("{insert}{}", vec![row; rows].join(","))))
+});
+
+/// Inserts events in their order.
+async fn insert_events(connection: &mut SqliteConnection, rows: &[EventRow<'_>]) -> Result<()> {
+    let (mut rest, recorded_at) = (rows, now().timestamp_micros());
+    for (size, insert) in &*INSERTS {
+        while let Some((rows, behind)) = rest.split_at_checked(*size) {
+            let statement = sqlx::query(insert.as_str());
+            let statement =
+                rows.iter().fold(statement, |statement, row| row.bind(statement, recorded_at));
+            statement.execute(&mut *connection).await.map_err(of_statement)?;
+            rest = behind;
+        }
+    }
+    Ok(())
 }
 
 async fn update_streams(
     connection: &mut SqliteConnection,
-    versions: &HashMap<String, u64>,
+    versions: &HashMap<String, i64>,
 ) -> Result<()> {
     sqlx::query(include_str!("append_streams.sql"))
-        .bind(json(&Vec::from_iter(versions)))
+        .bind(json(versions))
         .execute(connection)
         .await
         .map(drop)
         .map_err(of_statement)
-}
-
-fn applied(
-    appends: &[Append],
-    versions: &[u64],
-    positions: &HashMap<Uuid, i64>,
-) -> Result<Appended> {
-    let positions: Option<Vec<_>> =
-        events(appends).map(|event| positions.get(&event.id).copied()).collect();
-    let versions: Vec<_> =
-        versions.iter().map(|version| i64::try_from(*version).unwrap_or(i64::MAX)).collect();
-    // SQLite draws the positions in the order of the JSON array; it documents that nowhere.
-    match positions {
-        Some(positions) if positions.is_sorted() => {
-            Ok(Appended::from_rows(appends, &positions, &versions, false))
-        }
-        _ => Err(lost()),
-    }
 }
 
 fn hex(id: Uuid) -> String {
@@ -264,8 +300,5 @@ fn hex(id: Uuid) -> String {
 }
 
 fn lost() -> Error {
-    Error::Database {
-        code: "positions".into(),
-        message: "SQLite did not insert the events in their order".into(),
-    }
+    Error::Database { code: "outcomes".into(), message: "an append has no outcome".into() }
 }

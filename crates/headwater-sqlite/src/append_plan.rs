@@ -20,7 +20,7 @@ pub(crate) struct Found {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Write its events, with these versions.
-    Write { versions: Vec<u64> },
+    Write { versions: Vec<i64> },
     /// Nothing: it was applied before.
     Repeated(Appended),
     /// Nothing: it must not be applied.
@@ -31,7 +31,7 @@ pub(crate) enum Plan {
 pub(crate) fn plan(
     appends: &[Append],
     found: &HashMap<Uuid, Found>,
-    current: &mut HashMap<String, u64>,
+    current: &mut HashMap<String, i64>,
 ) -> Plan {
     let mut ids = appends.iter().flat_map(|append| &append.events).map(|event| event.id);
     if let Some(event_id) = ids.find(|id| found.contains_key(id)) {
@@ -42,6 +42,7 @@ pub(crate) fn plan(
     }
     for append in appends {
         let actual = current.get(append.stream.as_str()).copied().unwrap_or(0);
+        let actual = u64::try_from(actual).unwrap_or(0);
         if !append.expected.holds_at(actual) {
             return Plan::Refused(append.conflict(actual));
         }

@@ -17,6 +17,9 @@ const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
+const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+const CONSTRAINT_TRIGGER: i32 = 1811;
+const CONSTRAINT_UNIQUE: i32 = 2067;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
@@ -86,6 +89,13 @@ pub(crate) fn of_file(path: &Path, error: &std::io::Error) -> Error {
 /// Whether another connection was in the way, so that a pause helps.
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
+}
+
+/// Whether an event was refused for what the log holds under its id, its position, or its version: by the
+/// trigger that guards it, or by a key.
+pub(crate) fn is_taken(error: &Error) -> bool {
+    let taken = [CONSTRAINT_TRIGGER, CONSTRAINT_UNIQUE, CONSTRAINT_PRIMARYKEY];
+    matches!(error, Error::Database { code, .. } if taken.iter().any(|taken| *code == taken.to_string()))
 }
 
 /// The store is closed.

@@ -147,9 +147,9 @@ fn typed(value: Value, kind: ColumnType) -> Value {
     }
 }
 
-/// A list as one parameter, so that one statement serves any number of values.
-pub(crate) fn json(list: &[impl Serialize]) -> String {
-    serde_json::to_string(list).expect("text and whole numbers are always JSON")
+/// Many values as one parameter, so that one statement serves any number of them.
+pub(crate) fn json(values: &(impl Serialize + ?Sized)) -> String {
+    serde_json::to_string(values).expect("text and whole numbers are always JSON")
 }
 
 /// A time of the log, which keeps microseconds since 1970.
