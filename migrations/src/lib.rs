@@ -29,7 +29,7 @@ macro_rules! migrations {
 /// The schema of the log in PostgreSQL.
 pub const POSTGRES: &[Migration] = migrations!(
     "postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled", 4 "0004_groups",
-    5 "0005_snapshots", 6 "0006_append", 7 "0007_streams"
+    5 "0005_snapshots", 6 "0006_append", 7 "0007_streams", 8 "0008_compression"
 );
 
 /// The functions of the log in PostgreSQL, each a `create or replace`.

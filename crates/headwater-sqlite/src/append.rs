@@ -264,8 +264,9 @@ impl EventRow<'_> {
 
 /// The statements that insert so many events: few texts, so that each stays prepared.
 static INSERTS: LazyLock<[(usize, String); 3]> = LazyLock::new(|| {
-    let (insert, row) = (include_str!("append_events.sql"), include_str!("append_events_row.sql"));
-    [64, 8, 1].map(|rows| (rows, format!("{insert}{}", vec![row; rows].join(","))))
+    let first = include_str!("append_events.sql").trim_end();
+    let further = ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    [64, 8, 1].map(|events| (events, format!("{first}{}", further.repeat(events - 1))))
 });
 
 /// Inserts events in their order.
