@@ -32,6 +32,10 @@ use bench::Bench;
 use plan::Extent;
 use shared::job::{Job, Outcome, URL};
 
+/// The allocator that the shop uses, and `docs/performance.md` advises. All subjects have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures Headwater beside hand-written SQL and its peers.
 #[derive(Parser)]
 struct Options {
