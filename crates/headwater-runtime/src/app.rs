@@ -6,10 +6,7 @@ use headwater_core::{
     Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Log, Position,
     Result, SqlProjection,
 };
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     fold::FoldProjector,
@@ -18,10 +15,8 @@ use crate::{
     rebuild, runner,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
+    together::Together,
 };
-
-/// How many projections are rebuilt at once: each reads the whole log, and fills a processor.
-const AT_ONCE: usize = 2;
 
 /// The projections of a service.
 #[derive(Default)]
@@ -182,19 +177,16 @@ impl App {
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
             return Err(rebuild::unknown(name, &known));
         }
+        let wanted = |projector: &&Arc<dyn Projector>| {
+            names.is_empty() || names.contains(&projector.definition().name)
+        };
+        let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
+        let together = Arc::new(Together::new(log.clone(), projectors.len()));
         let (report, mut reports) = mpsc::unbounded_channel();
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
-        let mut running = JoinSet::new();
-        for projector in &self.projectors {
-            if names.is_empty() || names.contains(&projector.definition().name) {
-                let rebuild = rebuild::rebuild(log.clone(), projector.clone(), report.clone());
-                let turns = turns.clone();
-                running.spawn(async move {
-                    let _turn = turns.acquire().await;
-                    rebuild.await
-                });
-            }
-        }
+        let rebuild = |projector: &Arc<dyn Projector>| {
+            rebuild::rebuild(log.clone(), together.clone(), projector.clone(), report.clone())
+        };
+        let running: JoinSet<_> = projectors.into_iter().map(rebuild).collect();
         drop(report);
         while let Some(report) = reports.recv().await {
             progress(&report);

@@ -1,18 +1,20 @@
 //! One batch: read model and checkpoint change in one transaction, or neither does.
 
-use headwater_core::{Batch, Checkpoint, Log, Position, Result, StoreTx, StoredEvent};
+use headwater_core::{Checkpoint, Log, Position, Result, StoreTx, StoredEvent};
 use uuid::Uuid;
 
 use crate::projector::Applier;
 
-/// Applies a batch to the generation of `from`, and yields the checkpoint after it.
+/// Applies the events up to the position `to` to the generation of `from`, and yields the checkpoint
+/// after them.
 pub(crate) async fn apply(
     log: &Log,
     applier: &mut dyn Applier,
     from: &Checkpoint,
-    batch: Batch,
+    to: Position,
+    events: Vec<StoredEvent>,
 ) -> Result<Checkpoint> {
-    let taken = take_in(applier, batch.position, batch.events)?;
+    let taken = take_in(applier, to, events)?;
     let mut tx = log.store().begin().await?;
     match apply_in(&mut *tx, applier, from, taken).await {
         Ok(checkpoint) => {

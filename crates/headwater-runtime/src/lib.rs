@@ -15,6 +15,7 @@ mod rebuild;
 mod runner;
 mod sql;
 mod status;
+mod together;
 
 pub use app::App;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

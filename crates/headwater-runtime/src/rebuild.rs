@@ -11,13 +11,9 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Batch, Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result,
-    StoredEvent,
+    Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
-use tokio::{
-    sync::mpsc::{self, UnboundedSender},
-    time::sleep,
-};
+use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
     batch,
@@ -25,10 +21,8 @@ use crate::{
     patience::Patience,
     projector::{Applier, Projector, guarded},
     status::{Phase, Progress, Rebuilt},
+    together::{Part, Together},
 };
-
-/// How many events one transaction applies at most.
-const BATCH: usize = 20_000;
 
 /// How many events the transaction of the swap applies at most, and how many bytes of them.
 const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
@@ -39,15 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Rebuilds one projection and reports on the way.
+/// Rebuilds one projection, perhaps with others, and reports on the way.
 pub(crate) async fn rebuild(
     log: Log,
+    together: Arc<Together>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
     let name = projector.definition().name.clone();
     let mut rebuild = Rebuild {
         log,
+        together,
         projector,
         progress,
         started: Instant::now(),
@@ -71,6 +67,7 @@ pub(crate) async fn rebuild(
 
 struct Rebuild {
     log: Log,
+    together: Arc<Together>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
     started: Instant,
@@ -148,32 +145,18 @@ impl Rebuild {
         building: &mut Checkpoint,
         applier: &mut dyn Applier,
     ) -> Result<()> {
-        let mut batches = self.batches(building.position);
-        while let Some(batch) = batches.recv().await {
-            let batch = batch?;
+        let mut parts = self.together.read(self.projector.filter(), building.position);
+        while let Some(part) = parts.recv().await {
+            let Part { events, position } = part?;
+            let turn = self.together.turn().await;
             let target = self.log.ceiling().await?.position;
             self.report(building, Phase::Building, target);
-            let count = count(&batch.events);
-            *building = batch::apply(&self.log, applier, building, batch).await?;
+            let count = count(&events);
+            *building = batch::apply(&self.log, applier, building, position, events).await?;
+            drop(turn);
             self.events += count;
         }
         Ok(())
-    }
-
-    /// Reads up to the ceiling in a task of its own, which ends with its reader: the next batches are read
-    /// while one is decoded, folded and written.
-    fn batches(&self, after: Position) -> mpsc::Receiver<Result<Batch>> {
-        let mut cursor = self.log.subscribe(self.projector.filter().clone(), after);
-        let (read, batches) = mpsc::channel(1);
-        tokio::spawn(async move {
-            while let Some(batch) = cursor.available(BATCH).await.transpose() {
-                let last = batch.as_ref().map_or(true, |batch| batch.caught_up);
-                if read.send(batch).await.is_err() || last {
-                    return;
-                }
-            }
-        });
-        batches
     }
 
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.

@@ -138,7 +138,8 @@ impl Run<'_> {
             .events
             .first()
             .map(|first| Applying { first: (first.position, first.id), last: batch.position });
-        *checkpoint = batch::apply(self.log, applier, checkpoint, batch).await?;
+        *checkpoint =
+            batch::apply(self.log, applier, checkpoint, batch.position, batch.events).await?;
         *applying = None;
         Ok(())
     }
