@@ -430,6 +430,22 @@ mod tests {
     }
 
     #[test]
+    fn a_large_append_holds_small_ones_up_for_one_group() {
+        let batcher = batcher(100, false);
+        let mut writer = writer(&batcher, append("a", [event()]));
+        push(&batcher, append("large", (0..10).map(|_| event())));
+        push(&batcher, append("b", [event()]));
+        push(&batcher, append("large", (0..10).map(|_| event())));
+        push(&batcher, append("c", [event()]));
+        let mut groups = Vec::new();
+        while let Some(group) = writer.take() {
+            groups.push(streams(Some(group)));
+        }
+        // In the order of arrival: nobody is overtaken, and none shares its group with a large one.
+        assert_eq!(groups, [["a-1"], ["large-1"], ["b-1"], ["large-1"], ["c-1"]]);
+    }
+
+    #[test]
     fn a_full_queue_makes_its_callers_wait_until_an_append_is_answered() {
         let batcher = batcher(2, false);
         let mut writer = writer(&batcher, append("a", [event(), event()]));

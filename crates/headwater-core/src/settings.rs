@@ -111,19 +111,24 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidName`] for the schema, [`Error::InvalidInput`] for an empty pool or queue, or for
-    /// a time-out of nothing or of more than a day.
+    /// [`Error::InvalidName`] for the schema, [`Error::InvalidInput`] for an empty pool or queue, for a
+    /// time-out of nothing or of more than a day, or for a limit of nothing.
     pub fn check(&self) -> Result<()> {
         limits::check_identifier("schema", &self.schema)?;
         let Pools { appends, held_appends, transactions, readings, looks, queries } = self.pools;
         let pools = [appends, held_appends, transactions, readings, looks, queries];
         let timeout = self.statement_timeout;
+        let Limits { event_data, metadata: _, events, append, depth } = self.limits;
         let wrong = if pools.contains(&0) {
             "each pool needs a connection at least"
         } else if self.queue.events == 0 || self.queue.events > Semaphore::MAX_PERMITS {
             "the queue of appends needs room for an event at least, and for 2^60 at most"
         } else if timeout.is_zero() || timeout > LONGEST {
             "a statement may take more than no time, and a day at most"
+        } else if [event_data, events, append, depth].contains(&0) {
+            "with a limit of nothing every append is refused"
+        } else if event_data > 64 << 20 {
+            "the data of an event may have 64 MiB at most"
         } else {
             return Ok(());
         };
@@ -148,6 +153,8 @@ mod tests {
             |s| s.pools.looks = 0,
             |s| s.queue.events = 0,
             |s| s.queue.events = usize::MAX,
+            |s| s.limits.events = 0,
+            |s| s.limits.event_data = 65 << 20,
             |s| s.statement_timeout = Duration::ZERO,
             |s| s.statement_timeout = Duration::MAX,
         ] {

@@ -1,9 +1,14 @@
 //! Callers that go away: futures of every kind are dropped at random points, under load.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{TryStreamExt as _, future::join_all};
-use headwater::{Append, Cursor, ErrorKind, Filter, Log, Position, Repository, Result, connect};
+use headwater::{
+    Append, Cursor, ErrorKind, Filter, Log, Pools, Position, Repository, Result, connect,
+};
 use headwater_testkit::{
     account::{Account, Balance},
     dropped_at,
@@ -11,7 +16,11 @@ use headwater_testkit::{
     postgres, scale, seed, within,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{task::JoinSet, time::timeout};
+use sqlx::{Connection as _, PgConnection};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -191,6 +200,9 @@ async fn drop_and_audit(url: &str, seed: u64) {
         one.come_back().await;
     }
     // No connection was lost to those who went away.
+    if url.starts_with("postgres") {
+        sessions_are_free(url).await;
+    }
     let many = join_all((0..40).map(|_| log.find::<Balance>("", &[])));
     for found in within("forty queries at once", many).await {
         found.unwrap();
@@ -216,6 +228,27 @@ async fn drop_and_audit(url: &str, seed: u64) {
     caught_up(&log).await;
     audit.agrees_with_read_models(&log).await;
     log.close().await;
+}
+
+/// Within five seconds no session is at work or in a transaction, and there are no more than the pools have,
+/// and the listener.
+async fn sessions_are_free(url: &str) {
+    let Pools { appends, held_appends, transactions, readings, looks, queries } = Pools::default();
+    let most = 1 + appends + held_appends + transactions + readings + looks + queries;
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let sessions = sqlx::query_as(
+            "select count(*), count(*) filter (where state <> 'idle') from pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
+        );
+        let (all, busy): (i64, i64) = sessions.fetch_one(&mut connection).await.unwrap();
+        if busy == 0 && all <= i64::from(most) {
+            return;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{busy} of {all} sessions are at work");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

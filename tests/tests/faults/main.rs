@@ -19,6 +19,7 @@ mod cancellation;
 mod database_away;
 mod fight;
 mod four_processes;
+mod full_queue;
 mod long_reader;
 mod network;
 mod prepared;

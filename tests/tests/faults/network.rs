@@ -32,16 +32,19 @@ impl Network {
     /// Appends the event with this number to a stream, with the same ids as often as it takes.
     async fn append(&self, name: &str, number: u64) -> u32 {
         let append = Append::new(stream(name), Exact(number - 1), [event(number)]);
-        let mut tries = 1;
+        let (mut tries, mut unknown) = (1, false);
         loop {
             match self.log.append_all([append.clone()]).await {
                 Ok(appended) => {
                     assert_eq!(appended.version(), number, "{name}");
+                    // What was told as not applied is not in the log.
+                    assert!(unknown || !appended.repeated, "{name} {number}");
                     return tries;
                 }
                 // Nobody else writes to the stream: a conflict would be one with itself.
                 Err(error @ (Error::OutcomeUnknown { .. } | Error::Unavailable { .. })) => {
                     assert_eq!(error.kind(), ErrorKind::Retry);
+                    unknown |= matches!(error, Error::OutcomeUnknown { .. });
                     tries += 1;
                 }
                 Err(error) => panic!("{name} {number}: {error}"),
