@@ -10,7 +10,7 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::watch,
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// Stands between a program and a PostgreSQL server, and passes bytes on, for as long as it is told
@@ -98,9 +98,11 @@ impl Drop for Proxy {
 }
 
 async fn accept(listener: TcpListener, server: (String, u16), faults: Arc<watch::Sender<Faults>>) {
+    // They end with the proxy: the server would wait for a minute for one that never said who it is.
+    let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let (server, faults) = (server.clone(), faults.clone());
-        tokio::spawn(async move {
+        connections.spawn(async move {
             // A server that is away closes the connection, as one that is there might.
             let Ok(server) = TcpStream::connect(server).await else { return };
             connect(client, server, &faults).await;
