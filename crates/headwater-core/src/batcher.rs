@@ -37,13 +37,15 @@ pub struct Waiting {
     /// When it came.
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
-    /// Given back once the append is answered.
-    _room: OwnedSemaphorePermit,
+    /// Given back when the append is answered.
+    room: OwnedSemaphorePermit,
 }
 
 impl Waiting {
     /// Answers the caller, who may be gone.
     pub fn answer(self, outcome: Result<Appended>) {
+        // First the room: the caller may come at once with his next append.
+        drop(self.room);
         let _caller_gone = self.reply.send(outcome);
     }
 }
@@ -127,7 +129,7 @@ impl Batcher {
         };
         let (reply, outcome) = oneshot::channel();
         let mut places = lock(&self.places);
-        places.push(Waiting { appends, since: Instant::now(), reply, _room: room });
+        places.push(Waiting { appends, since: Instant::now(), reply, room });
         let alone = places.writers == 0 || places.queue.len() >= OVERLAP_APPENDS;
         let late = || places.taken.is_some_and(|taken| taken.elapsed() >= OVERLAP_AFTER);
         let writer = if alone || late() { self.start(&mut places) } else { None };
