@@ -17,7 +17,7 @@ const BATCH: usize = 20_000;
 const ENOUGH: (usize, usize) = (10_000, 4 << 20);
 
 /// How long the reading waits for all projections, and how long for one that does not take its part.
-const GATHER: Duration = Duration::from_millis(500);
+const GATHER: Duration = Duration::from_secs(2);
 const STALLED: Duration = Duration::from_secs(10);
 
 /// How many projections decode, fold and write at once: each fills a processor.
