@@ -78,12 +78,15 @@ async fn writer(place: Arc<Place>, committed: Committed, n: u64, seed: u64) {
     }
 }
 
-/// Follows the log until `until` is reached.
+/// Follows the log until `until` is reached, which may be told after that.
 async fn follower(place: Arc<Place>, mut until: watch::Receiver<u64>) -> Vec<(u64, Uuid)> {
     let mut cursor = place.log.subscribe(Filter::all(), Position::START);
     let mut read = Vec::new();
     while cursor.position().0 < *until.borrow_and_update() {
-        let batch = within("the follower gets on", cursor.next_batch(500)).await;
+        let batch = tokio::select! {
+            batch = within("the follower gets on", cursor.next_batch(500)) => batch,
+            _ = until.changed() => continue,
+        };
         let events = batch.expect("the log can be followed").events;
         read.extend(events.into_iter().map(|event| (event.position.0, event.id)));
     }
