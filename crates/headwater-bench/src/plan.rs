@@ -156,6 +156,11 @@ fn loads(extent: Extent) -> Vec<Measurement> {
         let cached = [HEADWATER, SQLITE];
         plan.push(measurement(format!("load {length}, warm"), 4, filled(warm, log, &cached)));
     }
+    if extent == Extent::All {
+        let log = Filled { carts: 1, length: 100_000 };
+        let cold = filled(Workload::Load { warm: false }, log, &[HEADWATER, SQLITE, SQLX_STREAM]);
+        plan.push(measurement("load 100000, cold", 1, cold));
+    }
     plan
 }
 

@@ -32,9 +32,14 @@ const READY: usize = 32;
 /// How many chunks may wait for the reader.
 const AHEAD: usize = 2;
 
-/// How many positions one query reads at first, and how long it may take for the next one to read
-/// more.
-const SLICE: (u64, Duration) = (10_000, Duration::from_millis(250));
+/// How many positions one query reads at first.
+const SLICE: u64 = 10_000;
+
+/// How many positions one query reads at most where a quarter of `SLICE` or more of them matches.
+const DENSE: u64 = 40_000;
+
+/// How long a query may take for the next one to read more.
+const QUICK: Duration = Duration::from_millis(250);
 
 /// How long a reader may leave its connection idle, and how long where others wait for one.
 const SLOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(50));
@@ -141,7 +146,7 @@ struct Rest {
 impl Rest {
     fn of(reading: Reading) -> Self {
         let width = match &reading {
-            Reading::Log { filter, .. } if !has_index(filter) => SLICE.0,
+            Reading::Log { filter, .. } if !has_index(filter) => SLICE,
             _ => u64::MAX,
         };
         Self { reading: Some(reading), width }
@@ -185,10 +190,11 @@ impl Rest {
                 Direction::Backward => *until = low,
             }
         }
-        if count >= SLICE.0 / 4 {
-            self.width = self.width.min(SLICE.0);
-        } else if took < SLICE.1 {
+        if took < QUICK {
             self.width = self.width.saturating_mul(4);
+        }
+        if count >= SLICE / 4 {
+            self.width = self.width.min(DENSE);
         }
     }
 

@@ -19,6 +19,9 @@ use crate::shared::{
 };
 use domain::{Cart, CartEvent};
 
+/// How many events an append may hold.
+const LARGEST: usize = 1_000;
+
 /// A log, and the carts in it.
 pub struct Headwater {
     log: Log,
@@ -44,6 +47,17 @@ impl Headwater {
         Self { carts: self.carts.snapshots(Snapshots::default()), ..self }
     }
 
+    /// Writes carts of more events than an append may hold.
+    async fn fill_long(&self, carts: Range<u64>, length: u64) -> Outcome<()> {
+        for cart in carts {
+            let stream = StreamName::new("cart", sale::filled_cart(cart))?;
+            for part in sale::lines(cart, length).chunks(LARGEST) {
+                self.log.append(&stream, ExpectedVersion::Any, events_of(part)?).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn append_to(&self, cart: String, sales: &[Sale]) -> Outcome<()> {
         self.log.append_all([new_cart(cart, sales)?]).await?;
         Ok(())
@@ -51,9 +65,11 @@ impl Headwater {
 }
 
 fn new_cart(cart: String, sales: &[Sale]) -> headwater::Result<Append> {
-    let event = |sale: &Sale| NewEvent::of(&CartEvent::ItemAdded(sale.clone()));
-    let events = sales.iter().map(event).collect::<headwater::Result<Vec<_>>>()?;
-    Ok(Append::new(StreamName::new("cart", cart)?, ExpectedVersion::None, events))
+    Ok(Append::new(StreamName::new("cart", cart)?, ExpectedVersion::None, events_of(sales)?))
+}
+
+fn events_of(sales: &[Sale]) -> headwater::Result<Vec<NewEvent>> {
+    sales.iter().map(|sale| NewEvent::of(&CartEvent::ItemAdded(sale.clone()))).collect()
 }
 
 impl Subject for Headwater {
@@ -97,6 +113,9 @@ impl Subject for Headwater {
     }
 
     async fn fill(&self, carts: Range<u64>, length: u64) -> Outcome<()> {
+        if length > LARGEST as u64 {
+            return self.fill_long(carts, length).await;
+        }
         let carts = carts.map(|cart| new_cart(sale::filled_cart(cart), &sale::lines(cart, length)));
         self.log.append_all(carts.collect::<headwater::Result<Vec<_>>>()?).await?;
         Ok(())
