@@ -11,7 +11,7 @@ use std::{
 
 use headwater_testkit::{
     eventually,
-    postgres::{TestDatabase, database},
+    postgres::{TestDatabase, database, pooled},
     within,
 };
 use serde_json::Value;
@@ -115,6 +115,18 @@ async fn a_race_loses_nothing_beside_a_reader_by_hand_that_does_and_leaves_nothi
     assert_eq!(answer["removed"], true);
     assert!(schemas(database.url()).await.is_empty());
     assert!(err.contains("race: 1 of 3 s, ") && err.contains("events committed"), "{err}");
+}
+
+#[tokio::test]
+async fn a_race_goes_through_a_pooler_in_transaction_mode() {
+    let _track = TRACK.lock().await;
+    let database = database().await;
+    let url = pooled(&database).await;
+    let (exit, out, err) = run(&url, &["--writers", "8", "--seconds", "3", "--json"]).await;
+    assert_eq!(exit, 0, "{out}{err}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert!(answer["events"].as_u64().unwrap() > 100, "{answer}");
+    assert_eq!(schemas(database.url()).await, Vec::<String>::new());
 }
 
 #[tokio::test]

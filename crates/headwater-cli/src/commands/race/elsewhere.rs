@@ -59,7 +59,7 @@ impl Elsewhere {
     /// log's.
     pub(super) async fn open(options: &PgConnectOptions) -> Result<Self, Failure> {
         let mut home = options.connect().await.map_err(of_driver)?;
-        let others = sqlx::query(OTHERS).fetch_all(&mut home).await.map_err(of_driver)?;
+        let others = sqlx::raw_sql(OTHERS).fetch_all(&mut home).await.map_err(of_driver)?;
         for row in others.iter().take(TRIES) {
             let name: String = row.try_get(0).map_err(of_driver)?;
             // A database may be closed to us by the server's own rules, which no catalogue shows.

@@ -1,4 +1,7 @@
 //! A race in PostgreSQL: a schema of its own in the database that was named.
+//!
+//! Its own statements outside of a transaction are sent as text: a pooler in transaction mode gives the
+//! parts of a prepared one to different sessions.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +23,10 @@ use crate::Failure;
 /// tidies up may take together, beside one for each writer.
 const BESIDE_WRITERS: u32 = 30;
 
-/// The schemas of other races, and how many more connections the server takes.
+/// The schemas of other races, whose names begin with `{prefix}`, and how many more connections the
+/// server takes.
 const LOOK: &str = "\
-    select array(select n.nspname::text from pg_namespace n where left(n.nspname, length($1)) = $1 order by 1),
+    select array(select n.nspname::text from pg_namespace n where starts_with(n.nspname, '{prefix}') order by 1),
            current_setting('max_connections')::bigint
                - current_setting('superuser_reserved_connections')::bigint
                - (select coalesce(sum(d.numbackends), 0)::bigint from pg_stat_database d)";
@@ -47,9 +51,8 @@ impl Schema {
             // Refused by poolers, before which no statement stays prepared.
             .extra_float_digits(None);
         let mut connection = options.connect().await.map_err(of_driver)?;
-        let seen =
-            sqlx::query(LOOK).bind(PREFIX).persistent(false).fetch_one(&mut connection).await;
-        let seen = seen.map_err(of_driver)?;
+        let look = AssertSqlSafe(LOOK.replace("{prefix}", PREFIX));
+        let seen = sqlx::raw_sql(look).fetch_one(&mut connection).await.map_err(of_driver)?;
         let room: i64 = seen.try_get(1).map_err(of_driver)?;
         let needed = writers + BESIDE_WRITERS;
         if room < i64::from(needed) {
@@ -140,8 +143,7 @@ impl Track for InPostgres {
     async fn connect(&self) -> Result<Box<dyn Connection>, Failure> {
         let connection = self.options.connect().await.map_err(of_driver)?;
         let schema = &self.settings.schema;
-        let above =
-            format!("select position from {schema}.events where position > $1 order by position");
+        let above = format!("select position from {schema}.events where position > ");
         Ok(Box::new(ToPostgres { connection, store: self.store.clone(), above }))
     }
 
@@ -183,14 +185,9 @@ impl Connection for ToPostgres {
     }
 
     async fn above(&mut self, last: u64) -> Result<Vec<u64>, Failure> {
-        let above = sqlx::query(AssertSqlSafe(self.above.as_str()));
-        let last = i64::try_from(last).unwrap_or(i64::MAX);
-        let rows = above
-            .bind(last)
-            .persistent(false)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(of_driver)?;
+        let above = AssertSqlSafe(format!("{}{last} order by position", self.above));
+        let rows = sqlx::raw_sql(above).fetch_all(&mut self.connection).await;
+        let rows = rows.map_err(of_driver)?;
         rows.iter().map(|row| row.try_get(0).map(i64::unsigned_abs).map_err(of_driver)).collect()
     }
 }
