@@ -29,9 +29,12 @@ pub struct Cursor {
     log: Log,
     filter: Filter,
     hints: watch::Receiver<Instant>,
-    /// When the last look began that found nothing new, and how long the cursor waits for a hint then.
+    /// When the last look began that found nothing new.
     looked: Option<Instant>,
+    /// How long the cursor waits for a hint after such a look.
     patience: Duration,
+    /// When it looks again without one.
+    due: Instant,
     /// Everything at or below is delivered.
     position: Position,
     /// The reading under way, and the ceiling it ends at.
@@ -67,6 +70,7 @@ impl Cursor {
             hints,
             looked: None,
             patience: POLL,
+            due: Instant::now(),
             position: after,
             reading: None,
             pending: VecDeque::new(),
@@ -81,7 +85,7 @@ impl Cursor {
         self.position
     }
 
-    /// The next event; waits for it.
+    /// The next event; waits for it. May be dropped, as [`Cursor::next_batch`].
     ///
     /// # Errors
     ///
@@ -111,7 +115,7 @@ impl Cursor {
     }
 
     /// The next events that are there now, at most `limit` and 8 MiB of data; `None` where the cursor
-    /// is caught up.
+    /// is caught up. May be dropped, as [`Cursor::next_batch`].
     ///
     /// # Errors
     ///
@@ -168,18 +172,18 @@ impl Cursor {
     /// Waits until the ceiling is above the position.
     async fn ceiling_raised(&mut self) -> Result<Position> {
         loop {
-            let asked = match self.looked {
+            let since = match self.looked {
                 Some(looked) => self.hinted(looked).await,
                 None => Instant::now(),
             };
-            if let Some(raised) = self.look(asked).await? {
+            if let Some(raised) = self.look(since).await? {
                 return Ok(raised);
             }
         }
     }
 
-    /// Waits for a hint sent after the last look, or until its time is over; returns from when on a look
-    /// that another cursor began will do.
+    /// Waits for a hint sent after the last look, or until the next one is due; returns since when
+    /// another cursor may have begun a look that does for this one as well.
     async fn hinted(&mut self, looked: Instant) -> Instant {
         let hint = async {
             let sent = self.hints.wait_for(|sent| *sent > looked).await.map(|sent| *sent);
@@ -189,27 +193,33 @@ impl Cursor {
                 Err(_gone) => std::future::pending().await,
             }
         };
-        let hinted = timeout_at(looked + self.patience, hint).await;
-        hinted.unwrap_or_else(|_poll| Instant::now() - self.patience / 2)
+        let hinted = timeout_at(self.due, hint).await;
+        hinted.unwrap_or_else(|_due| Instant::now() - self.patience / 2)
     }
 
-    /// The ceiling where it is above the position, by a look that began when it was `asked` for, or later.
-    async fn look(&mut self, asked: Instant) -> Result<Option<Position>> {
+    /// The ceiling where it is above the position, by a look that began after `since`.
+    async fn look(&mut self, since: Instant) -> Result<Option<Position>> {
         // Who is behind reads by itself, with its own filter.
         let after = self.following.is_some().then_some(self.position);
-        let (ceiling, began) = self.log.tail().look(self.log.store(), after, asked).await?;
+        let (ceiling, began) = self.log.tail().look(self.log.store(), after, since).await?;
         let raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
-        self.patience = match (ceiling.unsettled, raised) {
-            (false, _) => POLL,
-            (true, None) if self.patience < POLL => (self.patience * 2).min(SETTLING.1),
-            (true, _) => SETTLING.0,
-        };
+        self.patience = self.next_patience(ceiling.unsettled, raised.is_some());
         if raised.is_none() {
             // Only now: a call that found more and is dropped looks again.
             self.looked = Some(began);
+            self.due = Instant::now() + self.patience;
             self.follow();
         }
         Ok(raised)
+    }
+
+    fn next_patience(&self, unsettled: bool, raised: bool) -> Duration {
+        let settling = self.patience < POLL;
+        match (unsettled, raised) {
+            (false, _) => POLL,
+            (true, false) if settling => (self.patience * 2).min(SETTLING.1),
+            (true, _) => SETTLING.0,
+        }
     }
 
     fn follow(&mut self) {

@@ -106,13 +106,17 @@ impl Default for Settings {
 /// The longest time that a statement may be allowed.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The most data of an event that may be allowed.
+const LARGEST_DATA: usize = 64 << 20;
+
 impl Settings {
     /// Checks what a store relies on.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidName`] for the schema, [`Error::InvalidInput`] for an empty pool or queue, for a
-    /// time-out of nothing or of more than a day, or for a limit of nothing.
+    /// time-out of nothing or of more than a day, for a limit of nothing (of metadata it may be), or for
+    /// more than 64 MiB of data in an event.
     pub fn check(&self) -> Result<()> {
         limits::check_identifier("schema", &self.schema)?;
         let Pools { appends, held_appends, transactions, readings, looks, queries } = self.pools;
@@ -126,8 +130,8 @@ impl Settings {
         } else if timeout.is_zero() || timeout > LONGEST {
             "a statement may take more than no time, and a day at most"
         } else if [event_data, events, append, depth].contains(&0) {
-            "with a limit of nothing every append is refused"
-        } else if event_data > 64 << 20 {
+            "the limits event_data, events, append and depth need to be 1 at least"
+        } else if event_data > LARGEST_DATA {
             "the data of an event may have 64 MiB at most"
         } else {
             return Ok(());

@@ -34,7 +34,7 @@ pub trait Store: Send + Sync + 'static {
     /// less.
     async fn look(&self, after: Option<Position>) -> Result<Look>;
 
-    /// When the ceiling may last have risen: a hint, sent once a look can see it. Nothing depends on it.
+    /// When the ceiling may last have risen, as [`raise`] says it. It is a hint, which only saves time.
     fn hints(&self) -> watch::Receiver<Instant>;
 
     /// A stream's version and times; `None` where there is no such stream.
@@ -69,6 +69,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// The database in words, such as `PostgreSQL 15.18`; never a password.
     async fn describe(&self) -> Result<String>;
+}
+
+/// Says to those who hold the [hints](Store::hints) of a store that appends were committed: for stores,
+/// once a look can see them. A look that begins later is taken to have seen them.
+pub fn raise(hints: &watch::Sender<Instant>) {
+    // The time is taken under the lock, so that it never goes back.
+    hints.send_modify(|raised| *raised = Instant::now());
 }
 
 /// What a look at a log finds.

@@ -63,21 +63,20 @@ impl Tail {
         Follower(self.followers.clone())
     }
 
-    /// The ceiling, and when the look began that found it: not before it was `asked` for, and later than
-    /// that only where nobody has looked since. What is new below it is kept, for somebody who follows and
-    /// is at `after`.
+    /// The ceiling as of a look that began after `since`, and when that was: the last look where it will
+    /// do, otherwise a new one. What is new below it is kept, for somebody who follows and is at `after`.
     pub(crate) async fn look(
         &self,
         store: &dyn Store,
         after: Option<Position>,
-        asked: Instant,
+        since: Instant,
     ) -> Result<(Ceiling, Instant)> {
         let called = Instant::now();
         let mut looked = self.looked.lock().await;
         // However many wait behind a look, the next one is for all of them. One that failed is for those
         // as well who came meanwhile: one after the other, each would wait for a connection anew.
         match &*looked {
-            Some(Looked { at, ceiling: Ok(ceiling) }) if *at >= asked => {
+            Some(Looked { at, ceiling: Ok(ceiling) }) if *at > since => {
                 return Ok((*ceiling, *at));
             }
             Some(Looked { at, ceiling: Err(error) }) if *at >= called => return Err(error.clone()),

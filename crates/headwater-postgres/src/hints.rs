@@ -65,7 +65,7 @@ impl Hints {
 
     /// Says that an append was committed.
     pub(crate) fn raise(&self) {
-        self.raised.send_modify(|sent| *sent = Instant::now());
+        headwater_core::raise(&self.raised);
         self.outward.notify_one();
     }
 
@@ -127,13 +127,15 @@ async fn listen_once(
         Ok(listener)
     };
     let mut listener = in_time(ANSWER, listener).await.map_err(of_statement)?;
+    // What was sent before nobody has heard.
+    headwater_core::raise(raised);
     loop {
-        match timeout(SILENCE, listener.recv()).await {
-            Ok(heard) => {
-                if heard.map_err(of_statement)?.payload() != channel.me {
-                    raised.send_modify(|sent| *sent = Instant::now());
-                }
-            }
+        match timeout(SILENCE, listener.try_recv()).await {
+            Ok(heard) => match heard.map_err(of_statement)? {
+                Some(heard) if heard.payload() == channel.me => {}
+                // From another process; or the connection was lost, and with it what was sent.
+                _ => headwater_core::raise(raised),
+            },
             Err(_silence) => {
                 let ping = sqlx::query("select 1").execute(&mut listener);
                 in_time(ANSWER, ping).await.map_err(of_statement)?;

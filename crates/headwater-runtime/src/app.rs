@@ -15,7 +15,6 @@ use crate::{
     rebuild, runner,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
-    together::Together,
 };
 
 /// The projections of a service.
@@ -158,6 +157,9 @@ impl App {
     /// Rebuilds these projections (no names: all) from position zero, beside the ones in service,
     /// and swaps each one in when it is complete.
     ///
+    /// They share one reading of the log, at the pace of the slowest, except for those that an earlier call
+    /// has brought far ahead of the others.
+    ///
     /// When it is dropped or killed, the generations in service remain, and the next call goes on
     /// with the builds that were begun.
     ///
@@ -181,13 +183,13 @@ impl App {
             names.is_empty() || names.contains(&projector.definition().name)
         };
         let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
-        let together = Arc::new(Together::new(log.clone(), projectors.len()));
+        let shared = rebuild::Shared::new(log, projectors.len());
         let (report, mut reports) = mpsc::unbounded_channel();
-        let rebuild = |projector: &Arc<dyn Projector>| {
-            rebuild::rebuild(log.clone(), together.clone(), projector.clone(), report.clone())
+        let begin = |projector: &Arc<dyn Projector>| {
+            rebuild::rebuild(log.clone(), shared.clone(), projector.clone(), report.clone())
         };
-        let running: JoinSet<_> = projectors.into_iter().map(rebuild).collect();
-        drop(report);
+        let running: JoinSet<_> = projectors.into_iter().map(begin).collect();
+        drop((report, shared));
         while let Some(report) = reports.recv().await {
             progress(&report);
         }

@@ -13,9 +13,9 @@ mod patience;
 mod projector;
 mod rebuild;
 mod runner;
+mod shared_reading;
 mod sql;
 mod status;
-mod together;
 
 pub use app::App;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

@@ -13,16 +13,22 @@ use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
-use tokio::{sync::mpsc::UnboundedSender, time::sleep};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, mpsc, mpsc::UnboundedSender},
+    time::sleep,
+};
 
 use crate::{
     batch,
     generation::{self, Generations},
     patience::Patience,
     projector::{Applier, Projector, guarded},
+    shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
-    together::{Part, Together},
 };
+
+/// How many projections decode, fold and write at once: each fills a processor.
+const AT_ONCE: usize = 2;
 
 /// How many events the transaction of the swap applies at most, and how many bytes of them.
 const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
@@ -33,17 +39,37 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// What projections that are rebuilt together share: the reading of the log, and the turns to work.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    reading: Arc<SharedReading>,
+    turns: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// For so many projections.
+    pub(crate) fn new(log: &Log, count: usize) -> Self {
+        let reading = Arc::new(SharedReading::new(log.clone(), count));
+        Self { reading, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Waits for the right to work, until it is dropped.
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("nobody closes it")
+    }
+}
+
 /// Rebuilds one projection, perhaps with others, and reports on the way.
 pub(crate) async fn rebuild(
     log: Log,
-    together: Arc<Together>,
+    shared: Shared,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
     let name = projector.definition().name.clone();
     let mut rebuild = Rebuild {
         log,
-        together,
+        shared,
         projector,
         progress,
         started: Instant::now(),
@@ -67,7 +93,7 @@ pub(crate) async fn rebuild(
 
 struct Rebuild {
     log: Log,
-    together: Arc<Together>,
+    shared: Shared,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
     started: Instant,
@@ -87,13 +113,15 @@ impl Rebuild {
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
         let mut applier = self.projector.begin(building.position == Position::START);
+        let mut parts = self.shared.reading.join(self.projector.filter(), building.position);
         loop {
-            self.catch_up(&mut building, &mut *applier).await?;
+            self.catch_up(&mut building, &mut *applier, parts).await?;
             if self.swap(&building, &mut *applier).await? {
                 return Ok(self.done(&building).await);
             }
             // Where the one in service is ahead of what this process may read yet.
             sleep(AGAIN).await;
+            parts = self.shared.reading.alone(self.projector.filter(), building.position);
         }
     }
 
@@ -144,14 +172,13 @@ impl Rebuild {
         &mut self,
         building: &mut Checkpoint,
         applier: &mut dyn Applier,
+        mut parts: mpsc::Receiver<Part>,
     ) -> Result<()> {
-        let mut parts = self.together.read(self.projector.filter(), building.position);
-        while let Some(part) = parts.recv().await {
-            let Part { events, position } = part?;
-            let turn = self.together.turn().await;
+        while let Some(Part { events, position }) = parts.recv().await {
             let target = self.log.ceiling().await?.position;
             self.report(building, Phase::Building, target);
             let count = count(&events);
+            let turn = self.shared.turn().await;
             *building = batch::apply(&self.log, applier, building, position, events).await?;
             drop(turn);
             self.events += count;
@@ -164,6 +191,7 @@ impl Rebuild {
         self.report(building, Phase::Swapping, building.position);
         let definition = self.projector.definition();
         let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
+        let _turn = self.shared.turn().await;
         let mut tx = self.log.store().begin().await?;
         // Holds the running projection still: it must not be ahead of the new generation.
         let live = match live {

@@ -1,8 +1,10 @@
 //! Append: from the public call to the outcome of each append of a group.
 //!
-//! Three statements as a rule: where the streams are, which is judged in `append_plan` before anything is
-//! written, the events, the streams' new versions. Which ids are taken is looked up only where it matters:
-//! for an append that is refused, and where an event cannot go in.
+//! Three statements as a rule: where the log and the streams end, the events, the streams' new versions.
+//! `append_plan` judges before anything is written. Which ids are taken is looked up only where it matters:
+//! for an append that is refused, and where an event cannot go in. Then all is undone and written again: in
+//! a savepoint within the user's transaction, and in a new transaction otherwise, since a savepoint would cost
+//! each group what hardly one needs.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -53,7 +55,8 @@ impl SqliteStore {
             let mut connection = transaction.connection().await?;
             let outcomes = match write(&mut connection, &appends, Ids::New).await {
                 Err(error) if is_taken(&error) => {
-                    begin_anew(&mut connection).await?;
+                    let anew = sqlx::raw_sql("rollback; begin immediate");
+                    anew.execute(&mut *connection).await.map_err(of_statement)?;
                     write(&mut connection, &appends, Ids::Any).await?
                 }
                 outcomes => outcomes?,
@@ -101,20 +104,12 @@ impl SqliteStore {
             savepoint = Savepoint::begin(connection).await?;
             outcomes = write(savepoint.connection(), &[&appends], Ids::Any).await;
         }
-        let appended = match outcomes {
-            Ok(outcomes) => outcomes.into_iter().next().unwrap_or_else(|| Err(lost())),
-            Err(error) => Err(error),
-        };
-        match appended {
+        let outcome = |outcomes: Vec<_>| outcomes.into_iter().next().expect("one for each append");
+        match outcomes.and_then(outcome) {
             Ok(appended) => savepoint.keep().await.map(|()| appended),
             Err(error) => savepoint.undo().await.and(Err(error)),
         }
     }
-}
-
-async fn begin_anew(connection: &mut SqliteConnection) -> Result<()> {
-    let begun = sqlx::raw_sql("rollback; begin immediate").execute(connection).await;
-    begun.map(drop).map_err(of_statement)
 }
 
 /// What is believed of the ids of a group.
@@ -135,24 +130,25 @@ async fn write(
     group: &[&[Append]],
     ids: Ids,
 ) -> Result<Vec<Result<Appended>>> {
-    let (last, current) = find_versions(connection, group).await?;
+    let (last, versions_before) = find_tail(connection, group).await?;
     let plan_all = |found: &HashMap<_, _>| {
-        let mut current = current.clone();
-        let plans = group.iter().map(|appends| plan(appends, found, &mut current));
-        (plans.collect::<Vec<_>>(), current)
+        let mut versions = versions_before.clone();
+        let plans = group.iter().map(|appends| plan(appends, found, &mut versions));
+        (plans.collect::<Vec<_>>(), versions)
     };
-    let (mut plans, mut moved) = plan_all(&HashMap::new());
+    let (mut plans, mut versions_after) = plan_all(&HashMap::new());
     // What is refused may have been applied before.
     if ids == Ids::Any || plans.iter().any(|plan| matches!(plan, Plan::Refused(_))) {
-        (plans, moved) = plan_all(&find_ids(connection, group).await?);
+        (plans, versions_after) = plan_all(&find_ids(connection, group).await?);
     }
-    let (mut rows, mut outcomes, mut position) = (Vec::new(), Vec::new(), last);
+    let (mut rows, mut outcomes) = (Vec::<EventRow<'_>>::new(), Vec::new());
     for (appends, plan) in group.iter().zip(plans) {
         outcomes.push(match plan {
             Plan::Write { versions } => {
-                let begin = rows.len();
-                rows.extend(rows_of(appends, &versions, &mut position));
-                let positions: Vec<_> = rows[begin..].iter().map(|row| row.position).collect();
+                let first = rows.len();
+                let next = rows.last().map_or(last, |row| row.position) + 1;
+                rows.extend(rows_of(appends, &versions, next));
+                let positions: Vec<_> = rows[first..].iter().map(|row| row.position).collect();
                 Ok(Appended::from_rows(appends, &positions, &versions, false))
             }
             Plan::Repeated(appended) => Ok(appended),
@@ -161,7 +157,7 @@ async fn write(
     }
     if !rows.is_empty() {
         insert_events(connection, &rows).await?;
-        update_streams(connection, &moved).await?;
+        update_streams(connection, &versions_after).await?;
     }
     Ok(outcomes)
 }
@@ -200,14 +196,14 @@ fn found(row: &SqliteRow) -> Result<Found, sqlx::Error> {
     })
 }
 
-/// The last position that was drawn, and the versions of the group's streams.
-async fn find_versions(
+/// The last position, and the versions of the group's streams.
+async fn find_tail(
     connection: &mut SqliteConnection,
     group: &[&[Append]],
 ) -> Result<(i64, HashMap<String, i64>)> {
     let streams: Vec<_> =
         group.iter().copied().flatten().map(|append| append.stream.as_str()).collect();
-    let statement = sqlx::query(include_str!("append_find_versions.sql")).bind(json(&streams));
+    let statement = sqlx::query(include_str!("append_find_tail.sql")).bind(json(&streams));
     let rows = fetch_all(connection, statement).await?;
     let (mut position, mut versions) = (0, HashMap::new());
     for row in &rows {
@@ -229,16 +225,20 @@ struct EventRow<'a> {
     event: &'a NewEvent,
 }
 
+/// The rows of an append that is written with these versions, from a position on.
 fn rows_of<'a>(
     appends: &'a [Append],
     versions: &[i64],
-    position: &mut i64,
+    position: i64,
 ) -> impl Iterator<Item = EventRow<'a>> {
     let events =
         appends.iter().flat_map(|append| append.events.iter().map(|event| (&append.stream, event)));
-    events.zip(versions).map(|((stream, event), version)| {
-        *position += 1;
-        EventRow { position: *position, stream, version: *version, event }
+    let places = (position..).zip(versions);
+    events.zip(places).map(|((stream, event), (position, version))| EventRow {
+        position,
+        stream,
+        version: *version,
+        event,
     })
 }
 
@@ -298,8 +298,4 @@ async fn update_streams(
 
 fn hex(id: Uuid) -> String {
     id.simple().to_string()
-}
-
-fn lost() -> Error {
-    Error::Database { code: "outcomes".into(), message: "an append has no outcome".into() }
 }

@@ -31,11 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a statement waits for a writer in another process.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// How many pages the writer and a reader may keep in memory: 32 MiB and 4 MiB, as negative numbers of KiB.
-/// With less, a large append writes pages that it needs again: twice the time.
-const CACHES: [&str; 2] = ["-32768", "-4096"];
+/// How many pages the writer keeps in memory: 32 MiB, as a negative number of KiB. With less, a large append
+/// writes pages that it needs again: twice the time.
+const WRITER_CACHE: &str = "-32768";
 
-/// How many pages, of 4 KiB as a rule, the log beside the file holds before they are brought into the file.
+/// How many pages a reader keeps: 4 MiB.
+const READER_CACHE: &str = "-4096";
+
+/// How many pages, of 4 KiB as a rule, the write-ahead log holds before they are brought into the file.
 /// The pages of an index are written again and again, and brought in once.
 const CHECKPOINT: &str = "8000";
 
@@ -108,7 +111,7 @@ impl Place {
                 let options = options.filename(path).read_only(*read_only);
                 options
                     .synchronous(SqliteSynchronous::Full)
-                    .pragma("cache_size", CACHES[0])
+                    .pragma("cache_size", WRITER_CACHE)
                     .pragma("wal_autocheckpoint", CHECKPOINT)
             }
             // A name that begins with a slash is shared within the process, and ends with its last
@@ -150,7 +153,7 @@ pub(crate) fn pool(options: &SqliteConnectOptions) -> SqlitePool {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(options.clone().pragma("cache_size", CACHES[1]))
+        .connect_lazy_with(options.clone().pragma("cache_size", READER_CACHE))
 }
 
 /// SQLite in words, such as `SQLite 3.51.3`.

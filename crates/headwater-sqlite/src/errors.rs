@@ -94,8 +94,8 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
 /// Whether an event was refused for what the log holds under its id, its position, or its version: by the
 /// trigger that guards it, or by a key.
 pub(crate) fn is_taken(error: &Error) -> bool {
-    let taken = [CONSTRAINT_TRIGGER, CONSTRAINT_UNIQUE, CONSTRAINT_PRIMARYKEY];
-    matches!(error, Error::Database { code, .. } if taken.iter().any(|taken| *code == taken.to_string()))
+    let Error::Database { code, .. } = error else { return false };
+    matches!(code.parse(), Ok(CONSTRAINT_TRIGGER | CONSTRAINT_UNIQUE | CONSTRAINT_PRIMARYKEY))
 }
 
 /// The store is closed.

@@ -96,7 +96,7 @@ impl SqliteStore {
     /// Tells readers that the log has grown, after a transaction with
     /// [`append_in`](SqliteStore::append_in) was committed.
     pub fn hint(&self) {
-        self.inner.hints.send_modify(|sent| *sent = Instant::now());
+        headwater_core::raise(&self.inner.hints);
     }
 
     /// Connections to the same database for the user's own transactions, such as those with

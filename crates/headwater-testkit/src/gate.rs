@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
 use headwater::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Position, Result,
     Row, StreamInfo, StreamInfos, StreamName, Value,
@@ -43,6 +44,8 @@ struct Shared {
     readings: Mutex<Vec<(StreamName, u64)>>,
     /// How often the log was read, and its ceiling.
     looks: Mutex<(usize, usize)>,
+    /// After how many events the next reading of the log breaks off.
+    breaks: Mutex<Option<usize>>,
 }
 
 struct Gated(Arc<Shared>);
@@ -57,6 +60,7 @@ impl Gate {
             fates: tokio::sync::Mutex::new(told),
             readings: Mutex::default(),
             looks: Mutex::default(),
+            breaks: Mutex::default(),
         });
         Self { log: Log::new(Gated(shared.clone())), shared, fates }
     }
@@ -103,6 +107,11 @@ impl Gate {
 }
 
 impl Gate {
+    /// Breaks the next reading of the log off after so many events, as a store does that goes away.
+    pub fn break_next_reading(&self, events: usize) {
+        *lock(&self.shared.breaks) = Some(events);
+    }
+
     /// How often the log was read since the last call, and how often its ceiling.
     pub fn looks(&self) -> (usize, usize) {
         std::mem::take(&mut *lock(&self.shared.looks))
@@ -142,7 +151,15 @@ impl Store for Gated {
             }
             Reading::Log { .. } => lock(&self.0.looks).0 += 1,
         }
-        self.log().store().read(reading)
+        let of_log = matches!(reading, Reading::Log { .. });
+        let events = self.log().store().read(reading);
+        match lock(&self.0.breaks).take_if(|_| of_log) {
+            Some(after) => {
+                let away = Error::Unavailable { reason: "the store went away".into() };
+                Box::pin(events.take(after).chain(stream::once(async { Err(away) })))
+            }
+            None => events,
+        }
     }
 
     async fn look(&self, after: Option<Position>) -> Result<Look> {

@@ -11,16 +11,13 @@ use headwater::{
 };
 use headwater_testkit::{
     account::{Account, Balance},
-    dropped_at,
+    dropped_at, eventually,
     fixtures::stream,
     postgres, scale, seed, within,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use sqlx::{Connection as _, PgConnection};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
-};
+use sqlx::postgres::PgPoolOptions;
+use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -235,20 +232,18 @@ async fn drop_and_audit(url: &str, seed: u64) {
 async fn sessions_are_free(url: &str) {
     let Pools { appends, held_appends, transactions, readings, looks, queries } = Pools::default();
     let most = 1 + appends + held_appends + transactions + readings + looks + queries;
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(1).connect(url).await.unwrap();
     let begun = Instant::now();
-    loop {
+    eventually("sessions are free", async || {
         let sessions = sqlx::query_as(
             "select count(*), count(*) filter (where state <> 'idle') from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
         );
-        let (all, busy): (i64, i64) = sessions.fetch_one(&mut connection).await.unwrap();
-        if busy == 0 && all <= i64::from(most) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{busy} of {all} sessions are at work");
-        sleep(Duration::from_millis(50)).await;
-    }
+        let (all, busy): (i64, i64) = sessions.fetch_one(&pool).await.unwrap();
+        (busy == 0 && all <= i64::from(most)).then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

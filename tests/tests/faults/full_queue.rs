@@ -1,5 +1,7 @@
 //! A queue that is full, while somebody else holds what the appends in it need.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use headwater::{Error, ErrorKind, ExpectedVersion::Any, Log, Queue, Settings, connect_with};
 use headwater_testkit::{
@@ -7,6 +9,10 @@ use headwater_testkit::{
     postgres, within,
 };
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use tokio::time::timeout;
+
+/// Longer than an append takes, and shorter than a store waits for what is held.
+const WAITS: Duration = Duration::from_millis(500);
 
 async fn open(url: &str) -> Log {
     let queue = Queue { events: 4, refuse_when_full: true };
@@ -23,7 +29,7 @@ where
     held.execute(AssertSqlSafe(hold)).await.unwrap();
     let (held_stream, other) = (stream("thing-1"), stream("thing-2"));
     let mut first = Box::pin(log.append(&held_stream, Any, (1..=4).map(event)));
-    assert!((&mut first).now_or_never().is_none(), "it waits for what is held");
+    assert!(timeout(WAITS, &mut first).await.is_err(), "it waits for what is held");
     let refused = log.append(&other, Any, [event(5)]).now_or_never().expect("it is told at once");
     assert_eq!(refused, Err(Error::Overloaded));
     assert_eq!(Error::Overloaded.kind(), ErrorKind::Retry);

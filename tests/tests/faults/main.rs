@@ -25,5 +25,6 @@ mod network;
 mod prepared;
 mod process_killed;
 mod rebuild_killed;
+mod rebuild_stalled;
 mod refused;
 mod server_killed;

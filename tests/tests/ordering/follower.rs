@@ -78,7 +78,7 @@ async fn writer(place: Arc<Place>, committed: Committed, n: u64, seed: u64) {
     }
 }
 
-/// Follows the log until `until` is reached, which may be told after that.
+/// Follows the log until `until` is reached, which may be set when everything has been read already.
 async fn follower(place: Arc<Place>, mut until: watch::Receiver<u64>) -> Vec<(u64, Uuid)> {
     let mut cursor = place.log.subscribe(Filter::all(), Position::START);
     let mut read = Vec::new();

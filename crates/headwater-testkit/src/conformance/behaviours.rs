@@ -211,10 +211,13 @@ macro_rules! conformance {
                 a_rebuild_beside_a_running_projection_loses_nothing,
                 two_rebuilds_at_once_end_well,
                 an_interrupted_rebuild_goes_on,
-                a_rebuild_that_is_broken_off_goes_on_where_it_was,
                 what_was_built_of_something_else_is_built_anew,
                 one_generation_is_kept,
                 a_rebuild_tells_how_it_goes_on;
+            shared_reading:
+                rebuilds_that_begin_together_read_the_log_once,
+                a_shared_reading_that_breaks_is_shared_again,
+                a_rebuild_that_is_broken_off_goes_on_where_it_was;
             properties:
                 the_store_behaves_like_the_model,
                 any_json_reads_back_exactly;

@@ -29,6 +29,7 @@ pub mod read;
 pub mod read_model;
 pub mod rebuild;
 pub mod repository;
+pub mod shared_reading;
 pub mod snapshots;
 mod sqlite;
 pub mod streams;

@@ -2,32 +2,29 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        Mutex,
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use headwater::{
-    App, BatchTx, Error,
+    App, Error,
     GenerationState::{Building, Live, Retired},
-    Log, Phase, Position, Progress, Rebuilt, Recorded, Result, SqlProjection,
+    Log, Phase, Position, Progress, Rebuilt,
     store::Definition,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
     Harness,
-    projection::{app, append, balance, balances, book, catch_up, open, run_while},
+    projection::{app, balance, balances, book, catch_up, open, run_while},
 };
 use crate::{
-    account::{AccountEvent, Balance, balances as definition},
+    account::{Balance, balances as definition},
     fixtures::failure,
-    gate::Gate,
     seed, within,
 };
 
@@ -199,76 +196,6 @@ pub async fn an_interrupted_rebuild_goes_on(harness: &dyn Harness) {
     book(log, "a000", 1).await;
     catch_up(log).await;
     assert_eq!(balances(log).await[0].bookings, 4);
-}
-
-/// Counts what it applies; its second batch hangs, unless the way is open.
-struct Hanging {
-    open: Arc<AtomicBool>,
-    batches: Arc<AtomicU32>,
-}
-
-#[async_trait]
-impl SqlProjection for Hanging {
-    type Event = AccountEvent;
-    const NAME: &'static str = "hanging";
-    const TABLES: &'static [(&'static str, &'static str)] =
-        &[("applied", "create table {applied} (events bigint not null)")];
-
-    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
-        if self.batches.fetch_add(1, Ordering::SeqCst) > 0 && !self.open.load(Ordering::SeqCst) {
-            std::future::pending().await
-        }
-        let count = i64::try_from(events.len()).expect("a test is small");
-        tx.execute("insert into {applied} values ($1)", &[count.into()]).await.map(drop)
-    }
-}
-
-/// What a rebuild has built before it is broken off is not built again, and what begins with it at zero is
-/// built in full.
-pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Harness) {
-    let log = harness.log();
-    for n in 0..50 {
-        open(log, &format!("a{n}"), "everybody").await;
-        append(log, &format!("a{n}"), &vec![AccountEvent::Booked { cents: 1 }; 999]).await;
-    }
-    let open = Arc::new(AtomicBool::new(false));
-    let hanging = || Hanging { open: open.clone(), batches: Arc::default() };
-    let hangs = Arc::new(Notify::new());
-    let tell = |progress: &Progress| {
-        if progress.position > Position::START {
-            hangs.notify_one();
-        }
-    };
-    let alone = App::new().sql_projection(hanging());
-    let broken_off = async {
-        tokio::select! {
-            done = alone.rebuild(log, &[], &tell) => panic!("{done:?}"),
-            () = hangs.notified() => {}
-        }
-    };
-    within("it hangs", broken_off).await;
-    let left = alone.status(log).await.expect("they have a status")[0].position;
-    open.store(true, Ordering::SeqCst);
-    let gate = Gate::before(log);
-    let rebuilt = rebuild(&app().sql_projection(hanging()), gate.log(), &[]).await;
-    let [balances, owners, done] = &*rebuilt else { panic!("{rebuilt:?}") };
-    assert!(done.resumed && left > Position::START, "{done:?} from {left}");
-    let sums = [
-        ("events) as bigint) as n from {applied}", 50_000),
-        ("cents) as bigint) as n from {balances}", 49_950),
-    ];
-    for (sum, expected) in sums {
-        let rows = log.query(&format!("select cast(sum({sum}"), &[]).await;
-        let rows = rows.expect("the read model can be queried");
-        assert_eq!(rows[0].get::<i64>("n").ok(), Some(expected), "{sum}");
-    }
-    assert_eq!((balances.events, owners.events), (50_000, 50));
-    // A commit that was under way when it was broken off may have come after the look.
-    assert!(done.events <= 50_000 - left.0, "{done:?} from {left}");
-    // One reading for all, one for the event at which the third one stood, and one for each swap; one more
-    // where a busy machine lets one of them come too late.
-    let (readings, _) = gate.looks();
-    assert!(readings <= 6, "the log was read {readings} times");
 }
 
 /// A build that an earlier run has left, of another log or of other code, is of no use.

@@ -225,7 +225,8 @@ pub async fn a_hundred_subscribers_cost_one_reading(harness: &dyn Harness) {
         }
         let (readings, looks) = gate.looks();
         assert!(readings <= 1, "the log was read {readings} times");
-        // One look for the hint, and with each poll another one for all of them.
+        // One for the hint, one of somebody who polled just before it, and each second two polls at most:
+        // a poll shares what was looked at within half a second.
         let most = 2 + 2 * begun.elapsed().as_secs();
         assert!(
             u64::try_from(looks).is_ok_and(|looks| looks <= most),

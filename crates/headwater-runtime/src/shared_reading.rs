@@ -1,0 +1,224 @@
+//! One reading of the log for the projections that are rebuilt together.
+//!
+//! Those that begin at the same moment and near the same position read each event once: it is given to each
+//! that wants it, at the pace of the slowest. Whoever stalls reads on by itself.
+
+use std::time::Duration;
+
+use headwater_core::{Batch, Filter, Log, Position, StoredEvent};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::patience::Patience;
+
+/// How many events are read at a time. The cursor bounds their bytes, by 8 MiB.
+const BATCH: usize = 20_000;
+
+/// From how many events on, bytes of them, or positions a projection is given what there is: each part
+/// costs it a transaction. It may have three of them in memory: in its hands, next, and in the making.
+const ENOUGH_EVENTS: usize = 10_000;
+const ENOUGH_BYTES: usize = 4 << 20;
+const ENOUGH_POSITIONS: u64 = 200_000;
+
+/// How far ahead of another a projection may be that shares its reading: it waits meanwhile.
+const NEAR: u64 = 100_000;
+
+/// How long a reading waits for all that begin: each makes its tables first. And how long for those that
+/// begin again, after a fault.
+const GATHER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(100));
+
+/// How long a projection may take for a part, times those that share the reading: they take turns.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// How long a reading waits for a store that is away.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Events of the log that a projection reads, and how far it has read with them.
+pub(crate) struct Part {
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) position: Position,
+}
+
+/// Where projections come together.
+pub(crate) struct SharedReading {
+    log: Log,
+    joining: mpsc::UnboundedSender<Member>,
+}
+
+impl SharedReading {
+    /// For so many projections.
+    pub(crate) fn new(log: Log, count: usize) -> Self {
+        let (joining, members) = mpsc::unbounded_channel();
+        tokio::spawn(gather(log.clone(), members, count));
+        Self { log, joining }
+    }
+
+    /// The events above `after` that the filter wants, up to the ceiling. They may end before, for a fault
+    /// that lasts, or where others would wait for this reader: then it reads on [by itself](Self::alone).
+    ///
+    /// They are read in a task of its own, which ends with its readers: the next ones are read while these
+    /// are decoded, folded and written.
+    pub(crate) fn join(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Part> {
+        let (member, parts) = Member::new(filter, after);
+        // The gathering lasts as long as this; without it the parts end at once.
+        let _gathered = self.joining.send(member);
+        parts
+    }
+
+    /// The same, shared with nobody: for what is left.
+    pub(crate) fn alone(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Part> {
+        let (member, parts) = Member::new(filter, after);
+        tokio::spawn(read(self.log.clone(), vec![member]));
+        parts
+    }
+}
+
+async fn gather(log: Log, mut joining: mpsc::UnboundedReceiver<Member>, count: usize) {
+    let mut patience = GATHER.0;
+    while let Some(first) = joining.recv().await {
+        let (mut members, until) = (vec![first], Instant::now() + patience);
+        while members.len() < count
+            && let Ok(Some(member)) = timeout_at(until, joining.recv()).await
+        {
+            members.push(member);
+        }
+        for members in near(members) {
+            tokio::spawn(read(log.clone(), members));
+        }
+        patience = GATHER.1;
+    }
+}
+
+/// Those that can share a reading, group by group.
+fn near(mut members: Vec<Member>) -> Vec<Vec<Member>> {
+    members.sort_by_key(|member| member.after);
+    let mut groups: Vec<Vec<Member>> = Vec::new();
+    for member in members {
+        match groups.last_mut() {
+            Some(group) if member.after.0 - group[0].after.0 <= NEAR => group.push(member),
+            _ => groups.push(vec![member]),
+        }
+    }
+    groups
+}
+
+async fn read(log: Log, mut members: Vec<Member>) {
+    let Some(after) = members.iter().map(|member| member.after).min() else { return };
+    let mut cursor = log.subscribe(union(&members), after);
+    let mut patience = Patience::new("reading for a rebuild", PATIENCE);
+    while !members.is_empty() {
+        match cursor.available(BATCH).await {
+            Ok(Some(batch)) => {
+                patience.renew();
+                let caught_up = batch.caught_up;
+                members = deal(members, batch).await;
+                if caught_up {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            // Of a fault that lasts each hears where it reads by itself.
+            Err(error) => {
+                if patience.wait_out(error).await.is_err() {
+                    return;
+                }
+            }
+        }
+        members.retain(|member| !member.give.is_closed());
+    }
+}
+
+/// Gives each what it wants of a batch; yields those that go on with the others.
+async fn deal(members: Vec<Member>, mut batch: Batch) -> Vec<Member> {
+    let patience = STALLED.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX));
+    let mut staying = Vec::new();
+    let mut left = members.len();
+    for mut member in members {
+        left -= 1;
+        member.take(&mut batch, left == 0);
+        if !member.has_enough(&batch) {
+            staying.push(member);
+            continue;
+        }
+        let part = member.part(batch.position);
+        match timeout(patience, member.give.send(part)).await {
+            Ok(Ok(())) => staying.push(member),
+            Ok(Err(_gone)) => {}
+            Err(_stalled) => tracing::debug!(?patience, "a rebuild that stalls reads on by itself"),
+        }
+    }
+    staying
+}
+
+/// A projection that reads with others.
+struct Member {
+    filter: Filter,
+    /// Everything at or below was given, or is of no interest.
+    after: Position,
+    give: mpsc::Sender<Part>,
+    /// Too few yet to be given, and their bytes.
+    kept: Vec<StoredEvent>,
+    bytes: usize,
+}
+
+impl Member {
+    fn new(filter: &Filter, after: Position) -> (Self, mpsc::Receiver<Part>) {
+        let (give, parts) = mpsc::channel(1);
+        let member = Self { filter: filter.clone(), after, give, kept: Vec::new(), bytes: 0 };
+        (member, parts)
+    }
+
+    fn wants(&self, event: &StoredEvent) -> bool {
+        event.position > self.after && self.filter.lets_through(event)
+    }
+
+    /// Keeps what it wants of a batch; the last one takes the events themselves.
+    fn take(&mut self, batch: &mut Batch, last: bool) {
+        let already = self.kept.len();
+        if last {
+            let events = std::mem::take(&mut batch.events).into_iter();
+            let wanted: Vec<_> = events.filter(|event| self.wants(event)).collect();
+            self.kept.extend(wanted);
+        } else {
+            let wanted: Vec<_> =
+                batch.events.iter().filter(|event| self.wants(event)).cloned().collect();
+            self.kept.extend(wanted);
+        }
+        self.bytes += self.kept[already..].iter().map(StoredEvent::size).sum::<usize>();
+    }
+
+    /// Whether a batch brings it so far that it is given what there is.
+    fn has_enough(&self, batch: &Batch) -> bool {
+        let passed = batch.position.0.saturating_sub(self.after.0);
+        passed > 0
+            && (batch.caught_up
+                || self.kept.len() >= ENOUGH_EVENTS
+                || self.bytes >= ENOUGH_BYTES
+                || passed >= ENOUGH_POSITIONS)
+    }
+
+    fn part(&mut self, position: Position) -> Part {
+        (self.after, self.bytes) = (position, 0);
+        Part { events: std::mem::take(&mut self.kept), position }
+    }
+}
+
+/// A filter that lets through what each member wants, and perhaps more.
+fn union(members: &[Member]) -> Filter {
+    let filters = || members.iter().map(|member| &member.filter);
+    let wanted = |list: fn(&Filter) -> &Vec<String>| {
+        let all = filters().any(|filter| list(filter).is_empty());
+        let mut wanted: Vec<_> =
+            if all { Vec::new() } else { filters().flat_map(list).cloned().collect() };
+        wanted.sort();
+        wanted.dedup();
+        wanted
+    };
+    Filter {
+        categories: wanted(|filter| &filter.categories),
+        types: wanted(|filter| &filter.types),
+        ..Filter::all()
+    }
+}

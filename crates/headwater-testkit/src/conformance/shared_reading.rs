@@ -1,0 +1,119 @@
+//! Projections that are rebuilt together read the log once.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use headwater::{App, BatchTx, Log, Position, Progress, Recorded, Result, SqlProjection};
+use tokio::sync::Notify;
+
+use super::{
+    Harness,
+    projection::{app, append, open},
+};
+use crate::{account::AccountEvent, gate::Gate, within};
+
+/// How many events [`fifty_thousand`] appends: a rebuild takes several batches for them.
+const EVENTS: i64 = 50_000;
+
+/// Appends fifty thousand events to fifty accounts.
+pub async fn fifty_thousand(log: &Log) {
+    for n in 0..50 {
+        open(log, &format!("a{n}"), "everybody").await;
+        append(log, &format!("a{n}"), &vec![AccountEvent::Booked { cents: 1 }; 999]).await;
+    }
+}
+
+/// Counts what it applies; its second batch hangs, unless the way is open.
+#[derive(Debug, Default)]
+pub struct Hanging {
+    open: Arc<AtomicBool>,
+    batches: Arc<AtomicU32>,
+}
+
+impl Hanging {
+    /// One that does not hang.
+    fn opened() -> Self {
+        Self { open: Arc::new(AtomicBool::new(true)), ..Self::default() }
+    }
+}
+
+#[async_trait]
+impl SqlProjection for Hanging {
+    type Event = AccountEvent;
+    const NAME: &'static str = "hanging";
+    const TABLES: &'static [(&'static str, &'static str)] =
+        &[("applied", "create table {applied} (events bigint not null)")];
+
+    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
+        if self.batches.fetch_add(1, Ordering::SeqCst) > 0 && !self.open.load(Ordering::SeqCst) {
+            std::future::pending().await
+        }
+        let count = i64::try_from(events.len()).expect("a test is small");
+        tx.execute("insert into {applied} values ($1)", &[count.into()]).await.map(drop)
+    }
+}
+
+/// Rebuilds three projections and finds all events in each; yields how many events each has applied, the
+/// hanging one last, and how often the log was read.
+async fn rebuild_three(gate: &Gate) -> ([u64; 3], usize) {
+    let log = gate.log();
+    gate.looks();
+    let three = app().sql_projection(Hanging::opened());
+    let rebuilt = within("a rebuild", three.rebuild(log, &[], &|_| {})).await;
+    let rebuilt = rebuilt.expect("it is rebuilt");
+    let (readings, _) = gate.looks();
+    let cents = "select cast(sum(cents) as bigint) as n from {balances}";
+    let applied = "select cast(sum(events) as bigint) as n from {applied}";
+    for (sum, expected) in [(cents, EVENTS - 50), (applied, EVENTS)] {
+        let rows = log.query(sum, &[]).await.expect("the read model can be queried");
+        assert_eq!(rows[0].get::<i64>("n").ok(), Some(expected), "{sum}");
+    }
+    let applied: Vec<_> = rebuilt.iter().map(|done| done.events).collect();
+    (applied.try_into().expect("there are three"), readings)
+}
+
+/// One reading for all, and one for each swap.
+pub async fn rebuilds_that_begin_together_read_the_log_once(harness: &dyn Harness) {
+    fifty_thousand(harness.log()).await;
+    let gate = Gate::before(harness.log());
+    assert_eq!(rebuild_three(&gate).await, ([50_000, 50, 50_000], 1 + 3));
+}
+
+/// All wait until the store is back; the reading goes on where it was.
+pub async fn a_shared_reading_that_breaks_is_shared_again(harness: &dyn Harness) {
+    fifty_thousand(harness.log()).await;
+    let gate = Gate::before(harness.log());
+    gate.break_next_reading(15_000);
+    assert_eq!(rebuild_three(&gate).await, ([50_000, 50, 50_000], 2 + 3));
+}
+
+/// What a rebuild has built before it is broken off is not built again, and what begins with it at zero is
+/// built in full.
+pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Harness) {
+    let log = harness.log();
+    fifty_thousand(log).await;
+    let hangs = Notify::new();
+    let tell = |progress: &Progress| {
+        if progress.position > Position::START {
+            hangs.notify_one();
+        }
+    };
+    let alone = App::new().sql_projection(Hanging::default());
+    let broken_off = async {
+        tokio::select! {
+            done = alone.rebuild(log, &[], &tell) => panic!("{done:?}"),
+            () = hangs.notified() => {}
+        }
+    };
+    within("it hangs", broken_off).await;
+    let left = alone.status(log).await.expect("they have a status")[0].position;
+    assert!(left > Position::START, "{left}");
+    let ([balances, owners, done], readings) = rebuild_three(&Gate::before(log)).await;
+    assert_eq!((balances, owners), (50_000, 50));
+    // A commit that was under way when it was broken off may have come after the look.
+    assert!(done <= 50_000 - left.0, "{done} from {left}");
+    assert_eq!(readings, 1 + 1 + 3, "one more for the event at which it stood");
+}
