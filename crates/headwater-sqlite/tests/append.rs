@@ -43,6 +43,16 @@ async fn a_conflict_names_the_actual_version_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn positions_go_on_where_the_counter_of_the_file_was_lost() {
+    let store = memory().await;
+    store.append(vec![append(1, Any, 3)]).await.unwrap();
+    sqlx::raw_sql("delete from sqlite_sequence").execute(store.pool()).await.unwrap();
+    assert_eq!(store.append(vec![append(1, Any, 1)]).await.unwrap().position(), Position(4));
+    sqlx::raw_sql("update sqlite_sequence set seq = 9").execute(store.pool()).await.unwrap();
+    assert_eq!(store.append(vec![append(1, Any, 1)]).await.unwrap().position(), Position(10));
+}
+
+#[tokio::test]
 async fn an_append_that_is_tried_again_yields_its_first_result() {
     let store = memory().await;
     let first = vec![append(1, NoStream, 2), append(2, NoStream, 1)];

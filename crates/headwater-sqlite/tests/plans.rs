@@ -49,7 +49,7 @@ async fn no_reading_sorts_and_each_uses_its_index() {
                 "COVERING INDEX events_recorded_at (recorded_at>? AND recorded_at<?)",
             ),
             (include_str!("../src/append_find_ids.sql"), "INDEX sqlite_autoindex_events_1 (id=?)"),
-            (include_str!("../src/append_find_versions.sql"), "PRIMARY KEY (stream=?)"),
+            (include_str!("../src/append_find_tail.sql"), "PRIMARY KEY (stream=?)"),
             (include_str!("../src/streams.sql"), "PRIMARY KEY (stream>? AND stream<?)"),
         ] {
             let plan = plan(file.store.pool(), sql).await;
