@@ -1,5 +1,5 @@
--- Large payloads are compressed with lz4 where the server has it, which costs an eighth less time for each
--- event of an import than pglz, for a hundredth more space. What is stored already stays as it is.
+-- Large payloads are compressed with lz4 where the server was built with it: quicker than pglz, for a little
+-- more space. What is stored already stays as it is.
 
 do $$
 begin

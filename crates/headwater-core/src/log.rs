@@ -164,6 +164,10 @@ impl Log {
     ///
     /// Catching up and following are one cursor, so there is no hand-over to lose an event in. Each
     /// event comes once, in the order of positions.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, on PostgreSQL: it listens to other processes in a task.
     pub fn subscribe(&self, filter: Filter, after: Position) -> Cursor {
         Cursor::new(self.clone(), filter, after)
     }

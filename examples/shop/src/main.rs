@@ -12,7 +12,7 @@ use shop::{
     web::{self, WebArgs},
 };
 
-/// Decoding and folding allocate much, and the system's allocator would take a fifth of the time.
+/// Decoding and folding allocate much.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
