@@ -5,7 +5,9 @@
 //! checkpoint are one transaction: readers see the old generation, then the new one.
 
 use std::{
+    num::NonZero,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,8 +29,9 @@ use crate::{
     status::{Phase, Progress, Rebuilt},
 };
 
-/// How many projections decode, fold and write at once: each fills a processor.
-const AT_ONCE: usize = 2;
+/// How many projections decode, fold and write at once, at least and at most: each fills a processor, and
+/// takes one of the few connections for transactions.
+const AT_ONCE: (usize, usize) = (2, 3);
 
 /// How many events the transaction of the swap applies at most, and how many bytes of them.
 const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
@@ -50,7 +53,9 @@ impl Shared {
     /// For so many projections.
     pub(crate) fn new(log: &Log, count: usize) -> Self {
         let reading = Arc::new(SharedReading::new(log.clone(), count));
-        Self { reading, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        let processors = thread::available_parallelism().map_or(AT_ONCE.0, NonZero::get);
+        let at_once = processors.clamp(AT_ONCE.0, AT_ONCE.1);
+        Self { reading, turns: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// Waits for the right to work, until it is dropped.

@@ -2,9 +2,8 @@
 //!
 //! Three statements as a rule: where the log and the streams end, the events, the streams' new versions.
 //! `append_plan` judges before anything is written. Which ids are taken is looked up only where it matters:
-//! for an append that is refused, and where an event cannot go in. Then all is undone and written again: in
-//! a savepoint within the user's transaction, and in a new transaction otherwise, since a savepoint would cost
-//! each group what hardly one needs.
+//! for an append that is refused, and where an event cannot go in. Then the group is undone, and each append
+//! is written apart, in a savepoint: what one of them causes is never another's.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -18,7 +17,7 @@ use uuid::Uuid;
 use crate::{
     append_plan::{Found, Plan, plan},
     connections::Turn,
-    errors::{is_taken, of_statement},
+    errors::{is_of_an_event, of_statement},
     rows::{Statement, fetch_all},
     savepoint::Savepoint,
     store::{SqliteStore, now},
@@ -54,10 +53,10 @@ impl SqliteStore {
             let transaction = self.inner.connections.begin(turn).await?;
             let mut connection = transaction.connection().await?;
             let outcomes = match write(&mut connection, &appends, Ids::New).await {
-                Err(error) if is_taken(&error) => {
+                Err(error) if is_of_an_event(&error) => {
                     let anew = sqlx::raw_sql("rollback; begin immediate");
                     anew.execute(&mut *connection).await.map_err(of_statement)?;
-                    write(&mut connection, &appends, Ids::Any).await?
+                    write_each(&mut connection, &appends).await?
                 }
                 outcomes => outcomes?,
             };
@@ -97,19 +96,45 @@ impl SqliteStore {
         appends: Vec<Append>,
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
-        let mut savepoint = Savepoint::begin(connection).await?;
-        let mut outcomes = write(savepoint.connection(), &[&appends], Ids::New).await;
-        if outcomes.as_ref().is_err_and(is_taken) {
-            savepoint.undo().await?;
-            savepoint = Savepoint::begin(connection).await?;
-            outcomes = write(savepoint.connection(), &[&appends], Ids::Any).await;
-        }
-        let outcome = |outcomes: Vec<_>| outcomes.into_iter().next().expect("one for each append");
-        match outcomes.and_then(outcome) {
-            Ok(appended) => savepoint.keep().await.map(|()| appended),
-            Err(error) => savepoint.undo().await.and(Err(error)),
+        match write_apart(connection, &appends, Ids::New).await? {
+            Err(error) if is_of_an_event(&error) => {
+                write_apart(connection, &appends, Ids::Any).await?
+            }
+            outcome => outcome,
         }
     }
+}
+
+/// Writes each append of a group apart.
+async fn write_each(
+    connection: &mut SqliteConnection,
+    group: &[&[Append]],
+) -> Result<Vec<Result<Appended>>> {
+    let mut outcomes = Vec::new();
+    for appends in group {
+        outcomes.push(write_apart(connection, appends, Ids::Any).await?);
+    }
+    Ok(outcomes)
+}
+
+/// Writes one append in a savepoint, and yields its outcome; where that is an error it changes nothing.
+async fn write_apart(
+    connection: &mut SqliteConnection,
+    appends: &[Append],
+    ids: Ids,
+) -> Result<Result<Appended>> {
+    let mut savepoint = Savepoint::begin(connection).await?;
+    let outcome = match write(savepoint.connection(), &[appends], ids).await {
+        Ok(outcomes) => outcomes.into_iter().next().expect("one for each append"),
+        Err(error) if is_of_an_event(&error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    if outcome.is_ok() {
+        savepoint.keep().await?;
+    } else {
+        savepoint.undo().await?;
+    }
+    Ok(outcome)
 }
 
 /// What is believed of the ids of a group.
@@ -123,8 +148,8 @@ enum Ids {
 
 /// Writes a group in the transaction of `connection`, and yields the outcome of each append.
 ///
-/// An error is one of the database: then the transaction must be rolled back. Where it
-/// [is of an id that was taken](is_taken), the group is written by another call that looks for them.
+/// An error is one of the database: then all must be undone. Where it is [of an event](is_of_an_event), such as
+/// an id that is taken, the appends are written apart, by another call that looks for their ids.
 async fn write(
     connection: &mut SqliteConnection,
     group: &[&[Append]],

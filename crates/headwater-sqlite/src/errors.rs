@@ -17,9 +17,6 @@ const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
-const CONSTRAINT_PRIMARYKEY: i32 = 1555;
-const CONSTRAINT_TRIGGER: i32 = 1811;
-const CONSTRAINT_UNIQUE: i32 = 2067;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
@@ -91,11 +88,11 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
 }
 
-/// Whether an event was refused for what the log holds under its id, its position, or its version: by the
-/// trigger that guards it, or by a key.
-pub(crate) fn is_taken(error: &Error) -> bool {
+/// Whether an event was refused: for what the log holds under its id, its position or its version, or by a
+/// trigger of the user's.
+pub(crate) fn is_of_an_event(error: &Error) -> bool {
     let Error::Database { code, .. } = error else { return false };
-    matches!(code.parse(), Ok(CONSTRAINT_TRIGGER | CONSTRAINT_UNIQUE | CONSTRAINT_PRIMARYKEY))
+    code.parse().is_ok_and(|code: i32| code & 0xff == CONSTRAINT)
 }
 
 /// The store is closed.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{all, append, event, events, file, memory, stream};
 use futures_util::{FutureExt as _, future::join_all};
-use headwater_core::{Append, Error, ExpectedVersion, Position, Settings, Store as _};
+use headwater_core::{Append, Error, ExpectedVersion, NewEvent, Position, Settings, Store as _};
 use headwater_sqlite::SqliteStore;
 use sqlx::{Connection as _, Row as _};
 
@@ -40,6 +40,53 @@ async fn a_conflict_names_the_actual_version_and_changes_nothing() {
     }
     assert_eq!(all(&store).await.len(), 3);
     assert_eq!(store.stream_info(&stream(5)).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_append_causes_in_the_database_is_never_anothers() {
+    let file = file().await;
+    let store = &file.store;
+    let refuse = "create trigger refuse before insert on events when new.type = 'bad'
+                  begin select raise(abort, 'bad is refused'); end";
+    sqlx::raw_sql(refuse).execute(store.pool()).await.unwrap();
+    let taken = append(1, Any, 2);
+    store.append(vec![taken.clone()]).await.unwrap();
+    let mut other = sqlx::SqliteConnection::connect(&file.url).await.unwrap();
+    sqlx::raw_sql("begin immediate").execute(&mut other).await.unwrap();
+    let bad = Append::new(stream(2), Any, [NewEvent::from_json("bad", 1, "{}")]);
+    let again = Append::new(stream(3), Any, [event(1), taken.events[1].clone()]);
+    let group = [append(4, Any, 1), bad, append(5, Any, 1), again, append(4, Exact(1), 1)];
+    let outcomes = join_all(group.map(|append| store.append(vec![append])));
+    let release = async {
+        // They wait in one group by then.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    };
+    let (outcomes, ()) = futures_util::future::join(outcomes, release).await;
+    let [first, bad, second, again, third] = outcomes.try_into().unwrap();
+    assert!(matches!(bad, Err(Error::Database { .. })), "{bad:?}");
+    assert!(matches!(again, Err(Error::IdempotencyConflict { .. })), "{again:?}");
+    let versions = [first, second, third].map(|applied| applied.unwrap().version());
+    assert_eq!(versions, [1, 1, 2]);
+    assert_eq!(all(store).await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_id_that_is_taken_behind_many_events_undoes_them_all() {
+    let store = memory().await;
+    let taken = append(1, Any, 1);
+    store.append(vec![taken.clone()]).await.unwrap();
+    let mut large = append(2, Any, 100);
+    large.events.push(taken.events[0].clone());
+    let mut connection = store.pool().acquire().await.unwrap();
+    sqlx::raw_sql("begin immediate").execute(&mut *connection).await.unwrap();
+    let refused = store.append_in(&mut connection, vec![large]).await;
+    assert!(matches!(refused, Err(Error::IdempotencyConflict { .. })), "{refused:?}");
+    let applied = store.append_in(&mut connection, vec![append(2, NoStream, 1)]).await.unwrap();
+    assert_eq!(applied.position(), Position(2));
+    sqlx::raw_sql("commit").execute(&mut *connection).await.unwrap();
+    drop(connection);
+    assert_eq!(all(&store).await.len(), 2);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub mod account;
 pub mod conformance;
 pub mod fixtures;
 pub mod gate;
+pub mod hanging;
 pub mod model;
 pub mod postgres;
 mod steps;

@@ -1,29 +1,33 @@
 //! A projection that hangs in the middle of a rebuild, beside others that read the log with it.
 
+use futures_util::future::join;
 use headwater::{GenerationState, connect};
 use headwater_testkit::{
-    conformance::shared_reading::{Hanging, fifty_thousand},
-    eventually, postgres,
+    eventually,
+    hanging::{Hanging, fifty_thousand},
+    postgres,
 };
 
 use crate::audit::app;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_hangs_holds_the_others_up_for_a_while_only() {
+async fn one_that_hangs_holds_the_others_up_for_a_while_only_and_misses_nothing() {
     let database = postgres::database().await;
     let log = connect(database.url()).await.unwrap();
     fifty_thousand(&log).await;
-    let three = app().sql_projection(Hanging::default());
-    let swapped = async || {
+    let hanging = Hanging::default();
+    let three = app().sql_projection(hanging.clone());
+    let others_in_service = async || {
         let status = three.status(&log).await.unwrap();
         let live = status.iter().filter(|one| one.state == GenerationState::Live).count();
-        (live == 2).then_some(status)
+        (live == 2).then_some(())
     };
-    let status = tokio::select! {
-        ended = three.rebuild(&log, &[], &|_| ()) => panic!("{ended:?}"),
-        status = eventually("the others are in service", swapped) => status,
+    let others = async {
+        eventually("the others are in service", others_in_service).await;
+        hanging.open();
     };
-    let hanging = status.iter().find(|one| one.projection == "hanging").unwrap();
-    assert_eq!(hanging.state, GenerationState::Building);
+    let (rebuilt, ()) = join(three.rebuild(&log, &[], &|_| ()), others).await;
+    let events: Vec<_> = rebuilt.unwrap().iter().map(|one| one.events).collect();
+    assert_eq!(events, [50_000, 50, 50_000]);
     log.close().await;
 }

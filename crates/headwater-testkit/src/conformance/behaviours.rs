@@ -216,6 +216,7 @@ macro_rules! conformance {
                 a_rebuild_tells_how_it_goes_on;
             shared_reading:
                 rebuilds_that_begin_together_read_the_log_once,
+                rebuilds_of_different_categories_share_a_reading,
                 a_shared_reading_that_breaks_is_shared_again,
                 a_rebuild_that_is_broken_off_goes_on_where_it_was;
             properties:

@@ -1,60 +1,20 @@
 //! Projections that are rebuilt together read the log once.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
-};
-
 use async_trait::async_trait;
-use headwater::{App, BatchTx, Log, Position, Progress, Recorded, Result, SqlProjection};
+use headwater::{
+    App, BatchTx, Event, ExpectedVersion::Any, NewEvent, Position, Progress, Recorded, Result,
+    SqlProjection,
+};
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::{
-    Harness,
-    projection::{app, append, open},
+use super::{Harness, projection::app};
+use crate::{
+    fixtures::stream,
+    gate::Gate,
+    hanging::{EVENTS, Hanging, fifty_thousand},
+    within,
 };
-use crate::{account::AccountEvent, gate::Gate, within};
-
-/// How many events [`fifty_thousand`] appends: a rebuild takes several batches for them.
-const EVENTS: i64 = 50_000;
-
-/// Appends fifty thousand events to fifty accounts.
-pub async fn fifty_thousand(log: &Log) {
-    for n in 0..50 {
-        open(log, &format!("a{n}"), "everybody").await;
-        append(log, &format!("a{n}"), &vec![AccountEvent::Booked { cents: 1 }; 999]).await;
-    }
-}
-
-/// Counts what it applies; its second batch hangs, unless the way is open.
-#[derive(Debug, Default)]
-pub struct Hanging {
-    open: Arc<AtomicBool>,
-    batches: Arc<AtomicU32>,
-}
-
-impl Hanging {
-    /// One that does not hang.
-    fn opened() -> Self {
-        Self { open: Arc::new(AtomicBool::new(true)), ..Self::default() }
-    }
-}
-
-#[async_trait]
-impl SqlProjection for Hanging {
-    type Event = AccountEvent;
-    const NAME: &'static str = "hanging";
-    const TABLES: &'static [(&'static str, &'static str)] =
-        &[("applied", "create table {applied} (events bigint not null)")];
-
-    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
-        if self.batches.fetch_add(1, Ordering::SeqCst) > 0 && !self.open.load(Ordering::SeqCst) {
-            std::future::pending().await
-        }
-        let count = i64::try_from(events.len()).expect("a test is small");
-        tx.execute("insert into {applied} values ($1)", &[count.into()]).await.map(drop)
-    }
-}
 
 /// Rebuilds three projections and finds all events in each; yields how many events each has applied, the
 /// hanging one last, and how often the log was read.
@@ -80,6 +40,44 @@ pub async fn rebuilds_that_begin_together_read_the_log_once(harness: &dyn Harnes
     fifty_thousand(harness.log()).await;
     let gate = Gate::before(harness.log());
     assert_eq!(rebuild_three(&gate).await, ([50_000, 50, 50_000], 1 + 3));
+}
+
+/// Counts events of another category than those of accounts.
+struct Parcels;
+
+#[derive(Event, Clone, Serialize, Deserialize)]
+#[event(category = "parcel")]
+enum ParcelEvent {
+    #[event(name = "parcel.sent")]
+    Sent { number: u64 },
+}
+
+#[async_trait]
+impl SqlProjection for Parcels {
+    type Event = ParcelEvent;
+    const NAME: &'static str = "parcels";
+    const TABLES: &'static [(&'static str, &'static str)] =
+        &[("sent", "create table {sent} (events bigint not null)")];
+
+    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<ParcelEvent>]) -> Result<()> {
+        let count = i64::try_from(events.len()).expect("a test is small");
+        tx.execute("insert into {sent} values ($1)", &[count.into()]).await.map(drop)
+    }
+}
+
+/// What one wants and another does not is in the one reading as well.
+pub async fn rebuilds_of_different_categories_share_a_reading(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..12 {
+        let sent = (0..1_000).map(|number| NewEvent::of(&ParcelEvent::Sent { number }));
+        let sent = sent.collect::<Result<Vec<_>>>().expect("they are JSON");
+        log.append(&stream(&format!("parcel-{n}")), Any, sent).await.expect("it is applied");
+    }
+    fifty_thousand(log).await;
+    let both = App::new().sql_projection(Hanging::opened()).sql_projection(Parcels);
+    let rebuilt = within("a rebuild", both.rebuild(log, &[], &|_| {})).await;
+    let rebuilt = rebuilt.expect("it is rebuilt");
+    assert_eq!((rebuilt[0].events, rebuilt[1].events), (50_000, 12_000));
 }
 
 /// All wait until the store is back; the reading goes on where it was.
