@@ -44,6 +44,8 @@ struct Shared {
     readings: Mutex<Vec<(StreamName, u64)>>,
     /// How often the log was read, and its ceiling.
     looks: Mutex<(usize, usize)>,
+    /// Whether looks are held up, after the store has answered.
+    looks_held: watch::Sender<bool>,
     /// After how many events the next reading of the log breaks off.
     breaks: Mutex<Option<usize>>,
 }
@@ -60,6 +62,7 @@ impl Gate {
             fates: tokio::sync::Mutex::new(told),
             readings: Mutex::default(),
             looks: Mutex::default(),
+            looks_held: watch::Sender::new(false),
             breaks: Mutex::default(),
         });
         Self { log: Log::new(Gated(shared.clone())), shared, fates }
@@ -110,6 +113,17 @@ impl Gate {
     /// Breaks the next reading of the log off after so many events, as a store does that goes away.
     pub fn break_next_reading(&self, events: usize) {
         *lock(&self.shared.breaks) = Some(events);
+    }
+
+    /// Holds up the answers to looks at the ceiling, or lets them go.
+    pub fn hold_looks(&self, hold: bool) {
+        self.shared.looks_held.send_replace(hold);
+    }
+
+    /// Waits until a look is held up.
+    pub async fn looked(&self) {
+        let held = || async { (self.shared.looks_held.receiver_count() > 0).then_some(()) };
+        eventually("a look at the gate", held).await;
     }
 
     /// How often the log was read since the last call, and how often its ceiling.
@@ -164,7 +178,10 @@ impl Store for Gated {
 
     async fn look(&self, after: Option<Position>) -> Result<Look> {
         lock(&self.0.looks).1 += 1;
-        self.log().store().look(after).await
+        let look = self.log().store().look(after).await;
+        let mut held = self.0.looks_held.subscribe();
+        held.wait_for(|held| !held).await.expect("the gate is there");
+        look
     }
 
     fn hints(&self) -> watch::Receiver<Instant> {

@@ -15,12 +15,9 @@ use tokio::sync::watch;
 
 use crate::{account::AccountEvent, fixtures::stream};
 
-/// How many events [`fifty_thousand`] appends: a rebuild takes several batches for them.
-pub const EVENTS: i64 = 50_000;
-
-/// Appends fifty thousand events to fifty accounts.
-pub async fn fifty_thousand(log: &Log) {
-    for n in 0..50 {
+/// Appends a thousand events to each of so many accounts; a rebuild of fifty takes several batches.
+pub async fn fill(log: &Log, accounts: u32) {
+    for n in 0..accounts {
         let opened = AccountEvent::Opened { owner: "everybody".into() };
         let events = iter::once(opened).chain(vec![AccountEvent::Booked { cents: 1 }; 999]);
         let events = events.map(|event| NewEvent::of(&event).expect("it is JSON"));

@@ -4,7 +4,7 @@ use futures_util::future::join;
 use headwater::{GenerationState, connect};
 use headwater_testkit::{
     eventually,
-    hanging::{Hanging, fifty_thousand},
+    hanging::{Hanging, fill},
     postgres,
 };
 
@@ -14,7 +14,7 @@ use crate::audit::app;
 async fn one_that_hangs_holds_the_others_up_for_a_while_only_and_misses_nothing() {
     let database = postgres::database().await;
     let log = connect(database.url()).await.unwrap();
-    fifty_thousand(&log).await;
+    fill(&log, 120).await;
     let hanging = Hanging::default();
     let three = app().sql_projection(hanging.clone());
     let others_in_service = async || {
@@ -28,6 +28,6 @@ async fn one_that_hangs_holds_the_others_up_for_a_while_only_and_misses_nothing(
     };
     let (rebuilt, ()) = join(three.rebuild(&log, &[], &|_| ()), others).await;
     let events: Vec<_> = rebuilt.unwrap().iter().map(|one| one.events).collect();
-    assert_eq!(events, [50_000, 50, 50_000]);
+    assert_eq!(events, [120_000, 120, 120_000]);
     log.close().await;
 }

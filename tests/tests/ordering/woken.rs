@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join;
-use headwater::{Filter, Position};
-use headwater_testkit::{fixtures::append_to, within};
+use headwater::{Append, ExpectedVersion::Any, Filter, Position};
+use headwater_testkit::{
+    fixtures::{append_to, event, stream},
+    within,
+};
 
-use crate::place::Place;
+use crate::place::{Open, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_in_another_process_is_woken_at_once() {
@@ -29,4 +32,28 @@ async fn a_subscriber_in_another_process_is_woken_at_once() {
     }
     delays.sort_unstable();
     assert!(delays[6] < Duration::from_millis(300), "the median of {delays:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscriber_does_not_sleep_while_writers_below_the_ceiling_are_under_way() {
+    let place = Place::fresh().await;
+    let mut cursor = place.log.subscribe(Filter::all(), Position::START);
+    let begun = Instant::now();
+    for version in 1..=5 {
+        let mut late = Open::begin(&place).await;
+        late.append(Append::new(stream("late-1"), Any, [event(version)])).await;
+        append_to(&place.log, "thing-1", 1).await;
+        // Nothing tells of this commit.
+        let commit = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            late.execute("commit").await;
+        };
+        let read = async {
+            for _ in 0..2 {
+                within("the next event", cursor.next()).await.expect("the log can be read");
+            }
+        };
+        join(read, commit).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
 }

@@ -92,6 +92,9 @@ macro_rules! conformance {
                 a_cursor_moves_past_what_its_filter_leaves_out,
                 batches_keep_to_their_limit,
                 a_hundred_subscribers_cost_one_reading,
+                an_event_that_comes_during_a_look_is_found_at_once,
+                large_events_come_in_several_batches,
+                a_subscriber_of_a_restored_log_gets_its_events,
                 a_slow_subscriber_among_others_misses_nothing,
                 dropped_futures_of_a_subscription_lose_nothing;
             cancellation:

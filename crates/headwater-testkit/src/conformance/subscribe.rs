@@ -242,25 +242,80 @@ pub async fn a_slow_subscriber_among_others_misses_nothing(harness: &dyn Harness
     let mut slow = log.subscribe(Filter::all(), Position::START);
     // It has caught up once, as the others.
     assert!(slow.available(1).await.expect("the log can be read").is_none());
-    let mut total = 0;
     for round in 0..40 {
         append_to(log, &format!("thing-{round}"), 100).await;
-        total += 100;
         for cursor in &mut quick {
-            let events = take(cursor, 100).await;
-            assert_eq!(events.len(), 100);
-        }
-        if round % 13 == 0 {
-            take(&mut slow, 1).await;
+            assert_eq!(take(cursor, 100).await.len(), 100);
         }
     }
-    let mut slowly = Vec::new();
-    let mut fresh = log.subscribe(Filter::all(), Position::START);
-    let everything = take(&mut fresh, total).await;
-    while slow.position() < everything[total - 1].position {
-        let batch = within("the rest", slow.next_batch(7)).await.expect("the log can be followed");
-        slowly.extend(positions(&batch.events));
+    let everything = positions(&all(log).await);
+    assert_eq!(positions(&take(&mut slow, 4_000).await), everything);
+}
+
+/// What is committed while a subscriber looks, it finds with its next look, and does not wait for its poll.
+pub async fn an_event_that_comes_during_a_look_is_found_at_once(harness: &dyn Harness) {
+    let gate = Gate::before(harness.log());
+    let begun = Instant::now();
+    for round in 0..5 {
+        let name = format!("thing-{round}");
+        let filter = Filter::all().stream(stream(&name));
+        let mut cursor = gate.log().subscribe(filter, Position::START);
+        gate.hold_looks(true);
+        let read = async { take(&mut cursor, 1).await };
+        let write = async {
+            gate.looked().await;
+            append_to(harness.log(), &name, 1).await;
+            gate.hold_looks(false);
+        };
+        join(read, write).await;
     }
-    assert!(slowly.is_sorted_by(|a, b| a < b));
-    assert_eq!(slowly, positions(&everything)[total - slowly.len()..]);
+    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+}
+
+/// A batch ends where it is large, however many events were asked for; nothing else does.
+pub async fn large_events_come_in_several_batches(harness: &dyn Harness) {
+    let log = harness.log();
+    let large =
+        || NewEvent::from_json("thing.happened", 1, format!("\"{}\"", "x".repeat(1_000_000)));
+    let mut cursor = log.subscribe(Filter::all(), Position::START);
+    for round in 0..3_u32 {
+        for n in 0..12 {
+            let name = stream(&format!("thing-{round}-{n}"));
+            log.append(&name, Any, [large()]).await.expect("it is applied");
+        }
+        let mut sizes = Vec::new();
+        while sizes.iter().sum::<usize>() < 12 {
+            let batch = within("a batch", cursor.next_batch(100)).await;
+            let batch = batch.expect("the log can be followed");
+            assert!(batch.caught_up || !batch.events.is_empty(), "{sizes:?}");
+            sizes.push(batch.events.len());
+        }
+        assert!(sizes.len() > 1 && sizes.iter().all(|size| *size <= 9), "{sizes:?}");
+    }
+}
+
+/// What was shared of a log is of no use where a restored one has taken its place.
+pub async fn a_subscriber_of_a_restored_log_gets_its_events(harness: &dyn Harness) {
+    let restored = headwater::connect("sqlite::memory:").await.expect("it opens");
+    append_to(&restored, "thing-1", 2).await;
+    let gate = Gate::before(harness.log());
+    let log = gate.log();
+    append_to(harness.log(), "thing-1", 2).await;
+    let mut quick: Vec<_> = (0..2).map(|_| log.subscribe(Filter::all(), Position::START)).collect();
+    let mut slow = log.subscribe(Filter::all(), Position::START);
+    for cursor in quick.iter_mut().chain([&mut slow]) {
+        take(cursor, 2).await;
+        while cursor.available(1).await.expect("the log can be read").is_some() {}
+    }
+    append_to(harness.log(), "thing-1", 1).await;
+    for cursor in &mut quick {
+        take(cursor, 1).await;
+    }
+    gate.swap(&restored);
+    assert!(quick[0].available(1).await.expect("the log can be read").is_none());
+    append_to(&restored, "thing-1", 2).await;
+    let got = slow.available(10).await.expect("the log can be read").expect("there is more");
+    let ids: Vec<_> = got.events.iter().map(|event| event.id).collect();
+    let theirs: Vec<_> = all(&restored).await[2..].iter().map(|event| event.id).collect();
+    assert_eq!(ids, theirs);
 }
