@@ -14,7 +14,6 @@ mod by_headwater;
 mod commit_delay;
 mod databases;
 mod figures;
-
 mod machine;
 mod peers;
 mod plan;
@@ -24,12 +23,12 @@ mod subjects;
 mod table;
 mod targets;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 use bench::Bench;
-use plan::Extent;
+use plan::{Extent, Measurement};
 use shared::job::{Job, Outcome, URL};
 
 /// The allocator that the shop uses, and `docs/performance.md` advises. All subjects have it.
@@ -75,15 +74,24 @@ enum Act {
     Run { job: String },
 }
 
+/// The slowest commit that can be asked for, in milliseconds.
+const LONGEST_DELAY: u64 = 1_000;
+
 fn milliseconds(text: &str) -> Result<Duration, String> {
     let number = text.strip_suffix("ms").unwrap_or(text).trim();
-    let number = number.parse().map_err(|_| format!("{text} is no time such as 2ms"))?;
-    Ok(Duration::from_millis(number))
+    match number.parse() {
+        Ok(number @ ..=LONGEST_DELAY) => Ok(Duration::from_millis(number)),
+        _ => Err(format!("give milliseconds such as 2ms, {LONGEST_DELAY}ms at most")),
+    }
 }
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let options = Options::parse();
+    // What provides the databases is made for tests, and panics with a sentence.
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("error: {}", panic.payload_as_str().unwrap_or("something is wrong in here"));
+    }));
     match &options.act {
         Act::Quick => measure(&options, Extent::Quick, 700, 1).await,
         Act::All => measure(&options, Extent::All, 2_000, 3).await,
@@ -94,15 +102,42 @@ async fn main() -> Outcome<()> {
     }
 }
 
+/// Leaves what was asked for in the plan.
+///
+/// # Errors
+///
+/// Where that is nothing, or a subject has no such name: what there is.
+fn select(
+    plan: &mut Vec<Measurement>,
+    Options { only, subjects, .. }: &Options,
+) -> Result<(), String> {
+    let known: BTreeSet<_> =
+        plan.iter().flat_map(|one| &one.entries).map(|entry| entry.subject).collect();
+    if let Some(name) = subjects.iter().find(|name| !known.contains(name.as_str())) {
+        let known = Vec::from_iter(known).join(", ");
+        return Err(format!("no subject is called {name}; there are {known}"));
+    }
+    let names: BTreeSet<_> = plan.iter().map(|one| one.name.clone()).collect();
+    let names = Vec::from_iter(names).join("; ");
+    plan.retain(|one| one.name.contains(only));
+    for one in plan.iter_mut().filter(|_| !subjects.is_empty()) {
+        one.entries.retain(|entry| subjects.iter().any(|name| name == entry.subject));
+    }
+    plan.retain(|one| !one.entries.is_empty());
+    if plan.is_empty() {
+        return Err(format!("nothing is left to measure of: {names}"));
+    }
+    Ok(())
+}
+
 async fn measure(options: &Options, extent: Extent, time: u64, repetitions: usize) -> Outcome<()> {
     let own = std::env::current_exe()?;
     let peers = if options.peers { peers::build(&own) } else { Err("--peers adds them".into()) };
     let time = Duration::from_millis(options.time.unwrap_or(time));
     let repetitions = options.repetitions.map_or(repetitions, usize::from);
     let mut plan = plan::plan(extent, options.commit_delay);
-    plan.retain(|one| one.name.contains(&options.only));
-    for one in plan.iter_mut().filter(|_| !options.subjects.is_empty()) {
-        one.entries.retain(|entry| options.subjects.iter().any(|name| name == entry.subject));
+    if let Err(reason) = select(&mut plan, options) {
+        Options::command().error(ErrorKind::InvalidValue, reason).exit();
     }
     let mut head = machine::describe(time, repetitions).await?;
     if let Err(reason) = &peers {

@@ -94,9 +94,10 @@ impl Failure {
             return;
         }
         let text = if json {
-            let Self { code, kind, message, .. } = self;
-            serde_json::json!({"error": {"code": code, "kind": kind, "message": message}})
-                .to_string()
+            let Self { code, kind, message, hint, .. } = self;
+            let error =
+                serde_json::json!({"code": code, "kind": kind, "message": message, "hint": hint});
+            serde_json::json!({ "error": error }).to_string()
         } else {
             let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}"));
             format!("error: {}{}", self.message, hint.unwrap_or_default())

@@ -26,8 +26,18 @@ const TRIES: usize = 12;
 pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> {
     timeout(PATIENCE, PgConnection::connect_with(options))
         .await
-        .map_err(|_| away("the server does not answer"))?
-        .map_err(unavailable)
+        .map_err(|_| away(&format!("the server at {} does not answer", place(options))))?
+        .map_err(|error| match error {
+            sqlx::Error::Io(error) => away(&format!("no server at {}: {error}", place(options))),
+            error => unavailable(error),
+        })
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
 }
 
 /// Whether `first` goes through a pooler in transaction mode, and `first` itself where it can still be

@@ -35,10 +35,10 @@ Examples:
   headwater race --seconds 60 --database-url postgres://app@db/shop
   headwater race --writers 8 --seed 7 --json
 
-It writes into a schema of its own, or for SQLite into a folder beside the
-file, and removes it at the end: no log that is there is touched. The role must
-be allowed to create a schema. While it runs, the server does the work of 32
-busy writers: think before you run it beside customers.";
+It writes into a schema of its own, whatever --schema says, or for SQLite into a
+folder beside the file, and removes it at the end: no log that is there is
+touched. The role must be allowed to create a schema. While it runs, the server
+does the work of 32 busy writers: think before you run it beside customers.";
 
 /// How long it may take to tidy up after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(20);

@@ -5,13 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::join_all;
-use headwater::{Append, ExpectedVersion::Any, Log};
+use chrono::Utc;
+use futures_util::{TryStreamExt as _, future::join_all};
+use headwater::{Append, ExpectedVersion::Any, Log, Position, Repository};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
 use super::Harness;
 use crate::{
+    account::Account,
     dropped_at,
     fixtures::{all, append_to, collect, events, stream, versions},
     scale, seed, within,
@@ -118,7 +120,7 @@ pub async fn a_call_that_is_dropped_wherever_it_waits_swallows_no_append(harness
     }
 }
 
-const CALLS: u32 = 8;
+const CALLS: u32 = 14;
 
 /// One of the kinds of calls that a log takes.
 async fn call(log: &Log, kind: u32) {
@@ -130,6 +132,15 @@ async fn call(log: &Log, kind: u32) {
         4 => drop(log.store().describe().await),
         5 => drop(all(log).await),
         6 => drop(log.append_all(append_of(3)).await),
+        7 => drop(log.event(Uuid::now_v7()).await),
+        8 => drop(log.position_at(Utc::now()).await),
+        9 => drop(log.streams(None).try_next().await),
+        10 => drop(log.migrate().await),
+        11 => drop(log.wait_for("balances", Position::START, Duration::from_millis(5)).await),
+        12 => {
+            let accounts = Repository::<Account>::new(log).expect("its events are declared well");
+            drop(accounts.load(&"a".into()).await);
+        }
         _ => {
             let mut tx = log.store().begin().await.expect("a transaction begins");
             drop(tx.hold("balances", 1).await);

@@ -64,9 +64,13 @@ fn folder_of(url: &str) -> Result<PathBuf, Failure> {
 }
 
 fn of_file(path: &Path, error: &io::Error) -> Failure {
-    let message = format!("a race makes a folder of its own, and {}: {error}", path.display());
-    Failure::new(Exit::Failed, "io", message)
-        .with_hint("name a database file in a folder that this user may write to")
+    let path = path.display();
+    let failure = if error.kind() == io::ErrorKind::NotFound {
+        Failure::bad_input(format!("the folder {path} does not exist"))
+    } else {
+        Failure::new(Exit::Failed, "io", format!("no folder can be made in {path}: {error}"))
+    };
+    failure.with_hint("a race makes a folder beside the file: name one where this user may write")
 }
 
 #[async_trait]
