@@ -505,6 +505,20 @@ mod tests {
     }
 
     #[test]
+    fn what_already_waits_for_a_stream_that_is_held_goes_into_its_lane() {
+        let batcher = batcher(100, false);
+        let mut writer = writer(&batcher, append("held", [event()]));
+        push(&batcher, append("free", (0..10).map(|_| event())));
+        push(&batcher, append("held", [event()]));
+        let group = writer.take().unwrap();
+        let (rest, mut lanes) = batcher.set_apart(group, vec!["held-1".into()]);
+        assert!(rest.is_empty());
+        assert_eq!(streams(lanes[0].take()), ["held-1", "held-1"]);
+        assert_eq!(streams(writer.take()), ["free-1"]);
+        assert!(writer.take().is_none());
+    }
+
+    #[test]
     fn those_who_wait_for_held_streams_leave_room_for_the_others() {
         let batcher = batcher(40, true);
         let (_, _lanes) = batcher.set_apart(Vec::new(), vec!["held-1".into()]);
