@@ -90,7 +90,9 @@ async fn main() -> Outcome<()> {
     let options = Options::parse();
     // What provides the databases is made for tests, and panics with a sentence.
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("error: {}", panic.payload_as_str().unwrap_or("something is wrong in here"));
+        let what = panic.payload_as_str().unwrap_or("a panic");
+        let place = panic.location().map(|place| format!(" ({place})"));
+        eprintln!("error: {what}{}", place.unwrap_or_default());
     }));
     match &options.act {
         Act::Quick => measure(&options, Extent::Quick, 700, 1).await,

@@ -58,7 +58,7 @@ pub use read_model::{Column, ColumnType, ReadModel, Table, physical_name, quoted
 pub use repository::{Loaded, Repository};
 pub use settings::{Pooler, Pools, Queue, Settings};
 pub use snapshot::{Snapshot, Snapshots};
-pub use store::{Look, Migrated, Store, StoreTx, raise};
+pub use store::{Look, Migrated, Store, StoreTx, send_hint};
 pub use stream::StreamName;
 pub use value::{ColumnValue, Row, Value, ValueError};
 pub use version::ExpectedVersion;

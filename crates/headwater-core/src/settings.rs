@@ -115,8 +115,8 @@ impl Settings {
     /// # Errors
     ///
     /// [`Error::InvalidName`] for the schema, [`Error::InvalidInput`] for an empty pool or queue, for a
-    /// time-out of nothing or of more than a day, for a limit of nothing (of metadata it may be), or for
-    /// more than 64 MiB of data in an event.
+    /// time-out of nothing or of more than a day, for a limit of zero, except that of
+    /// metadata, or for more than 64 MiB of data in an event.
     pub fn check(&self) -> Result<()> {
         limits::check_identifier("schema", &self.schema)?;
         let Pools { appends, held_appends, transactions, readings, looks, queries } = self.pools;

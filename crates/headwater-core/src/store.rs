@@ -34,7 +34,7 @@ pub trait Store: Send + Sync + 'static {
     /// less.
     async fn look(&self, after: Option<Position>) -> Result<Look>;
 
-    /// When the ceiling may last have risen, as [`raise`] says it. It is a hint, which only saves time.
+    /// When [`send_hint`] last said that the ceiling may have risen. A hint only saves time.
     fn hints(&self) -> watch::Receiver<Instant>;
 
     /// A stream's version and times; `None` where there is no such stream.
@@ -71,11 +71,11 @@ pub trait Store: Send + Sync + 'static {
     async fn describe(&self) -> Result<String>;
 }
 
-/// Says to those who hold the [hints](Store::hints) of a store that appends were committed: for stores,
-/// once a look can see them. A look that begins later is taken to have seen them.
-pub fn raise(hints: &watch::Sender<Instant>) {
+/// Tells the holders of a store's [hints](Store::hints) that appends were committed. A store calls it once a
+/// look can see them; one that begins later is taken to have seen them.
+pub fn send_hint(hints: &watch::Sender<Instant>) {
     // The time is taken under the lock, so that it never goes back.
-    hints.send_modify(|raised| *raised = Instant::now());
+    hints.send_modify(|sent| *sent = Instant::now());
 }
 
 /// What a look at a log finds.

@@ -36,7 +36,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// Raises hints in this process and in others, and passes on those of others.
 pub(crate) struct Hints {
-    raised: watch::Sender<Instant>,
+    sent: watch::Sender<Instant>,
     outward: Arc<Notify>,
     channel: Channel,
     route: Route,
@@ -45,7 +45,7 @@ pub(crate) struct Hints {
 }
 
 /// Where the processes of a log hear of each other, and what tells this one from the others: its own hints
-/// were raised when they come back.
+/// were sent when they come back.
 #[derive(Clone)]
 struct Channel {
     name: String,
@@ -59,13 +59,13 @@ impl Hints {
         let channel =
             Channel { name: format!("{schema}_appended"), me: Uuid::now_v7().to_string() };
         let notifier = Task(tokio::spawn(notify(looks, channel.clone(), outward.clone())));
-        let raised = watch::Sender::new(Instant::now());
-        Self { raised, outward, channel, route, notifier, listener: OnceLock::new() }
+        let sent = watch::Sender::new(Instant::now());
+        Self { sent, outward, channel, route, notifier, listener: OnceLock::new() }
     }
 
     /// Says that an append was committed.
     pub(crate) fn raise(&self) {
-        headwater_core::raise(&self.raised);
+        headwater_core::send_hint(&self.sent);
         self.outward.notify_one();
     }
 
@@ -75,10 +75,10 @@ impl Hints {
         if !self.route.pooled {
             self.listener.get_or_init(|| {
                 let (options, channel) = (self.route.options.clone(), self.channel.clone());
-                Task(tokio::spawn(listen(options, channel, self.raised.clone())))
+                Task(tokio::spawn(listen(options, channel, self.sent.clone())))
             });
         }
-        self.raised.subscribe()
+        self.sent.subscribe()
     }
 
     /// Ends the listener and the notifier.
@@ -105,9 +105,9 @@ async fn notify_once(looks: &Connections, channel: &Channel) -> Result<()> {
     looks.acquire().await?.execute(notify).await.map(drop).map_err(of_statement)
 }
 
-async fn listen(options: PgConnectOptions, channel: Channel, raised: watch::Sender<Instant>) {
+async fn listen(options: PgConnectOptions, channel: Channel, sent: watch::Sender<Instant>) {
     loop {
-        if let Err(error) = listen_once(&options, &channel, &raised).await {
+        if let Err(error) = listen_once(&options, &channel, &sent).await {
             tracing::debug!(%error, "the listener broke; readers poll until it is back");
         }
         sleep(RECONNECT).await;
@@ -117,7 +117,7 @@ async fn listen(options: PgConnectOptions, channel: Channel, raised: watch::Send
 async fn listen_once(
     options: &PgConnectOptions,
     channel: &Channel,
-    raised: &watch::Sender<Instant>,
+    sent: &watch::Sender<Instant>,
 ) -> Result<()> {
     // The driver listens through a pool; one of its own goes down with a connection that has died.
     let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
@@ -127,14 +127,14 @@ async fn listen_once(
         Ok(listener)
     };
     let mut listener = in_time(ANSWER, listener).await.map_err(of_statement)?;
-    // What was sent before nobody has heard.
-    headwater_core::raise(raised);
+    // Nobody has heard what was sent before.
+    headwater_core::send_hint(sent);
     loop {
         match timeout(SILENCE, listener.try_recv()).await {
             Ok(heard) => match heard.map_err(of_statement)? {
                 Some(heard) if heard.payload() == channel.me => {}
                 // From another process; or the connection was lost, and with it what was sent.
-                _ => headwater_core::raise(raised),
+                _ => headwater_core::send_hint(sent),
             },
             Err(_silence) => {
                 let ping = sqlx::query("select 1").execute(&mut listener);

@@ -28,7 +28,9 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
         .await
         .map_err(|_| away(&format!("the server at {} does not answer", place(options))))?
         .map_err(|error| match error {
-            sqlx::Error::Io(error) => away(&format!("no server at {}: {error}", place(options))),
+            sqlx::Error::Io(error) => {
+                away(&format!("the server at {} cannot be reached: {error}", place(options)))
+            }
             error => unavailable(error),
         })
 }

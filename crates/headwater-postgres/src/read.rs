@@ -35,7 +35,7 @@ const AHEAD: usize = 2;
 /// How many positions one query reads at first.
 const SLICE: u64 = 10_000;
 
-/// How many positions one query reads at most where a quarter of `SLICE` or more of them matches.
+/// How many positions one query reads at most where the one before found a quarter of `SLICE` or more.
 const DENSE: u64 = 40_000;
 
 /// How long a query may take for the next one to read more.

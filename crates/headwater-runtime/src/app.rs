@@ -13,8 +13,10 @@ use crate::{
     generation,
     projector::Projector,
     rebuild, runner,
+    shared_reading::SharedReading,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
+    turns::Turns,
 };
 
 /// The projections of a service.
@@ -157,8 +159,8 @@ impl App {
     /// Rebuilds these projections (no names: all) from position zero, beside the ones in service,
     /// and swaps each one in when it is complete.
     ///
-    /// They share one reading of the log, at the pace of the slowest, except for those that an earlier call
-    /// has brought far ahead of the others.
+    /// They share one reading of the log, at the pace of the slowest. Those that an earlier call has brought
+    /// far ahead of the others, and those that take too long, read by themselves.
     ///
     /// When it is dropped or killed, the generations in service remain, and the next call goes on
     /// with the builds that were begun.
@@ -183,13 +185,15 @@ impl App {
             names.is_empty() || names.contains(&projector.definition().name)
         };
         let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
-        let shared = rebuild::Shared::new(log, projectors.len());
+        let reading = Arc::new(SharedReading::new(log.clone(), projectors.len()));
+        let turns = Arc::new(Turns::new());
         let (report, mut reports) = mpsc::unbounded_channel();
         let begin = |projector: &Arc<dyn Projector>| {
-            rebuild::rebuild(log.clone(), shared.clone(), projector.clone(), report.clone())
+            let (reading, turns) = (reading.clone(), turns.clone());
+            rebuild::rebuild(log.clone(), reading, turns, projector.clone(), report.clone())
         };
         let running: JoinSet<_> = projectors.into_iter().map(begin).collect();
-        drop((report, shared));
+        drop((report, reading));
         while let Some(report) = reports.recv().await {
             progress(&report);
         }

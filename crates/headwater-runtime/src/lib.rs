@@ -16,6 +16,7 @@ mod runner;
 mod shared_reading;
 mod sql;
 mod status;
+mod turns;
 
 pub use app::App;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

@@ -5,9 +5,7 @@
 //! checkpoint are one transaction: readers see the old generation, then the new one.
 
 use std::{
-    num::NonZero,
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -16,7 +14,7 @@ use headwater_core::{
     Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, mpsc, mpsc::UnboundedSender},
+    sync::{mpsc, mpsc::UnboundedSender},
     time::sleep,
 };
 
@@ -27,11 +25,8 @@ use crate::{
     projector::{Applier, Projector, guarded},
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
+    turns::Turns,
 };
-
-/// How many projections decode, fold and write at once, at least and at most: each fills a processor, and
-/// takes one of the few connections for transactions.
-const AT_ONCE: (usize, usize) = (2, 3);
 
 /// How many events the transaction of the swap applies at most, and how many bytes of them.
 const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
@@ -42,39 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// What projections that are rebuilt together share: the reading of the log, and the turns to work.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    reading: Arc<SharedReading>,
-    turns: Arc<Semaphore>,
-}
-
-impl Shared {
-    /// For so many projections.
-    pub(crate) fn new(log: &Log, count: usize) -> Self {
-        let reading = Arc::new(SharedReading::new(log.clone(), count));
-        let processors = thread::available_parallelism().map_or(AT_ONCE.0, NonZero::get);
-        let at_once = processors.clamp(AT_ONCE.0, AT_ONCE.1);
-        Self { reading, turns: Arc::new(Semaphore::new(at_once)) }
-    }
-
-    /// Waits for the right to work, until it is dropped.
-    async fn turn(&self) -> SemaphorePermit<'_> {
-        self.turns.acquire().await.expect("nobody closes it")
-    }
-}
-
 /// Rebuilds one projection, perhaps with others, and reports on the way.
 pub(crate) async fn rebuild(
     log: Log,
-    shared: Shared,
+    reading: Arc<SharedReading>,
+    turns: Arc<Turns>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
     let name = projector.definition().name.clone();
     let mut rebuild = Rebuild {
         log,
-        shared,
+        reading,
+        turns,
         projector,
         progress,
         started: Instant::now(),
@@ -98,7 +73,8 @@ pub(crate) async fn rebuild(
 
 struct Rebuild {
     log: Log,
-    shared: Shared,
+    reading: Arc<SharedReading>,
+    turns: Arc<Turns>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
     started: Instant,
@@ -118,15 +94,16 @@ impl Rebuild {
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
         let mut applier = self.projector.begin(building.position == Position::START);
-        let mut parts = self.shared.reading.join(self.projector.filter(), building.position);
+        let mut parts = self.reading.join(self.projector.filter(), building.position);
         loop {
-            self.catch_up(&mut building, &mut *applier, parts).await?;
-            if self.swap(&building, &mut *applier).await? {
+            let caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+            if caught_up && self.swap_in_turn(&building, &mut *applier).await? {
                 return Ok(self.done(&building).await);
             }
-            // Where the one in service is ahead of what this process may read yet.
+            // Where others did not wait for it, or the one in service is ahead of what this process may
+            // read yet.
             sleep(AGAIN).await;
-            parts = self.shared.reading.alone(self.projector.filter(), building.position);
+            parts = self.reading.alone(self.projector.filter(), building.position);
         }
     }
 
@@ -173,30 +150,44 @@ impl Rebuild {
         generation::create(&self.log, definition, next, GenerationState::Building).await
     }
 
+    /// Applies what comes; `true` where it comes up to the ceiling.
     async fn catch_up(
         &mut self,
         building: &mut Checkpoint,
         applier: &mut dyn Applier,
-        mut parts: mpsc::Receiver<Part>,
-    ) -> Result<()> {
-        while let Some(Part { events, position }) = parts.recv().await {
-            let target = self.log.ceiling().await?.position;
-            self.report(building, Phase::Building, target);
-            let count = count(&events);
-            let turn = self.shared.turn().await;
-            *building = batch::apply(&self.log, applier, building, position, events).await?;
-            drop(turn);
-            self.events += count;
+        mut parts: mpsc::Receiver<Result<Part>>,
+    ) -> Result<bool> {
+        while let Some(part) = parts.recv().await {
+            let Part { events, position, caught_up } = part?;
+            if position > building.position {
+                let target = self.log.ceiling().await?.position;
+                self.report(building, Phase::Building, target);
+                let count = count(&events);
+                let batch = batch::apply(&self.log, applier, building, position, events);
+                *building = self.turns.take(batch).await?;
+                self.events += count;
+            }
+            if caught_up {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
+    }
+
+    async fn swap_in_turn(
+        &mut self,
+        building: &Checkpoint,
+        applier: &mut dyn Applier,
+    ) -> Result<bool> {
+        self.report(building, Phase::Swapping, building.position);
+        let turns = self.turns.clone();
+        turns.take(self.swap(building, applier)).await
     }
 
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.
     async fn swap(&mut self, building: &Checkpoint, applier: &mut dyn Applier) -> Result<bool> {
-        self.report(building, Phase::Swapping, building.position);
         let definition = self.projector.definition();
         let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
-        let _turn = self.shared.turn().await;
         let mut tx = self.log.store().begin().await?;
         // Holds the running projection still: it must not be ahead of the new generation.
         let live = match live {

@@ -5,40 +5,40 @@
 
 use std::time::Duration;
 
-use headwater_core::{Batch, Filter, Log, Position, StoredEvent};
+use futures_util::future::join_all;
+use headwater_core::{Error, Filter, Log, Position, Result, StoredEvent};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::patience::Patience;
-
 /// How many events are read at a time. The cursor bounds their bytes, by 8 MiB.
 const BATCH: usize = 20_000;
 
-/// From how many events on, bytes of them, or positions a projection is given what there is: each part
-/// costs it a transaction. It may have three of them in memory: in its hands, next, and in the making.
+/// From how many events on, or bytes of them, a projection is given what there is: each part costs it a
+/// transaction. It may have three parts in memory: in its hands, next, and in the making.
 const ENOUGH_EVENTS: usize = 10_000;
 const ENOUGH_BYTES: usize = 4 << 20;
+
+/// And from how many positions on, for one that wants little of what others read.
 const ENOUGH_POSITIONS: u64 = 200_000;
 
 /// How far ahead of another a projection may be that shares its reading: it waits meanwhile.
 const NEAR: u64 = 100_000;
 
-/// How long a reading waits for all that begin: each makes its tables first. And how long for those that
-/// begin again, after a fault.
-const GATHER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(100));
+/// How long a reading waits for all that begin, each of which makes its tables first, and for those that
+/// begin again after a fault: longer than the pauses between their tries.
+const GATHER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 
 /// How long a projection may take for a part, times those that share the reading: they take turns.
 const STALLED: Duration = Duration::from_secs(5);
 
-/// How long a reading waits for a store that is away.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Events of the log that a projection reads, and how far it has read with them.
+/// Events of the log, and how far it was read with them.
 pub(crate) struct Part {
     pub(crate) events: Vec<StoredEvent>,
     pub(crate) position: Position,
+    /// Whether that is the ceiling.
+    pub(crate) caught_up: bool,
 }
 
 /// Where projections come together.
@@ -55,12 +55,12 @@ impl SharedReading {
         Self { log, joining }
     }
 
-    /// The events above `after` that the filter wants, up to the ceiling. They may end before, for a fault
-    /// that lasts, or where others would wait for this reader: then it reads on [by itself](Self::alone).
+    /// The events above `after` that the filter wants, up to the ceiling, or to an error. They end before,
+    /// where others would wait for this reader: then it reads on [by itself](Self::alone).
     ///
     /// They are read in a task of its own, which ends with its readers: the next ones are read while these
     /// are decoded, folded and written.
-    pub(crate) fn join(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Part> {
+    pub(crate) fn join(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Result<Part>> {
         let (member, parts) = Member::new(filter, after);
         // The gathering lasts as long as this; without it the parts end at once.
         let _gathered = self.joining.send(member);
@@ -68,7 +68,7 @@ impl SharedReading {
     }
 
     /// The same, shared with nobody: for what is left.
-    pub(crate) fn alone(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Part> {
+    pub(crate) fn alone(&self, filter: &Filter, after: Position) -> mpsc::Receiver<Result<Part>> {
         let (member, parts) = Member::new(filter, after);
         tokio::spawn(read(self.log.clone(), vec![member]));
         parts
@@ -107,43 +107,51 @@ fn near(mut members: Vec<Member>) -> Vec<Vec<Member>> {
 async fn read(log: Log, mut members: Vec<Member>) {
     let Some(after) = members.iter().map(|member| member.after).min() else { return };
     let mut cursor = log.subscribe(union(&members), after);
-    let mut patience = Patience::new("reading for a rebuild", PATIENCE);
     while !members.is_empty() {
-        match cursor.available(BATCH).await {
+        let all_gone = join_all(members.iter().map(|member| member.give.closed()));
+        let batch = tokio::select! {
+            batch = cursor.available(BATCH) => batch,
+            _ = all_gone => return,
+        };
+        let part = match batch {
             Ok(Some(batch)) => {
-                patience.renew();
-                let caught_up = batch.caught_up;
-                members = deal(members, batch).await;
-                if caught_up {
-                    return;
-                }
+                let (events, position, caught_up) = (batch.events, batch.position, batch.caught_up);
+                Part { events, position, caught_up }
             }
-            Ok(None) => return,
-            // Of a fault that lasts each hears where it reads by itself.
-            Err(error) => {
-                if patience.wait_out(error).await.is_err() {
-                    return;
-                }
-            }
+            Ok(None) => Part { events: Vec::new(), position: cursor.position(), caught_up: true },
+            Err(error) => return tell(members, &error).await,
+        };
+        let caught_up = part.caught_up;
+        members = deal(members, part).await;
+        if caught_up {
+            return;
         }
-        members.retain(|member| !member.give.is_closed());
     }
 }
 
-/// Gives each what it wants of a batch; yields those that go on with the others.
-async fn deal(members: Vec<Member>, mut batch: Batch) -> Vec<Member> {
-    let patience = STALLED.saturating_mul(u32::try_from(members.len()).unwrap_or(u32::MAX));
+async fn tell(members: Vec<Member>, error: &Error) {
+    let told = members.iter().map(|member| timeout(STALLED, member.give.send(Err(error.clone()))));
+    // Who does not listen reads by itself, and meets it there.
+    let _told = join_all(told).await;
+}
+
+/// Gives each what it wants of what was read; yields those that go on with the others.
+async fn deal(members: Vec<Member>, mut read: Part) -> Vec<Member> {
+    let patience = match members.len() {
+        1 => Duration::MAX,
+        count => STALLED.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
+    };
     let mut staying = Vec::new();
     let mut left = members.len();
     for mut member in members {
         left -= 1;
-        member.take(&mut batch, left == 0);
-        if !member.has_enough(&batch) {
+        member.take(&mut read, left == 0);
+        if !member.has_enough(&read) {
             staying.push(member);
             continue;
         }
-        let part = member.part(batch.position);
-        match timeout(patience, member.give.send(part)).await {
+        let part = member.part(&read);
+        match timeout(patience, member.give.send(Ok(part))).await {
             Ok(Ok(())) => staying.push(member),
             Ok(Err(_gone)) => {}
             Err(_stalled) => tracing::debug!(?patience, "a rebuild that stalls reads on by itself"),
@@ -157,14 +165,14 @@ struct Member {
     filter: Filter,
     /// Everything at or below was given, or is of no interest.
     after: Position,
-    give: mpsc::Sender<Part>,
+    give: mpsc::Sender<Result<Part>>,
     /// Too few yet to be given, and their bytes.
     kept: Vec<StoredEvent>,
     bytes: usize,
 }
 
 impl Member {
-    fn new(filter: &Filter, after: Position) -> (Self, mpsc::Receiver<Part>) {
+    fn new(filter: &Filter, after: Position) -> (Self, mpsc::Receiver<Result<Part>>) {
         let (give, parts) = mpsc::channel(1);
         let member = Self { filter: filter.clone(), after, give, kept: Vec::new(), bytes: 0 };
         (member, parts)
@@ -174,34 +182,31 @@ impl Member {
         event.position > self.after && self.filter.lets_through(event)
     }
 
-    /// Keeps what it wants of a batch; the last one takes the events themselves.
-    fn take(&mut self, batch: &mut Batch, last: bool) {
-        let already = self.kept.len();
-        if last {
-            let events = std::mem::take(&mut batch.events).into_iter();
-            let wanted: Vec<_> = events.filter(|event| self.wants(event)).collect();
-            self.kept.extend(wanted);
+    /// Keeps what it wants of what was read; the last one takes the events themselves.
+    fn take(&mut self, read: &mut Part, last: bool) {
+        let wanted: Vec<_> = if last {
+            let events = std::mem::take(&mut read.events).into_iter();
+            events.filter(|event| self.wants(event)).collect()
         } else {
-            let wanted: Vec<_> =
-                batch.events.iter().filter(|event| self.wants(event)).cloned().collect();
-            self.kept.extend(wanted);
-        }
-        self.bytes += self.kept[already..].iter().map(StoredEvent::size).sum::<usize>();
+            read.events.iter().filter(|event| self.wants(event)).cloned().collect()
+        };
+        self.bytes += wanted.iter().map(StoredEvent::size).sum::<usize>();
+        self.kept.extend(wanted);
     }
 
-    /// Whether a batch brings it so far that it is given what there is.
-    fn has_enough(&self, batch: &Batch) -> bool {
-        let passed = batch.position.0.saturating_sub(self.after.0);
-        passed > 0
-            && (batch.caught_up
-                || self.kept.len() >= ENOUGH_EVENTS
-                || self.bytes >= ENOUGH_BYTES
-                || passed >= ENOUGH_POSITIONS)
+    /// Whether it is given what there is.
+    fn has_enough(&self, read: &Part) -> bool {
+        let passed = read.position.0.saturating_sub(self.after.0);
+        read.caught_up
+            || self.kept.len() >= ENOUGH_EVENTS
+            || self.bytes >= ENOUGH_BYTES
+            || passed >= ENOUGH_POSITIONS
     }
 
-    fn part(&mut self, position: Position) -> Part {
-        (self.after, self.bytes) = (position, 0);
-        Part { events: std::mem::take(&mut self.kept), position }
+    fn part(&mut self, read: &Part) -> Part {
+        (self.after, self.bytes) = (self.after.max(read.position), 0);
+        let events = std::mem::take(&mut self.kept);
+        Part { events, position: self.after, caught_up: read.caught_up }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Three statements as a rule: where the log and the streams end, the events, the streams' new versions.
 //! `append_plan` judges before anything is written. Which ids are taken is looked up only where it matters:
-//! for an append that is refused, and where an event cannot go in. Then the group is undone, and each append
-//! is written apart, in a savepoint: what one of them causes is never another's.
+//! for an append that is refused, and where an event cannot go in. Then the group is undone and written again;
+//! and where one still cannot, each append is written apart, in a savepoint: what one of them causes in the
+//! database is never another's.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     append_plan::{Found, Plan, plan},
     connections::Turn,
-    errors::{is_of_an_event, of_statement},
+    errors::{is_of_an_append, of_statement},
     rows::{Statement, fetch_all},
     savepoint::Savepoint,
     store::{SqliteStore, now},
@@ -52,14 +53,7 @@ impl SqliteStore {
         let outcomes = async {
             let transaction = self.inner.connections.begin(turn).await?;
             let mut connection = transaction.connection().await?;
-            let outcomes = match write(&mut connection, &appends, Ids::New).await {
-                Err(error) if is_of_an_event(&error) => {
-                    let anew = sqlx::raw_sql("rollback; begin immediate");
-                    anew.execute(&mut *connection).await.map_err(of_statement)?;
-                    write_each(&mut connection, &appends).await?
-                }
-                outcomes => outcomes?,
-            };
+            let outcomes = write_group(&mut connection, &appends).await?;
             transaction.commit(connection).await?;
             Ok(outcomes)
         };
@@ -97,7 +91,7 @@ impl SqliteStore {
     ) -> Result<Appended> {
         self.inner.limits.check(&appends)?;
         match write_apart(connection, &appends, Ids::New).await? {
-            Err(error) if is_of_an_event(&error) => {
+            Err(error) if is_of_an_append(&error) => {
                 write_apart(connection, &appends, Ids::Any).await?
             }
             outcome => outcome,
@@ -105,16 +99,28 @@ impl SqliteStore {
     }
 }
 
-/// Writes each append of a group apart.
-async fn write_each(
+/// Writes a group in the transaction of `connection`, or in another one that it begins there.
+async fn write_group(
     connection: &mut SqliteConnection,
     group: &[&[Append]],
 ) -> Result<Vec<Result<Appended>>> {
+    for ids in [Ids::New, Ids::Any] {
+        match write(connection, group, ids).await {
+            Err(error) if is_of_an_append(&error) => begin_anew(connection).await?,
+            outcomes => return outcomes,
+        }
+    }
     let mut outcomes = Vec::new();
     for appends in group {
         outcomes.push(write_apart(connection, appends, Ids::Any).await?);
     }
     Ok(outcomes)
+}
+
+async fn begin_anew(connection: &mut SqliteConnection) -> Result<()> {
+    // What was refused may have ended the transaction.
+    let _rolled_back = sqlx::raw_sql("rollback").execute(&mut *connection).await;
+    sqlx::raw_sql("begin immediate").execute(connection).await.map(drop).map_err(of_statement)
 }
 
 /// Writes one append in a savepoint, and yields its outcome; where that is an error it changes nothing.
@@ -126,8 +132,8 @@ async fn write_apart(
     let mut savepoint = Savepoint::begin(connection).await?;
     let outcome = match write(savepoint.connection(), &[appends], ids).await {
         Ok(outcomes) => outcomes.into_iter().next().expect("one for each append"),
-        Err(error) if is_of_an_event(&error) => Err(error),
-        Err(error) => return Err(error),
+        Err(error) if is_of_an_append(&error) => Err(error),
+        Err(error) => return savepoint.undo().await.and(Err(error)),
     };
     if outcome.is_ok() {
         savepoint.keep().await?;
@@ -148,8 +154,8 @@ enum Ids {
 
 /// Writes a group in the transaction of `connection`, and yields the outcome of each append.
 ///
-/// An error is one of the database: then all must be undone. Where it is [of an event](is_of_an_event), such as
-/// an id that is taken, the appends are written apart, by another call that looks for their ids.
+/// An error is one of the database: then all must be undone. Where it is [of an append](is_of_an_append), such
+/// as an id that is taken, another call looks for their ids.
 async fn write(
     connection: &mut SqliteConnection,
     group: &[&[Append]],

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use headwater_core::Error;
 
+const ERROR: i32 = 1;
 const PERM: i32 = 3;
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
@@ -16,7 +17,9 @@ const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
+const TOOBIG: i32 = 18;
 const CONSTRAINT: i32 = 19;
+const MISMATCH: i32 = 20;
 const AUTH: i32 = 23;
 const NOTADB: i32 = 26;
 
@@ -88,11 +91,12 @@ pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| matches!(code & 0xff, BUSY | LOCKED))
 }
 
-/// Whether an event was refused: for what the log holds under its id, its position or its version, or by a
-/// trigger of the user's.
-pub(crate) fn is_of_an_event(error: &Error) -> bool {
+/// Whether it is what was written that SQLite refused, and neither the file nor the disk: an id that is taken,
+/// or what a trigger of the user's does not let in.
+pub(crate) fn is_of_an_append(error: &Error) -> bool {
     let Error::Database { code, .. } = error else { return false };
-    code.parse().is_ok_and(|code: i32| code & 0xff == CONSTRAINT)
+    let primary = code.parse().map(|code: i32| code & 0xff);
+    matches!(primary, Ok(ERROR | TOOBIG | CONSTRAINT | MISMATCH))
 }
 
 /// The store is closed.

@@ -96,7 +96,7 @@ impl SqliteStore {
     /// Tells readers that the log has grown, after a transaction with
     /// [`append_in`](SqliteStore::append_in) was committed.
     pub fn hint(&self) {
-        headwater_core::raise(&self.inner.hints);
+        headwater_core::send_hint(&self.inner.hints);
     }
 
     /// Connections to the same database for the user's own transactions, such as those with

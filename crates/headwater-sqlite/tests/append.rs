@@ -57,12 +57,9 @@ async fn what_one_append_causes_in_the_database_is_never_anothers() {
     let again = Append::new(stream(3), Any, [event(1), taken.events[1].clone()]);
     let group = [append(4, Any, 1), bad, append(5, Any, 1), again, append(4, Exact(1), 1)];
     let outcomes = join_all(group.map(|append| store.append(vec![append])));
-    let release = async {
-        // They wait in one group by then.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
-    };
-    let (outcomes, ()) = futures_util::future::join(outcomes, release).await;
+    // All are in the queue before it is let go.
+    let release = sqlx::raw_sql("rollback").execute(&mut other);
+    let (outcomes, _) = futures_util::future::join(outcomes, release).await;
     let [first, bad, second, again, third] = outcomes.try_into().unwrap();
     assert!(matches!(bad, Err(Error::Database { .. })), "{bad:?}");
     assert!(matches!(again, Err(Error::IdempotencyConflict { .. })), "{again:?}");

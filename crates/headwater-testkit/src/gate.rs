@@ -1,4 +1,5 @@
-//! A store whose appends a test lets pass one by one, over the real one.
+//! A store over the real one, whose appends a test lets pass one by one, whose looks it holds up, and whose
+//! readings it breaks off.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -46,8 +47,15 @@ struct Shared {
     looks: Mutex<(usize, usize)>,
     /// Whether looks are held up, after the store has answered.
     looks_held: watch::Sender<bool>,
-    /// After how many events the next reading of the log breaks off.
-    breaks: Mutex<Option<usize>>,
+    /// After how many events readings of the log break off, how, and how many of them.
+    breaks: Mutex<Option<Break>>,
+}
+
+#[derive(Debug)]
+struct Break {
+    after: usize,
+    error: Error,
+    once: bool,
 }
 
 struct Gated(Arc<Shared>);
@@ -107,12 +115,16 @@ impl Gate {
     pub fn readings(&self) -> Vec<(StreamName, u64)> {
         std::mem::take(&mut *lock(&self.shared.readings))
     }
-}
 
-impl Gate {
     /// Breaks the next reading of the log off after so many events, as a store does that goes away.
     pub fn break_next_reading(&self, events: usize) {
-        *lock(&self.shared.breaks) = Some(events);
+        let error = Error::Unavailable { reason: "the store went away".into() };
+        *lock(&self.shared.breaks) = Some(Break { after: events, error, once: true });
+    }
+
+    /// Breaks every reading of the log off after so many events.
+    pub fn break_readings(&self, events: usize, error: Error) {
+        *lock(&self.shared.breaks) = Some(Break { after: events, error, once: false });
     }
 
     /// Holds up the answers to looks at the ceiling, or lets them go.
@@ -167,13 +179,13 @@ impl Store for Gated {
         }
         let of_log = matches!(reading, Reading::Log { .. });
         let events = self.log().store().read(reading);
-        match lock(&self.0.breaks).take_if(|_| of_log) {
-            Some(after) => {
-                let away = Error::Unavailable { reason: "the store went away".into() };
-                Box::pin(events.take(after).chain(stream::once(async { Err(away) })))
-            }
-            None => events,
-        }
+        let mut breaks = lock(&self.0.breaks);
+        let Some(Break { after, error, .. }) = breaks.as_ref().filter(|_| of_log) else {
+            return events;
+        };
+        let (after, error) = (*after, error.clone());
+        breaks.take_if(|breaks| breaks.once);
+        Box::pin(events.take(after).chain(stream::once(async { Err(error) })))
     }
 
     async fn look(&self, after: Option<Position>) -> Result<Look> {

@@ -155,7 +155,7 @@ pub use headwater_core::{
 pub mod store {
     pub use headwater_core::{
         BuiltBy, Definition, Look, Reading, Snapshot, Store, StoreTx, TableDefinition, expand,
-        expand_generation, physical_name, raise,
+        expand_generation, physical_name, send_hint,
     };
 }
 /// Declares types of event on an enum:

@@ -1,6 +1,7 @@
 //! Callers that go away: futures of every kind are dropped at random points, under load.
 
 use std::{
+    cell::Cell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -231,8 +232,7 @@ async fn drop_and_audit(url: &str, seed: u64) {
     let dropped: u32 = impatient.iter().map(|one| one.dropped).sum();
     let waited: u32 = impatient.iter().map(|one| one.waited).sum();
     println!("{dropped} futures were dropped, {waited} waited for");
-    // Of what is asked for nearly a half; some is there at once.
-    assert!(dropped > waited / 3, "{dropped} futures were dropped, {waited} waited for");
+    assert!(dropped > ROUNDS, "only {dropped} futures were dropped, {waited} waited for");
     for mut one in impatient {
         ledger.outcomes.append(&mut one.ledger.outcomes);
         while one.seen.len() < ids.len() {
@@ -256,17 +256,19 @@ async fn sessions_are_free(url: &str) {
     let Pools { appends, held_appends, transactions, readings, looks, queries } = Pools::default();
     let most = 1 + appends + held_appends + transactions + readings + looks + queries;
     let pool = PgPoolOptions::new().max_connections(1).connect(url).await.unwrap();
-    let begun = Instant::now();
-    eventually("sessions are free", async || {
+    let (begun, seen) = (Instant::now(), Cell::new((0, 0)));
+    let free = eventually("sessions are free", async || {
         let sessions = sqlx::query_as(
             "select count(*), count(*) filter (where state <> 'idle') from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
         );
         let (all, busy): (i64, i64) = sessions.fetch_one(&pool).await.unwrap();
+        seen.set((busy, all));
         (busy == 0 && all <= i64::from(most)).then_some(())
-    })
-    .await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
+    });
+    let in_time = timeout(Duration::from_secs(5), free).await.is_ok();
+    let (busy, all) = seen.get();
+    assert!(in_time, "{busy} of {all} sessions are at work after {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

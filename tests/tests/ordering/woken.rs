@@ -38,7 +38,7 @@ async fn a_subscriber_in_another_process_is_woken_at_once() {
 async fn a_subscriber_does_not_sleep_while_writers_below_the_ceiling_are_under_way() {
     let place = Place::fresh().await;
     let mut cursor = place.log.subscribe(Filter::all(), Position::START);
-    let begun = Instant::now();
+    let mut waited = Duration::ZERO;
     for version in 1..=5 {
         let mut late = Open::begin(&place).await;
         late.append(Append::new(stream("late-1"), Any, [event(version)])).await;
@@ -53,7 +53,9 @@ async fn a_subscriber_does_not_sleep_while_writers_below_the_ceiling_are_under_w
                 within("the next event", cursor.next()).await.expect("the log can be read");
             }
         };
+        let begun = Instant::now();
         join(read, commit).await;
+        waited += begun.elapsed();
     }
-    assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
+    assert!(waited < Duration::from_secs(4), "it took {waited:?}");
 }

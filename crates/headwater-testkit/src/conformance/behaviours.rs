@@ -221,6 +221,7 @@ macro_rules! conformance {
                 rebuilds_that_begin_together_read_the_log_once,
                 rebuilds_of_different_categories_share_a_reading,
                 a_shared_reading_that_breaks_is_shared_again,
+                a_log_that_cannot_be_read_fails_the_rebuild,
                 a_rebuild_that_is_broken_off_goes_on_where_it_was;
             properties:
                 the_store_behaves_like_the_model,

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use headwater::{
-    App, BatchTx, Event, ExpectedVersion::Any, NewEvent, Position, Progress, Recorded, Result,
-    SqlProjection,
+    App, BatchTx, Error, Event, ExpectedVersion::Any, NewEvent, Position, Progress, Recorded,
+    Result, SqlProjection,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -15,6 +15,9 @@ use crate::{
     hanging::{Hanging, fill},
     within,
 };
+
+/// How many readings more there may be, where a busy machine lets one of them come too late.
+const LATE: usize = 1;
 
 /// Rebuilds three projections and finds all events in each; yields how many events each has applied, the
 /// hanging one last, and how often the log was read.
@@ -39,7 +42,9 @@ async fn rebuild_three(gate: &Gate) -> ([u64; 3], usize) {
 pub async fn rebuilds_that_begin_together_read_the_log_once(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    assert_eq!(rebuild_three(&gate).await, ([50_000, 50, 50_000], 1 + 3));
+    let (events, readings) = rebuild_three(&gate).await;
+    assert_eq!(events, [50_000, 50, 50_000]);
+    assert!(readings <= 1 + 3 + LATE, "{readings} readings");
 }
 
 /// Counts events of another category than those of accounts.
@@ -75,17 +80,35 @@ pub async fn rebuilds_of_different_categories_share_a_reading(harness: &dyn Harn
     }
     fill(log, 50).await;
     let both = App::new().sql_projection(Hanging::opened()).sql_projection(Parcels);
-    let rebuilt = within("a rebuild", both.rebuild(log, &[], &|_| {})).await;
+    let gate = Gate::before(log);
+    let rebuilt = within("a rebuild", both.rebuild(gate.log(), &[], &|_| {})).await;
     let rebuilt = rebuilt.expect("it is rebuilt");
     assert_eq!((rebuilt[0].events, rebuilt[1].events), (50_000, 12_000));
+    let (readings, _) = gate.looks();
+    assert!(readings < 2 + 2, "{readings} readings");
 }
 
-/// All wait until the store is back; the reading goes on where it was.
+/// All begin again, each where it was, and share the next one.
 pub async fn a_shared_reading_that_breaks_is_shared_again(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    gate.break_next_reading(15_000);
-    assert_eq!(rebuild_three(&gate).await, ([50_000, 50, 50_000], 2 + 3));
+    // Behind what was dealt out of the first batch.
+    gate.break_next_reading(35_000);
+    let (events, readings) = rebuild_three(&gate).await;
+    assert_eq!(events, [50_000, 50, 50_000]);
+    // Two more for the events at which those stood who had been given some.
+    assert!(readings <= 2 + 2 + 3 + LATE, "{readings} readings");
+}
+
+/// A fault that lasts is told, by each that meets it.
+pub async fn a_log_that_cannot_be_read_fails_the_rebuild(harness: &dyn Harness) {
+    fill(harness.log(), 50).await;
+    let gate = Gate::before(harness.log());
+    let damaged = Error::Database { code: "damaged".into(), message: "a block is damaged".into() };
+    gate.break_readings(15_000, damaged.clone());
+    let both = app().sql_projection(Hanging::opened());
+    let rebuilt = within("a rebuild", both.rebuild(gate.log(), &[], &|_| {})).await;
+    assert_eq!(rebuilt.map(drop), Err(damaged));
 }
 
 /// What a rebuild has built before it is broken off is not built again, and what begins with it at zero is
@@ -113,5 +136,6 @@ pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Har
     assert_eq!((balances, owners), (50_000, 50));
     // A commit that was under way when it was broken off may have come after the look.
     assert!(done <= 50_000 - left.0, "{done} from {left}");
-    assert_eq!(readings, 1 + 1 + 3, "one more for the event at which it stood");
+    // One more for the event at which it stood.
+    assert!(readings <= 1 + 1 + 3 + LATE, "{readings} readings");
 }

@@ -271,7 +271,7 @@ pub async fn an_event_that_comes_during_a_look_is_found_at_once(harness: &dyn Ha
     assert!(begun.elapsed() < Duration::from_secs(4), "it took {:?}", begun.elapsed());
 }
 
-/// A batch ends where it is large, however many events were asked for; nothing else does.
+/// A batch ends where it is large, however many events were asked for, and the next one goes on.
 pub async fn large_events_come_in_several_batches(harness: &dyn Harness) {
     let log = harness.log();
     let large =
