@@ -32,13 +32,11 @@ const READY: usize = 32;
 /// How many chunks may wait for the reader.
 const AHEAD: usize = 2;
 
-/// How many positions one query reads at first.
+/// How many positions one query reads at first, and always where much of them matches: as many rows as are
+/// sorted in the memory that a server has for it by itself.
 const SLICE: u64 = 10_000;
 
-/// How many positions one query reads at most where the one before found a quarter of `SLICE` or more.
-const DENSE: u64 = 40_000;
-
-/// How long a query may take for the next one to read more.
+/// How long a query that found little may take for the next one to read more.
 const QUICK: Duration = Duration::from_millis(250);
 
 /// How long a reader may leave its connection idle, and how long where others wait for one.
@@ -190,11 +188,10 @@ impl Rest {
                 Direction::Backward => *until = low,
             }
         }
-        if took < QUICK {
-            self.width = self.width.saturating_mul(4);
-        }
         if count >= SLICE / 4 {
-            self.width = self.width.min(DENSE);
+            self.width = self.width.min(SLICE);
+        } else if took < QUICK {
+            self.width = self.width.saturating_mul(4);
         }
     }
 
