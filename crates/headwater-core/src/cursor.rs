@@ -207,8 +207,8 @@ impl Cursor {
         if raised.is_none() {
             // Only now: a call that found more and is dropped looks again.
             self.looked = Some(began);
-            // A look that takes longer than that is not followed by the next one at once.
-            self.due = (began + self.patience).max(Instant::now() + self.patience.min(SETTLING.1));
+            // After a look that takes long, too, it pauses.
+            self.due = (began + self.patience).max(Instant::now() + self.patience / 2);
             self.follow();
         }
         Ok(raised)

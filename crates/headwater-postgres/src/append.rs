@@ -84,7 +84,7 @@ impl PostgresStore {
             match self.send(connection, &group, patience).await {
                 Ok(outcomes) => {
                     if outcomes.iter().any(Result::is_ok) {
-                        self.inner.hints.raise();
+                        self.inner.hints.send();
                     }
                     for (waiting, outcome) in group.into_iter().zip(outcomes) {
                         waiting.answer(outcome);

@@ -34,7 +34,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Raises hints in this process and in others, and passes on those of others.
+/// Sends hints in this process and to others, and passes on those of others.
 pub(crate) struct Hints {
     sent: watch::Sender<Instant>,
     outward: Arc<Notify>,
@@ -64,7 +64,7 @@ impl Hints {
     }
 
     /// Says that an append was committed.
-    pub(crate) fn raise(&self) {
+    pub(crate) fn send(&self) {
         headwater_core::send_hint(&self.sent);
         self.outward.notify_one();
     }

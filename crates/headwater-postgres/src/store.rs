@@ -190,7 +190,7 @@ impl PostgresStore {
     /// Tells readers that the log has grown, after a transaction with
     /// [`append_in`](PostgresStore::append_in) was committed.
     pub fn hint(&self) {
-        self.inner.hints.raise();
+        self.inner.hints.send();
     }
 
     async fn check_server(&self) -> Result<()> {

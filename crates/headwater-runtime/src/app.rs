@@ -16,7 +16,6 @@ use crate::{
     shared_reading::SharedReading,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
-    turns::Turns,
 };
 
 /// The projections of a service.
@@ -160,7 +159,8 @@ impl App {
     /// and swaps each one in when it is complete.
     ///
     /// They share one reading of the log, at the pace of the slowest. Those that an earlier call has brought
-    /// far ahead of the others, and those that take too long, read by themselves.
+    /// far ahead of the others, and those that take too long, read by themselves. Two or three work at a time:
+    /// where as many hang, the others wait.
     ///
     /// When it is dropped or killed, the generations in service remain, and the next call goes on
     /// with the builds that were begun.
@@ -185,8 +185,8 @@ impl App {
             names.is_empty() || names.contains(&projector.definition().name)
         };
         let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
-        let reading = Arc::new(SharedReading::new(log.clone(), projectors.len()));
-        let turns = Arc::new(Turns::new());
+        let reading = SharedReading::new(log.clone());
+        let turns = rebuild::turns();
         let (report, mut reports) = mpsc::unbounded_channel();
         let begin = |projector: &Arc<dyn Projector>| {
             let (reading, turns) = (reading.clone(), turns.clone());

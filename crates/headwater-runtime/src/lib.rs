@@ -16,7 +16,6 @@ mod runner;
 mod shared_reading;
 mod sql;
 mod status;
-mod turns;
 
 pub use app::App;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

@@ -5,7 +5,9 @@
 //! checkpoint are one transaction: readers see the old generation, then the new one.
 
 use std::{
+    num::NonZero,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +16,7 @@ use headwater_core::{
     Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
 use tokio::{
-    sync::{mpsc, mpsc::UnboundedSender},
+    sync::{Semaphore, mpsc, mpsc::UnboundedSender},
     time::sleep,
 };
 
@@ -25,8 +27,11 @@ use crate::{
     projector::{Applier, Projector, guarded},
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
-    turns::Turns,
 };
+
+/// How many projections decode, fold and write at once, at least and at most: each fills a processor, and
+/// takes one of the few connections for transactions.
+const AT_ONCE: (usize, usize) = (2, 3);
 
 /// How many events the transaction of the swap applies at most, and how many bytes of them.
 const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
@@ -37,11 +42,17 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// Turns to work, for projections that are rebuilt together: as many as there are processors, within bounds.
+pub(crate) fn turns() -> Arc<Semaphore> {
+    let processors = thread::available_parallelism().map_or(AT_ONCE.0, NonZero::get);
+    Arc::new(Semaphore::new(processors.clamp(AT_ONCE.0, AT_ONCE.1)))
+}
+
 /// Rebuilds one projection, perhaps with others, and reports on the way.
 pub(crate) async fn rebuild(
     log: Log,
-    reading: Arc<SharedReading>,
-    turns: Arc<Turns>,
+    reading: SharedReading,
+    turns: Arc<Semaphore>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
 ) -> Result<Rebuilt> {
@@ -54,17 +65,18 @@ pub(crate) async fn rebuild(
         progress,
         started: Instant::now(),
         events: 0,
+        batches: 0,
         resumed: None,
         generation: None,
     };
     let mut patience = Patience::new(&name, PATIENCE);
     loop {
-        let before = rebuild.events;
+        let before = rebuild.batches;
         let error = match guarded(&name, rebuild.go()).await {
             Ok(rebuilt) => return Ok(rebuilt),
             Err(error) => error,
         };
-        if rebuild.events > before {
+        if rebuild.batches > before {
             patience.renew();
         }
         patience.wait_out(error).await?;
@@ -73,13 +85,14 @@ pub(crate) async fn rebuild(
 
 struct Rebuild {
     log: Log,
-    reading: Arc<SharedReading>,
-    turns: Arc<Turns>,
+    reading: SharedReading,
+    turns: Arc<Semaphore>,
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
     started: Instant,
-    /// Applied in this run.
+    /// Applied in this run: events, and batches of them.
     events: u64,
+    batches: u64,
     /// Whether this run found a build that an earlier one had left.
     resumed: Option<bool>,
     /// The generation that this run is building.
@@ -94,17 +107,18 @@ impl Rebuild {
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
         let mut applier = self.projector.begin(building.position == Position::START);
-        let mut parts = self.reading.join(self.projector.filter(), building.position);
-        loop {
-            let caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
-            if caught_up && self.swap_in_turn(&building, &mut *applier).await? {
-                return Ok(self.done(&building).await);
-            }
-            // Where others did not wait for it, or the one in service is ahead of what this process may
-            // read yet.
+        let parts = self.reading.join(self.projector.filter(), building.position);
+        let mut caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+        while !caught_up || !self.swap(&building, &mut *applier).await? {
+            // Others did not wait for it, or the one in service is ahead of what this process may read yet.
             sleep(AGAIN).await;
-            parts = self.reading.alone(self.projector.filter(), building.position);
+            let parts = self.reading.alone(self.projector.filter(), building.position);
+            caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+            if !caught_up {
+                return Err(Error::Unavailable { reason: "the reading broke off".into() });
+            }
         }
+        Ok(self.done(&building).await)
     }
 
     /// The generation in service, where it is the one that this run was building: the answer to its
@@ -163,9 +177,10 @@ impl Rebuild {
                 let target = self.log.ceiling().await?.position;
                 self.report(building, Phase::Building, target);
                 let count = count(&events);
-                let batch = batch::apply(&self.log, applier, building, position, events);
-                *building = self.turns.take(batch).await?;
-                self.events += count;
+                let turn = self.turns.acquire().await.expect("nobody closes it");
+                *building = batch::apply(&self.log, applier, building, position, events).await?;
+                drop(turn);
+                (self.events, self.batches) = (self.events + count, self.batches + 1);
             }
             if caught_up {
                 return Ok(true);
@@ -174,18 +189,11 @@ impl Rebuild {
         Ok(false)
     }
 
-    async fn swap_in_turn(
-        &mut self,
-        building: &Checkpoint,
-        applier: &mut dyn Applier,
-    ) -> Result<bool> {
-        self.report(building, Phase::Swapping, building.position);
-        let turns = self.turns.clone();
-        turns.take(self.swap(building, applier)).await
-    }
-
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.
     async fn swap(&mut self, building: &Checkpoint, applier: &mut dyn Applier) -> Result<bool> {
+        self.report(building, Phase::Swapping, building.position);
+        let turns = self.turns.clone();
+        let _turn = turns.acquire().await.expect("nobody closes it");
         let definition = self.projector.definition();
         let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
         let mut tx = self.log.store().begin().await?;

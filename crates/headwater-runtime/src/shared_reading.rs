@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use headwater_core::{Error, Filter, Log, Position, Result, StoredEvent};
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 /// How many events are read at a time. The cursor bounds their bytes, by 8 MiB.
@@ -26,9 +26,9 @@ const ENOUGH_POSITIONS: u64 = 200_000;
 /// How far ahead of another a projection may be that shares its reading: it waits meanwhile.
 const NEAR: u64 = 100_000;
 
-/// How long a reading waits for all that begin, each of which makes its tables first, and for those that
-/// begin again after a fault: longer than the pauses between their tries.
-const GATHER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
+/// How long a reading waits for all that are at work: each makes its tables first, or ends what it has in
+/// hands. And how often it looks whether all have come, since some may have ended.
+const GATHER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(20));
 
 /// How long a projection may take for a part, times those that share the reading: they take turns.
 const STALLED: Duration = Duration::from_secs(5);
@@ -41,17 +41,18 @@ pub(crate) struct Part {
     pub(crate) caught_up: bool,
 }
 
-/// Where projections come together.
+/// Where projections come together. Each has a clone of it for as long as it is at work.
+#[derive(Clone)]
 pub(crate) struct SharedReading {
     log: Log,
     joining: mpsc::UnboundedSender<Member>,
 }
 
 impl SharedReading {
-    /// For so many projections.
-    pub(crate) fn new(log: Log, count: usize) -> Self {
+    /// Nobody is there yet.
+    pub(crate) fn new(log: Log) -> Self {
         let (joining, members) = mpsc::unbounded_channel();
-        tokio::spawn(gather(log.clone(), members, count));
+        tokio::spawn(gather(log.clone(), members));
         Self { log, joining }
     }
 
@@ -75,19 +76,17 @@ impl SharedReading {
     }
 }
 
-async fn gather(log: Log, mut joining: mpsc::UnboundedReceiver<Member>, count: usize) {
-    let mut patience = GATHER.0;
+async fn gather(log: Log, mut joining: mpsc::UnboundedReceiver<Member>) {
     while let Some(first) = joining.recv().await {
-        let (mut members, until) = (vec![first], Instant::now() + patience);
-        while members.len() < count
-            && let Ok(Some(member)) = timeout_at(until, joining.recv()).await
-        {
-            members.push(member);
+        let (mut members, begun) = (vec![first], Instant::now());
+        while members.len() < joining.sender_strong_count() && begun.elapsed() < GATHER.0 {
+            if let Ok(Some(member)) = timeout(GATHER.1, joining.recv()).await {
+                members.push(member);
+            }
         }
         for members in near(members) {
             tokio::spawn(read(log.clone(), members));
         }
-        patience = GATHER.1;
     }
 }
 
@@ -129,10 +128,13 @@ async fn read(log: Log, mut members: Vec<Member>) {
     }
 }
 
+/// Tells each of a fault, behind what it was given.
 async fn tell(members: Vec<Member>, error: &Error) {
-    let told = members.iter().map(|member| timeout(STALLED, member.give.send(Err(error.clone()))));
-    // Who does not listen reads by itself, and meets it there.
-    let _told = join_all(told).await;
+    let told = members.into_iter().map(|member| {
+        let Member { give, .. } = member;
+        async move { give.send(Err(error.clone())).await }
+    });
+    let _some_gone = join_all(told).await;
 }
 
 /// Gives each what it wants of what was read; yields those that go on with the others.

@@ -4,7 +4,7 @@
 //! `append_plan` judges before anything is written. Which ids are taken is looked up only where it matters:
 //! for an append that is refused, and where an event cannot go in. Then the group is undone and written again;
 //! and where one still cannot, each append is written apart, in a savepoint: what one of them causes in the
-//! database is never another's.
+//! database is never another's, unless it ends the whole transaction.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -133,14 +133,17 @@ async fn write_apart(
     let outcome = match write(savepoint.connection(), &[appends], ids).await {
         Ok(outcomes) => outcomes.into_iter().next().expect("one for each append"),
         Err(error) if is_of_an_append(&error) => Err(error),
-        Err(error) => return savepoint.undo().await.and(Err(error)),
+        Err(error) => {
+            // It says more than one of the undoing, where SQLite has ended the transaction by itself.
+            let _undone = savepoint.undo().await;
+            return Err(error);
+        }
     };
-    if outcome.is_ok() {
-        savepoint.keep().await?;
-    } else {
-        savepoint.undo().await?;
+    match outcome {
+        Ok(appended) => savepoint.keep().await.map(|()| Ok(appended)),
+        Err(error) if savepoint.undo().await.is_ok() => Ok(Err(error)),
+        Err(error) => Err(error),
     }
-    Ok(outcome)
 }
 
 /// What is believed of the ids of a group.

@@ -69,6 +69,24 @@ async fn what_one_append_causes_in_the_database_is_never_anothers() {
 }
 
 #[tokio::test]
+async fn a_trigger_that_ends_the_transaction_is_told_as_what_it_is() {
+    let file = file().await;
+    let refuse = "create trigger refuse before insert on events when new.type = 'bad'
+                  begin select raise(rollback, 'bad is refused'); end";
+    sqlx::raw_sql(refuse).execute(file.store.pool()).await.unwrap();
+    let bad = || Append::new(stream(1), Any, [NewEvent::from_json("bad", 1, "{}")]);
+    let mut connection = file.store.pool().acquire().await.unwrap();
+    sqlx::raw_sql("begin immediate").execute(&mut *connection).await.unwrap();
+    let inside = file.store.append_in(&mut connection, vec![bad()]).await;
+    drop(connection);
+    for refused in [inside, file.store.append(vec![bad()]).await] {
+        let Err(Error::Database { code, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(code, "1811");
+    }
+    assert_eq!(file.store.append(vec![append(1, NoStream, 1)]).await.unwrap().version(), 1);
+}
+
+#[tokio::test]
 async fn an_id_that_is_taken_behind_many_events_undoes_them_all() {
     let store = memory().await;
     let taken = append(1, Any, 1);

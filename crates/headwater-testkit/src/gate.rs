@@ -47,14 +47,16 @@ struct Shared {
     looks: Mutex<(usize, usize)>,
     /// Whether looks are held up, after the store has answered.
     looks_held: watch::Sender<bool>,
-    /// After how many events readings of the log break off, how, and how many of them.
+    /// What breaks readings of the log off.
     breaks: Mutex<Option<Break>>,
 }
 
 #[derive(Debug)]
 struct Break {
+    /// How many events come before.
     after: usize,
     error: Error,
+    /// Whether it is the next reading only.
     once: bool,
 }
 

@@ -56,6 +56,8 @@ fn a_race_that_is_interrupted_removes_its_folder() {
     let ended = ends_within(child, Duration::from_secs(20));
     assert_eq!((ended.exit, ended.stdout.as_str()), (130, ""), "{ended:?}");
     assert_eq!(ended.error()["code"], "interrupted");
+    let refused = place.run(&["race", "--database-url", "sqlite:///no/such/folder/log.db"]);
+    assert!(refused.stderr.contains("\nhint: "), "{refused:?}");
     assert!(files(&place).is_empty());
 }
 
@@ -77,5 +79,7 @@ fn bad_input_is_refused_before_anything_is_made() {
         assert_eq!((refused.exit, refused.stdout.as_str()), (2, ""), "{arguments:?}: {refused:?}");
         assert!(refused.stderr.starts_with("error: "), "{refused:?}");
     }
+    let refused = place.run(&["race", "--database-url", "sqlite:///no/such/folder/log.db"]);
+    assert!(refused.stderr.contains("\nhint: "), "{refused:?}");
     assert!(files(&place).is_empty());
 }

@@ -16,8 +16,8 @@ use crate::{
     within,
 };
 
-/// How many readings more there may be, where a busy machine lets one of them come too late.
-const LATE: usize = 1;
+/// How often a busy machine may let one of them come too late.
+const ATTEMPTS: usize = 3;
 
 /// Rebuilds three projections and finds all events in each; yields how many events each has applied, the
 /// hanging one last, and how often the log was read.
@@ -42,9 +42,14 @@ async fn rebuild_three(gate: &Gate) -> ([u64; 3], usize) {
 pub async fn rebuilds_that_begin_together_read_the_log_once(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    let (events, readings) = rebuild_three(&gate).await;
-    assert_eq!(events, [50_000, 50, 50_000]);
-    assert!(readings <= 1 + 3 + LATE, "{readings} readings");
+    for attempt in 1..=ATTEMPTS {
+        let (events, readings) = rebuild_three(&gate).await;
+        assert_eq!(events, [50_000, 50, 50_000]);
+        if readings == 1 + 3 {
+            return;
+        }
+        assert!(attempt < ATTEMPTS, "{readings} readings");
+    }
 }
 
 /// Counts events of another category than those of accounts.
@@ -81,23 +86,33 @@ pub async fn rebuilds_of_different_categories_share_a_reading(harness: &dyn Harn
     fill(log, 50).await;
     let both = App::new().sql_projection(Hanging::opened()).sql_projection(Parcels);
     let gate = Gate::before(log);
-    let rebuilt = within("a rebuild", both.rebuild(gate.log(), &[], &|_| {})).await;
-    let rebuilt = rebuilt.expect("it is rebuilt");
-    assert_eq!((rebuilt[0].events, rebuilt[1].events), (50_000, 12_000));
-    let (readings, _) = gate.looks();
-    assert!(readings < 2 + 2, "{readings} readings");
+    for attempt in 1..=ATTEMPTS {
+        let rebuilt = within("a rebuild", both.rebuild(gate.log(), &[], &|_| {})).await;
+        let rebuilt = rebuilt.expect("it is rebuilt");
+        assert_eq!((rebuilt[0].events, rebuilt[1].events), (50_000, 12_000));
+        let (readings, _) = gate.looks();
+        if readings == 1 + 2 {
+            return;
+        }
+        assert!(attempt < ATTEMPTS, "{readings} readings");
+    }
 }
 
 /// All begin again, each where it was, and share the next one.
 pub async fn a_shared_reading_that_breaks_is_shared_again(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    // Behind what was dealt out of the first batch.
-    gate.break_next_reading(35_000);
-    let (events, readings) = rebuild_three(&gate).await;
-    assert_eq!(events, [50_000, 50, 50_000]);
-    // Two more for the events at which those stood who had been given some.
-    assert!(readings <= 2 + 2 + 3 + LATE, "{readings} readings");
+    for attempt in 1..=ATTEMPTS {
+        // Behind what was dealt out of the first batch.
+        gate.break_next_reading(35_000);
+        let (events, readings) = rebuild_three(&gate).await;
+        assert_eq!(events, [50_000, 50, 50_000]);
+        // Two more for the events at which those stood who had been given some.
+        if readings == 2 + 2 + 3 {
+            return;
+        }
+        assert!(attempt < ATTEMPTS, "{readings} readings");
+    }
 }
 
 /// A fault that lasts is told, by each that meets it.
@@ -137,5 +152,5 @@ pub async fn a_rebuild_that_is_broken_off_goes_on_where_it_was(harness: &dyn Har
     // A commit that was under way when it was broken off may have come after the look.
     assert!(done <= 50_000 - left.0, "{done} from {left}");
     // One more for the event at which it stood.
-    assert!(readings <= 1 + 1 + 3 + LATE, "{readings} readings");
+    assert_eq!(readings, 1 + 1 + 3);
 }
