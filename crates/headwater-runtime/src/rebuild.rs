@@ -66,6 +66,7 @@ pub(crate) async fn rebuild(
         started: Instant::now(),
         events: 0,
         batches: 0,
+        caught_up: false,
         resumed: None,
         generation: None,
     };
@@ -76,7 +77,8 @@ pub(crate) async fn rebuild(
             Ok(rebuilt) => return Ok(rebuilt),
             Err(error) => error,
         };
-        if rebuild.batches > before {
+        // Events that come while readers hold the old generation are no progress of the swap.
+        if rebuild.batches > before && !matches!(error, Error::PromoteBlocked { .. }) {
             patience.renew();
         }
         patience.wait_out(error).await?;
@@ -93,6 +95,8 @@ struct Rebuild {
     /// Applied in this run: events, and batches of them.
     events: u64,
     batches: u64,
+    /// Whether it has been at the ceiling: what is left it reads by itself.
+    caught_up: bool,
     /// Whether this run found a build that an earlier one had left.
     resumed: Option<bool>,
     /// The generation that this run is building.
@@ -107,14 +111,16 @@ impl Rebuild {
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
         let mut applier = self.projector.begin(building.position == Position::START);
-        let parts = self.reading.join(self.projector.filter(), building.position);
-        let mut caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
-        while !caught_up || !self.swap(&building, &mut *applier).await? {
+        if !self.caught_up {
+            let parts = self.reading.join(self.projector.filter(), building.position);
+            self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+        }
+        while !self.caught_up || !self.swap(&building, &mut *applier).await? {
             // Others did not wait for it, or the one in service is ahead of what this process may read yet.
             sleep(AGAIN).await;
             let parts = self.reading.alone(self.projector.filter(), building.position);
-            caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
-            if !caught_up {
+            self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+            if !self.caught_up {
                 return Err(Error::Unavailable { reason: "the reading broke off".into() });
             }
         }

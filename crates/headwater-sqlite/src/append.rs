@@ -141,8 +141,11 @@ async fn write_apart(
     };
     match outcome {
         Ok(appended) => savepoint.keep().await.map(|()| Ok(appended)),
-        Err(error) if savepoint.undo().await.is_ok() => Ok(Err(error)),
-        Err(error) => Err(error),
+        Err(error) => match savepoint.undo().await {
+            Ok(()) => Ok(Err(error)),
+            Err(_ended) if is_of_an_append(&error) => Err(error),
+            Err(undoing) => Err(undoing),
+        },
     }
 }
 
