@@ -16,7 +16,7 @@ use headwater_core::{
     Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
 };
 use tokio::{
-    sync::{Semaphore, mpsc, mpsc::UnboundedSender},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
     time::sleep,
 };
 
@@ -170,6 +170,11 @@ impl Rebuild {
         generation::create(&self.log, definition, next, GenerationState::Building).await
     }
 
+    /// Waits for the right to work, until it is dropped.
+    async fn turn(&self) -> OwnedSemaphorePermit {
+        self.turns.clone().acquire_owned().await.expect("nobody closes it")
+    }
+
     /// Applies what comes; `true` where it comes up to the ceiling.
     async fn catch_up(
         &mut self,
@@ -183,7 +188,7 @@ impl Rebuild {
                 let target = self.log.ceiling().await?.position;
                 self.report(building, Phase::Building, target);
                 let count = count(&events);
-                let turn = self.turns.acquire().await.expect("nobody closes it");
+                let turn = self.turn().await;
                 *building = batch::apply(&self.log, applier, building, position, events).await?;
                 drop(turn);
                 (self.events, self.batches) = (self.events + count, self.batches + 1);
@@ -198,8 +203,7 @@ impl Rebuild {
     /// Applies the last events and swaps, in one transaction; `false` where too many have come.
     async fn swap(&mut self, building: &Checkpoint, applier: &mut dyn Applier) -> Result<bool> {
         self.report(building, Phase::Swapping, building.position);
-        let turns = self.turns.clone();
-        let _turn = turns.acquire().await.expect("nobody closes it");
+        let _turn = self.turn().await;
         let definition = self.projector.definition();
         let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
         let mut tx = self.log.store().begin().await?;

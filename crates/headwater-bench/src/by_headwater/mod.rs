@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use futures_util::TryStreamExt as _;
 use headwater::{
-    Append, Decoder, ExpectedVersion, Filter, Log, NewEvent, Position, Repository, Snapshots,
-    StreamName,
+    Append, Decoder, ExpectedVersion, Filter, Limits, Log, NewEvent, Position, Repository,
+    Snapshots, StreamName,
 };
 
 use crate::shared::{
@@ -18,9 +18,6 @@ use crate::shared::{
     subject::Subject,
 };
 use domain::{Cart, CartEvent};
-
-/// How many events an append may hold.
-const LARGEST: usize = 1_000;
 
 /// A log, and the carts in it.
 pub struct Headwater {
@@ -49,9 +46,10 @@ impl Headwater {
 
     /// Writes carts of more events than an append may hold.
     async fn fill_long(&self, carts: Range<u64>, length: u64) -> Outcome<()> {
+        let largest = Limits::default().events;
         for cart in carts {
             let stream = StreamName::new("cart", sale::filled_cart(cart))?;
-            for part in sale::lines(cart, length).chunks(LARGEST) {
+            for part in sale::lines(cart, length).chunks(largest) {
                 self.log.append(&stream, ExpectedVersion::Any, events_of(part)?).await?;
             }
         }
@@ -113,7 +111,7 @@ impl Subject for Headwater {
     }
 
     async fn fill(&self, carts: Range<u64>, length: u64) -> Outcome<()> {
-        if length > LARGEST as u64 {
+        if length > Limits::default().events as u64 {
             return self.fill_long(carts, length).await;
         }
         let carts = carts.map(|cart| new_cart(sale::filled_cart(cart), &sale::lines(cart, length)));

@@ -19,6 +19,17 @@ use crate::{
 /// How often a busy machine may let one of them come too late.
 const ATTEMPTS: usize = 3;
 
+/// Rebuilds until no more readings of the log were taken than it needs.
+async fn takes<F: Future<Output = usize>>(needed: usize, mut rebuild: impl FnMut() -> F) {
+    for attempt in 1..=ATTEMPTS {
+        let readings = rebuild().await;
+        if readings == needed {
+            return;
+        }
+        assert!(attempt < ATTEMPTS, "{readings} readings");
+    }
+}
+
 /// Rebuilds three projections and finds all events in each; yields how many events each has applied, the
 /// hanging one last, and how often the log was read.
 async fn rebuild_three(gate: &Gate) -> ([u64; 3], usize) {
@@ -42,14 +53,12 @@ async fn rebuild_three(gate: &Gate) -> ([u64; 3], usize) {
 pub async fn rebuilds_that_begin_together_read_the_log_once(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    for attempt in 1..=ATTEMPTS {
+    let rebuild = async || {
         let (events, readings) = rebuild_three(&gate).await;
         assert_eq!(events, [50_000, 50, 50_000]);
-        if readings == 1 + 3 {
-            return;
-        }
-        assert!(attempt < ATTEMPTS, "{readings} readings");
-    }
+        readings
+    };
+    takes(1 + 3, rebuild).await;
 }
 
 /// Counts events of another category than those of accounts.
@@ -86,33 +95,28 @@ pub async fn rebuilds_of_different_categories_share_a_reading(harness: &dyn Harn
     fill(log, 50).await;
     let both = App::new().sql_projection(Hanging::opened()).sql_projection(Parcels);
     let gate = Gate::before(log);
-    for attempt in 1..=ATTEMPTS {
+    let rebuild = async || {
         let rebuilt = within("a rebuild", both.rebuild(gate.log(), &[], &|_| {})).await;
         let rebuilt = rebuilt.expect("it is rebuilt");
         assert_eq!((rebuilt[0].events, rebuilt[1].events), (50_000, 12_000));
-        let (readings, _) = gate.looks();
-        if readings == 1 + 2 {
-            return;
-        }
-        assert!(attempt < ATTEMPTS, "{readings} readings");
-    }
+        gate.looks().0
+    };
+    takes(1 + 2, rebuild).await;
 }
 
 /// All begin again, each where it was, and share the next one.
 pub async fn a_shared_reading_that_breaks_is_shared_again(harness: &dyn Harness) {
     fill(harness.log(), 50).await;
     let gate = Gate::before(harness.log());
-    for attempt in 1..=ATTEMPTS {
+    let rebuild = async || {
         // Behind what was dealt out of the first batch.
         gate.break_next_reading(35_000);
         let (events, readings) = rebuild_three(&gate).await;
         assert_eq!(events, [50_000, 50, 50_000]);
-        // Two more for the events at which those stood who had been given some.
-        if readings == 2 + 2 + 3 {
-            return;
-        }
-        assert!(attempt < ATTEMPTS, "{readings} readings");
-    }
+        readings
+    };
+    // Two more for the events at which those stood who had been given some.
+    takes(2 + 2 + 3, rebuild).await;
 }
 
 /// A fault that lasts is told, by each that meets it.
