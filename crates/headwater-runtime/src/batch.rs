@@ -12,7 +12,7 @@ pub(crate) async fn apply(
     applier: &mut dyn Applier,
     from: &Checkpoint,
     to: Position,
-    events: Vec<StoredEvent>,
+    events: impl Iterator<Item = StoredEvent>,
 ) -> Result<Checkpoint> {
     let taken = take_in(applier, to, events)?;
     let mut tx = log.store().begin().await?;
@@ -39,10 +39,10 @@ pub(crate) struct TakenIn {
 pub(crate) fn take_in(
     applier: &mut dyn Applier,
     to: Position,
-    events: Vec<StoredEvent>,
+    events: impl Iterator<Item = StoredEvent>,
 ) -> Result<TakenIn> {
-    let last = events.last().map(|event| (event.position, event.id));
-    applier.decode(events)?;
+    let mut last = None;
+    applier.decode(&mut events.inspect(|event| last = Some((event.position, event.id))))?;
     Ok(TakenIn { to, last })
 }
 

@@ -8,10 +8,10 @@ use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 use async_trait::async_trait;
 use headwater_core::{
     Decoder, Definition, Error, Filter, Fold, Position, ReadModel, Recorded, Result, StoreTx,
-    StoredEvent, TableDefinition, Value,
+    TableDefinition, Value,
 };
 
-use crate::projector::{Applier, Projector, decode_all, filter_of};
+use crate::projector::{Applier, Events, Projector, filter_of};
 
 /// How many rows are kept between batches.
 const KEPT: usize = 100_000;
@@ -81,13 +81,13 @@ struct Slot<F> {
 
 #[async_trait]
 impl<F: Fold> Applier for FoldApplier<F> {
-    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
-        let events = decode_all(&self.decoder, events)?;
-        let with_keys = |event: Recorded<F::Event>| {
+    fn decode(&mut self, events: Events<'_>) -> Result<()> {
+        let keyed = |event| {
+            let event = self.decoder.decode(event)?;
             let keys = F::keys(&event);
-            (event, keys)
+            Ok((event, keys))
         };
-        self.events = events.into_iter().map(with_keys).collect();
+        self.events = events.map(keyed).collect::<Result<_>>()?;
         Ok(())
     }
 

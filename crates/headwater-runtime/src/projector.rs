@@ -4,9 +4,10 @@ use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use headwater_core::{
-    Decoder, Definition, Error, Event, Filter, Recorded, Result, StoreTx, StoredEvent,
-};
+use headwater_core::{Decoder, Definition, Error, Event, Filter, Result, StoreTx, StoredEvent};
+
+/// The events of a batch.
+pub(crate) type Events<'a> = &'a mut dyn Iterator<Item = StoredEvent>;
 
 /// A projection of either kind.
 pub(crate) trait Projector: Send + Sync {
@@ -24,7 +25,7 @@ pub(crate) trait Projector: Send + Sync {
 #[async_trait]
 pub(crate) trait Applier: Send {
     /// Takes the events of a batch in, before its transaction, which is held for a shorter time then.
-    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()>;
+    fn decode(&mut self, events: Events<'_>) -> Result<()>;
 
     /// Applies the events taken in, in the batch's transaction.
     ///
@@ -42,14 +43,6 @@ pub(crate) fn filter_of<E: Event>(decoder: &Decoder<E>) -> Filter {
         }
     }
     filter
-}
-
-/// Decodes a whole batch.
-pub(crate) fn decode_all<E: Event>(
-    decoder: &Decoder<E>,
-    events: Vec<StoredEvent>,
-) -> Result<Vec<Recorded<E>>> {
-    events.into_iter().map(|event| decoder.decode(event)).collect()
 }
 
 /// Runs work that calls code of the user's; where that panics, its projection stops and the others

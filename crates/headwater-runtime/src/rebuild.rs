@@ -187,7 +187,8 @@ impl Rebuild {
             if position > building.position {
                 let target = self.log.ceiling().await?.position;
                 self.report(building, Phase::Building, target);
-                let count = count(&events);
+                let count = count(events.len());
+                let events = events.into_iter().map(Arc::unwrap_or_clone);
                 let turn = self.turn().await;
                 *building = batch::apply(&self.log, applier, building, position, events).await?;
                 drop(turn);
@@ -222,8 +223,8 @@ impl Rebuild {
             tx.rollback().await?;
             return Ok(false);
         };
-        let count = count(&events);
-        let taken = batch::take_in(applier, target, events)?;
+        let count = count(events.len());
+        let taken = batch::take_in(applier, target, events.into_iter())?;
         batch::apply_in(&mut *tx, applier, building, taken).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
@@ -277,8 +278,8 @@ impl Rebuild {
     }
 }
 
-fn count(events: &[StoredEvent]) -> u64 {
-    u64::try_from(events.len()).unwrap_or(u64::MAX)
+fn count(events: usize) -> u64 {
+    u64::try_from(events).unwrap_or(u64::MAX)
 }
 
 /// The error for a name that no projection has.

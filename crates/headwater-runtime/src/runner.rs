@@ -138,8 +138,8 @@ impl Run<'_> {
             .events
             .first()
             .map(|first| Applying { first: (first.position, first.id), last: batch.position });
-        *checkpoint =
-            batch::apply(self.log, applier, checkpoint, batch.position, batch.events).await?;
+        let events = batch.events.into_iter();
+        *checkpoint = batch::apply(self.log, applier, checkpoint, batch.position, events).await?;
         *applying = None;
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Those that begin at the same moment and near the same position read each event once: it is given to each
 //! that wants it, at the pace of the slowest. Whoever stalls reads on by itself.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use headwater_core::{Error, Filter, Log, Position, Result, StoredEvent};
@@ -35,7 +35,8 @@ const STALLED: Duration = Duration::from_secs(5);
 
 /// Events of the log, and how far it was read with them.
 pub(crate) struct Part {
-    pub(crate) events: Vec<StoredEvent>,
+    /// In memory once, for all that want them.
+    pub(crate) events: Vec<Arc<StoredEvent>>,
     pub(crate) position: Position,
     /// Whether that is the ceiling.
     pub(crate) caught_up: bool,
@@ -114,14 +115,14 @@ async fn read(log: Log, mut members: Vec<Member>) {
         };
         let part = match batch {
             Ok(Some(batch)) => {
-                let (events, position, caught_up) = (batch.events, batch.position, batch.caught_up);
-                Part { events, position, caught_up }
+                let events = batch.events.into_iter().map(Arc::new).collect();
+                Part { events, position: batch.position, caught_up: batch.caught_up }
             }
             Ok(None) => Part { events: Vec::new(), position: cursor.position(), caught_up: true },
             Err(error) => return tell(members, &error).await,
         };
         let caught_up = part.caught_up;
-        members = deal(members, part).await;
+        members = deal(members, &part).await;
         if caught_up {
             return;
         }
@@ -138,21 +139,19 @@ async fn tell(members: Vec<Member>, error: &Error) {
 }
 
 /// Gives each what it wants of what was read; yields those that go on with the others.
-async fn deal(members: Vec<Member>, mut read: Part) -> Vec<Member> {
+async fn deal(members: Vec<Member>, read: &Part) -> Vec<Member> {
     let patience = match members.len() {
         1 => Duration::MAX,
         count => STALLED.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX)),
     };
     let mut staying = Vec::new();
-    let mut left = members.len();
     for mut member in members {
-        left -= 1;
-        member.take(&mut read, left == 0);
-        if !member.has_enough(&read) {
+        member.take(read);
+        if !member.has_enough(read) {
             staying.push(member);
             continue;
         }
-        let part = member.part(&read);
+        let part = member.part(read);
         match timeout(patience, member.give.send(Ok(part))).await {
             Ok(Ok(())) => staying.push(member),
             Ok(Err(_gone)) => {}
@@ -169,7 +168,7 @@ struct Member {
     after: Position,
     give: mpsc::Sender<Result<Part>>,
     /// Too few yet to be given, and their bytes.
-    kept: Vec<StoredEvent>,
+    kept: Vec<Arc<StoredEvent>>,
     bytes: usize,
 }
 
@@ -184,16 +183,14 @@ impl Member {
         event.position > self.after && self.filter.lets_through(event)
     }
 
-    /// Keeps what it wants of what was read; the last one takes the events themselves.
-    fn take(&mut self, read: &mut Part, last: bool) {
-        let wanted: Vec<_> = if last {
-            let events = std::mem::take(&mut read.events).into_iter();
-            events.filter(|event| self.wants(event)).collect()
-        } else {
-            read.events.iter().filter(|event| self.wants(event)).cloned().collect()
-        };
-        self.bytes += wanted.iter().map(StoredEvent::size).sum::<usize>();
-        self.kept.extend(wanted);
+    /// Keeps what it wants of what was read.
+    fn take(&mut self, read: &Part) {
+        for event in &read.events {
+            if self.wants(event) {
+                self.bytes += event.size();
+                self.kept.push(event.clone());
+            }
+        }
     }
 
     /// Whether it is given what there is.

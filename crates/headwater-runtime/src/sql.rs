@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_core::{
-    BatchTx, Decoder, Definition, Filter, Recorded, Result, SqlProjection, StoreTx, StoredEvent,
+    BatchTx, Decoder, Definition, Filter, Recorded, Result, SqlProjection, StoreTx,
     TableDefinition, task,
 };
 
-use crate::projector::{Applier, Projector, decode_all, filter_of};
+use crate::projector::{Applier, Events, Projector, filter_of};
 
 /// A projection in SQL.
 pub(crate) struct SqlProjector<P: SqlProjection> {
@@ -62,8 +62,9 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
 
 #[async_trait]
 impl<P: SqlProjection> Applier for SqlApplier<P> {
-    fn decode(&mut self, events: Vec<StoredEvent>) -> Result<()> {
-        self.events = decode_all(&self.code.decoder, events)?;
+    fn decode(&mut self, events: Events<'_>) -> Result<()> {
+        let decoded = events.map(|event| self.code.decoder.decode(event));
+        self.events = decoded.collect::<Result<_>>()?;
         Ok(())
     }
 
