@@ -207,8 +207,20 @@ impl Held {
         Ok(())
     }
 
+    /// Whether the end of a statement was not seen: then no other one would be answered.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.in_statement
+    }
+
+    fn check(&self) -> Result<(), sqlx::Error> {
+        let broken =
+            || io::Error::new(io::ErrorKind::NotConnected, "an earlier statement broke it");
+        if self.is_broken() { Err(sqlx::Error::Io(broken())) } else { Ok(()) }
+    }
+
     /// Runs one or several statements of a file or of ours, without parameters.
     pub(crate) async fn control(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        self.check()?;
         let (connection, deadline) = self.start();
         let done = in_time(deadline, connection.execute(sql)).await;
         self.seen(done).map(drop)
@@ -256,6 +268,7 @@ impl Held {
         &mut self,
         query: Statement<'q>,
     ) -> Result<(Statement<'q>, bool), sqlx::Error> {
+        self.check()?;
         if !self.home.route.pooled {
             return Ok((query, false));
         }

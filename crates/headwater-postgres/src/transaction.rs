@@ -61,6 +61,12 @@ impl PostgresTx {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
         shielded(async move { connection.end(statement).await.map_err(of_commit) }).await
     }
+
+    /// A connection that broke is not asked: the server rolls back where its client is gone.
+    async fn roll_back(&mut self) -> Result<()> {
+        self.connection.take_if(|connection| connection.is_broken());
+        self.end("rollback").await
+    }
 }
 
 #[async_trait]
@@ -225,14 +231,14 @@ impl StoreTx for PostgresTx {
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.begun != self.done {
-            self.end("rollback").await?;
+            self.roll_back().await?;
             return Err(Error::unfinished());
         }
         self.end("commit").await
     }
 
     async fn rollback(mut self: Box<Self>) -> Result<()> {
-        self.end("rollback").await
+        self.roll_back().await
     }
 }
 

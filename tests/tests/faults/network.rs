@@ -2,9 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join, join_all};
+use futures_util::{
+    TryStreamExt as _,
+    future::{join, join_all},
+};
 use headwater::{
-    Append, Error, ErrorKind, ExpectedVersion::Exact, Filter, Log, Position, Settings,
+    Append, Error, ErrorKind,
+    ExpectedVersion::{Any, Exact},
+    Filter, Log, NewEvent, Position, Settings,
     postgres::PostgresStore,
 };
 use headwater_testkit::{
@@ -118,6 +123,47 @@ async fn connections_that_have_died_in_silence_are_replaced() {
     for events in within("readings", join_all(readings)).await {
         assert_eq!(events.len(), 6);
     }
+}
+
+/// Its transaction ends at once: nobody waits for a rollback that a dead connection would not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_connection_has_died_in_silence_is_given_up() {
+    let timeout = Duration::from_secs(2);
+    let network = Network::open(timeout).await;
+    for committing in [false, true] {
+        let mut tx = network.log.store().begin().await.expect("it begins");
+        network.proxy.forget_connections();
+        let begun = Instant::now();
+        for _ in 0..5 {
+            let held = within("a statement", tx.hold("nobody", 1)).await;
+            assert_eq!(held.map_err(|error| error.kind()), Err(ErrorKind::Retry));
+        }
+        let ended = async { if committing { tx.commit().await } else { tx.rollback().await } };
+        let expected = if committing { Err(Error::unfinished()) } else { Ok(()) };
+        assert_eq!(within("its end", ended).await, expected);
+        assert!(begun.elapsed() < 2 * timeout, "it took {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reading_whose_connection_dies_in_silence_says_so() {
+    let timeout = Duration::from_secs(2);
+    let network = Network::open(timeout).await;
+    for n in 0..16 {
+        let events = (0..1_000).map(|n| NewEvent::from_json("grew", 1, format!("\"{n:01000}\"")));
+        network
+            .log
+            .append(&stream(&format!("thing-{n}")), Any, events)
+            .await
+            .expect("it is applied");
+    }
+    let mut read = network.log.read(Filter::all(), Position::START);
+    within("the first event", read.try_next()).await.expect("the log can be read");
+    network.proxy.forget_connections();
+    let begun = Instant::now();
+    let rest = within("the rest", read.try_collect::<Vec<_>>()).await;
+    assert_eq!(rest.map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::Retry));
+    assert!(begun.elapsed() < Duration::from_secs(12), "it took {:?}", begun.elapsed());
 }
 
 /// Both directions swallow everything, as a switch that hangs: then all goes on by itself.
