@@ -17,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Append, Appended, Error, Result, settings::Queue};
+use crate::{Append, Appended, Error, NewEvent, Result, settings::Queue};
 
 /// How many appends that wait are enough for a group beside those that are under way.
 const OVERLAP_APPENDS: usize = 16;
@@ -27,6 +27,9 @@ pub const OVERLAP_AFTER: Duration = Duration::from_millis(1);
 
 /// What part of the queue those may fill who wait for streams that are held elsewhere.
 const HELD_SHARE: usize = 4;
+
+/// How many bytes of data take as much room in the queue as one event.
+const ROOM: usize = 4 << 10;
 
 type Outcome = oneshot::Receiver<Result<Appended>>;
 
@@ -78,7 +81,7 @@ struct Places {
     queue: VecDeque<Waiting>,
     /// By the name of a stream that is held elsewhere: what waits for it.
     lanes: HashMap<String, VecDeque<Waiting>>,
-    /// How many events wait in lanes, and how many may.
+    /// How much room is taken by what waits in lanes, and how much may be.
     held: usize,
     held_at_most: usize,
 }
@@ -117,13 +120,13 @@ impl Batcher {
 
     async fn push(&self, appends: Vec<Append>) -> Result<(Outcome, Option<Writer>)> {
         // An append that is larger than the queue waits until it has all of it.
-        let events = count(&appends).min(self.queue.events);
-        let events = u32::try_from(events).unwrap_or(u32::MAX);
-        let room = match self.room.clone().try_acquire_many_owned(events) {
+        let needed = room(&appends).min(self.queue.events);
+        let needed = u32::try_from(needed).unwrap_or(u32::MAX);
+        let room = match self.room.clone().try_acquire_many_owned(needed) {
             Ok(room) => room,
             Err(_) if self.queue.refuse_when_full => return Err(Error::Overloaded),
             Err(_) => {
-                let room = self.room.clone().acquire_many_owned(events).await;
+                let room = self.room.clone().acquire_many_owned(needed).await;
                 room.expect("the queue is never closed")
             }
         };
@@ -194,14 +197,14 @@ impl Places {
         else {
             return Some(waiting);
         };
-        let events = count(&waiting.appends);
-        if self.held > 0 && self.held + events > self.held_at_most {
+        let needed = room(&waiting.appends);
+        if self.held > 0 && self.held + needed > self.held_at_most {
             let reason =
                 "another transaction holds one of its streams, and many wait for such streams";
             waiting.answer(Err(Error::Unavailable { reason: reason.into() }));
             return None;
         }
-        self.held += events;
+        self.held += needed;
         self.lanes.entry(held).or_default().push_back(waiting);
         None
     }
@@ -214,8 +217,8 @@ impl Bounds {
         let mut group = Vec::new();
         while let Some(next) = queue.front() {
             let of_next = || next.appends.iter().flat_map(|append| &append.events);
-            events += count(&next.appends);
-            bytes += of_next().map(|event| event.size()).sum::<usize>();
+            events += of_next().count();
+            bytes += of_next().map(NewEvent::size).sum::<usize>();
             let full = events > self.events || bytes > self.bytes;
             if !group.is_empty() && (full || of_next().any(|event| ids.contains(&event.id))) {
                 break;
@@ -289,7 +292,7 @@ impl Lane {
             return None;
         }
         let group = self.bounds.cut(lane);
-        places.held -= group.iter().map(|waiting| count(&waiting.appends)).sum::<usize>();
+        places.held -= group.iter().map(|waiting| room(&waiting.appends)).sum::<usize>();
         Some(group)
     }
 }
@@ -302,7 +305,7 @@ impl Drop for Lane {
         }
         let mut places = lock(&self.places);
         let left = places.lanes.remove(&self.stream).unwrap_or_default();
-        places.held -= left.iter().map(|waiting| count(&waiting.appends)).sum::<usize>();
+        places.held -= left.iter().map(|waiting| room(&waiting.appends)).sum::<usize>();
         refuse(left, &shutting_down());
     }
 }
@@ -319,8 +322,10 @@ fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn count(appends: &[Append]) -> usize {
-    appends.iter().map(|append| append.events.len()).sum()
+/// What appends take of the queue: a place for each event, and for each so many bytes of them.
+fn room(appends: &[Append]) -> usize {
+    let events = appends.iter().flat_map(|append| &append.events);
+    events.map(|event| 1 + event.size() / ROOM).sum()
 }
 
 #[cfg(test)]
@@ -328,7 +333,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::{ExpectedVersion, NewEvent, StreamName};
+    use crate::{ExpectedVersion, StreamName};
 
     fn batcher(events: usize, refuse_when_full: bool) -> Batcher {
         let bounds = Bounds { events: 10, bytes: 1_000 };
@@ -460,6 +465,16 @@ mod tests {
     }
 
     #[test]
+    fn large_events_take_more_of_the_queue() {
+        let batcher = batcher(3, true);
+        let large = || [NewEvent::from_json("a", 1, "x".repeat(ROOM))];
+        let _writer = writer(&batcher, append("a", large()));
+        let refused = batcher.push(append("b", large())).now_or_never().expect("at once");
+        assert_eq!(refused.err(), Some(Error::Overloaded));
+        push(&batcher, append("c", [event()]));
+    }
+
+    #[test]
     fn a_full_queue_refuses_where_its_callers_are_not_to_wait() {
         let batcher = batcher(2, true);
         // Larger than the queue, and alone in it.
@@ -521,8 +536,10 @@ mod tests {
     #[test]
     fn those_who_wait_for_held_streams_leave_room_for_the_others() {
         let batcher = batcher(40, true);
-        let (_, _lanes) = batcher.set_apart(Vec::new(), vec!["held-1".into()]);
+        let (_, mut lanes) = batcher.set_apart(Vec::new(), vec!["held-1".into()]);
         let waits = |appends| push(&batcher, appends).0.now_or_never().is_none();
+        assert!((0..10).all(|_| waits(append("held", [event()]))));
+        assert!(lanes[0].take().is_some(), "what it takes leaves room");
         assert!((0..10).all(|_| waits(append("held", [event()]))));
         let refused = push(&batcher, append("held", [event()])).0.now_or_never().unwrap().unwrap();
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");

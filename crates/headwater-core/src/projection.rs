@@ -42,7 +42,8 @@ pub trait SqlProjection: Send + Sync + 'static {
     /// databases understand.
     const TABLES: &'static [(&'static str, &'static str)];
 
-    /// Applies a batch of events, in their order.
+    /// Applies a batch of events, in their order. SQLite has one writer: nobody else writes to the database
+    /// until the batch has ended.
     ///
     /// # Errors
     ///

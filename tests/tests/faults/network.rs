@@ -1,27 +1,32 @@
 //! Networks that lose answers, and connections that die in silence.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{
     TryStreamExt as _,
     future::{join, join_all},
 };
 use headwater::{
-    Append, Error, ErrorKind,
+    App, Append, Error, ErrorKind,
     ExpectedVersion::{Any, Exact},
-    Filter, Log, NewEvent, Position, Settings,
+    Filter, Log, NewEvent, Position, Settings, connect,
     postgres::PostgresStore,
 };
 use headwater_testkit::{
-    fixtures::{all, event, stream},
+    account::Balance,
+    fixtures::{all, append_to, event, stream},
     postgres::{Proxy, TestDatabase, database},
     scale, within,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
 };
 
 struct Network {
     log: Log,
     proxy: Proxy,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// The log itself tries again where an outcome is unknown; the store tells each one.
@@ -38,7 +43,7 @@ impl Network {
         let proxy = Proxy::start(database.url()).await;
         let settings = Settings { statement_timeout, ..Settings::default() };
         let store = PostgresStore::connect(proxy.url(), settings).await.expect("the log opens");
-        Self { log: Log::new(store), proxy, _database: database }
+        Self { log: Log::new(store), proxy, database }
     }
 
     /// Appends the event with this number to a stream, with the same ids as often as it takes.
@@ -96,8 +101,8 @@ async fn where_answers_are_lost_each_append_is_applied_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_have_died_in_silence_are_replaced() {
-    let timeout = Duration::from_secs(2);
-    let network = Network::open(timeout).await;
+    let deadline = Duration::from_secs(2);
+    let network = Network::open(deadline).await;
     let mut cursor = network.log.subscribe(Filter::all(), Position::START);
     for number in 1..=3 {
         network.append("thing-1", number, Through::Log).await;
@@ -125,11 +130,53 @@ async fn connections_that_have_died_in_silence_are_replaced() {
     }
 }
 
+/// The server ends it: whoever works on the same after him does not wait for the network.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_cut_off_holds_its_locks_for_a_while_only() {
+    let network = Network::open(Duration::from_secs(60)).await;
+    let app = App::new().projection::<Balance>();
+    app.catch_up(&network.log).await.expect("its checkpoint is made");
+    let hold = async || {
+        let mut tx = network.log.store().begin().await?;
+        tx.hold("balances", 1).await?;
+        Ok::<_, Error>(tx)
+    };
+    let cut_off = hold().await.expect("it holds the checkpoint");
+    network.proxy.forget_connections();
+    let begun = Instant::now();
+    within("the lock", hold()).await.expect("another one holds it");
+    assert!(begun.elapsed() > Duration::from_secs(5), "it was not held");
+    drop(cut_off);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_whose_connection_has_died_in_silence_is_replaced() {
+    let network = Network::open(Duration::from_secs(20)).await;
+    let other = connect(network.database.url()).await.expect("another process opens the log");
+    let mut hints = network.log.store().hints();
+    within("it listens", hear(&other, &mut hints)).await;
+    network.proxy.forget_connections();
+    sleep(Duration::from_millis(200)).await;
+    // It hears nothing of these appends until it has asked in vain and was replaced.
+    within("it listens again", hear(&other, &mut hints)).await;
+}
+
+/// Appends from another process until it is heard of.
+async fn hear(other: &Log, hints: &mut watch::Receiver<Instant>) {
+    loop {
+        hints.mark_unchanged();
+        append_to(other, "thing-1", 1).await;
+        if timeout(Duration::from_millis(500), hints.changed()).await.is_ok() {
+            return;
+        }
+    }
+}
+
 /// Its transaction ends at once: nobody waits for a rollback that a dead connection would not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_connection_has_died_in_silence_is_given_up() {
-    let timeout = Duration::from_secs(2);
-    let network = Network::open(timeout).await;
+    let deadline = Duration::from_secs(2);
+    let network = Network::open(deadline).await;
     for committing in [false, true] {
         let mut tx = network.log.store().begin().await.expect("it begins");
         network.proxy.forget_connections();
@@ -141,14 +188,14 @@ async fn a_transaction_whose_connection_has_died_in_silence_is_given_up() {
         let ended = async { if committing { tx.commit().await } else { tx.rollback().await } };
         let expected = if committing { Err(Error::unfinished()) } else { Ok(()) };
         assert_eq!(within("its end", ended).await, expected);
-        assert!(begun.elapsed() < 2 * timeout, "it took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < 2 * deadline, "it took {:?}", begun.elapsed());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reading_whose_connection_dies_in_silence_says_so() {
-    let timeout = Duration::from_secs(2);
-    let network = Network::open(timeout).await;
+    let deadline = Duration::from_secs(2);
+    let network = Network::open(deadline).await;
     for n in 0..16 {
         let events = (0..1_000).map(|n| NewEvent::from_json("grew", 1, format!("\"{n:01000}\"")));
         network
@@ -185,9 +232,9 @@ async fn what_waits_for_a_silent_network_goes_on_when_it_speaks_again() {
     };
     let mut cursor = network.log.subscribe(Filter::all(), Position::START);
     let fault = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        sleep(Duration::from_secs(2)).await;
         network.proxy.fall_silent();
-        tokio::time::sleep(silence).await;
+        sleep(silence).await;
         network.proxy.heal();
         Instant::now()
     };
