@@ -77,8 +77,7 @@ pub(crate) async fn rebuild(
             Ok(rebuilt) => return Ok(rebuilt),
             Err(error) => error,
         };
-        // Events that come while readers hold the old generation are no progress of the swap.
-        if rebuild.batches > before && !matches!(error, Error::PromoteBlocked { .. }) {
+        if rebuild.batches > before {
             patience.renew();
         }
         patience.wait_out(error).await?;
@@ -92,7 +91,7 @@ struct Rebuild {
     projector: Arc<dyn Projector>,
     progress: UnboundedSender<Progress>,
     started: Instant,
-    /// Applied in this run: events, and batches of them.
+    /// Applied in this run: events, and batches of them before it was first at the ceiling.
     events: u64,
     batches: u64,
     /// Whether it has been at the ceiling: what is left it reads by itself.
@@ -192,7 +191,9 @@ impl Rebuild {
                 let turn = self.turn().await;
                 *building = batch::apply(&self.log, applier, building, position, events).await?;
                 drop(turn);
-                (self.events, self.batches) = (self.events + count, self.batches + 1);
+                self.events += count;
+                // Events that come while readers hold the old generation are no progress of the swap.
+                self.batches += u64::from(!self.caught_up);
             }
             if caught_up {
                 return Ok(true);
