@@ -100,6 +100,7 @@ impl Connections {
         Ok(Held {
             connection: Some(connection),
             in_statement: false,
+            broken: false,
             in_transaction: false,
             born,
             home,
@@ -186,6 +187,8 @@ pub(crate) struct Held {
     connection: Option<PgConnection>,
     /// Whether a statement was sent whose end was not seen.
     in_statement: bool,
+    /// Whether a statement ended in a way that nobody knows: no other one would be answered.
+    broken: bool,
     /// Whether a transaction was begun that has not ended.
     in_transaction: bool,
     born: Instant,
@@ -207,15 +210,17 @@ impl Held {
         Ok(())
     }
 
-    /// Whether the end of a statement was not seen: then no other one would be answered.
     pub(crate) fn is_broken(&self) -> bool {
-        self.in_statement
+        self.broken
     }
 
+    /// Refuses a statement that would only wait for its deadline.
     fn check(&self) -> Result<(), sqlx::Error> {
-        let broken =
-            || io::Error::new(io::ErrorKind::NotConnected, "an earlier statement broke it");
-        if self.is_broken() { Err(sqlx::Error::Io(broken())) } else { Ok(()) }
+        if !self.broken {
+            return Ok(());
+        }
+        let reason = "an earlier statement broke it";
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::NotConnected, reason)))
     }
 
     /// Runs one or several statements of a file or of ours, without parameters.
@@ -305,6 +310,7 @@ impl Held {
     fn seen<T>(&mut self, ended: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.in_statement = ended.as_ref().is_err_and(|error| !is_answer(error));
         if self.in_statement {
+            self.broken = true;
             // What broke this one has broken those that rest, or soon will.
             self.home.idle().clear();
         }

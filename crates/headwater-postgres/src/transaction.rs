@@ -62,9 +62,16 @@ impl PostgresTx {
         shielded(async move { connection.end(statement).await.map_err(of_commit) }).await
     }
 
-    /// A connection that broke is not asked: the server rolls back where its client is gone.
+    fn is_broken(&self) -> bool {
+        self.connection.as_ref().is_some_and(Held::is_broken)
+    }
+
+    /// A connection that broke is not asked: the server rolls back where its client is gone or, where it
+    /// cannot learn that, after a while (see `BEGIN`).
     async fn roll_back(&mut self) -> Result<()> {
-        self.connection.take_if(|connection| connection.is_broken());
+        if self.is_broken() {
+            self.connection = None;
+        }
         self.end("rollback").await
     }
 }
@@ -231,8 +238,14 @@ impl StoreTx for PostgresTx {
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.begun != self.done {
+            let broken = self.is_broken();
             self.roll_back().await?;
-            return Err(Error::unfinished());
+            let reason = || "the connection broke before the commit".into();
+            return Err(if broken {
+                Error::Unavailable { reason: reason() }
+            } else {
+                Error::unfinished()
+            });
         }
         self.end("commit").await
     }

@@ -202,7 +202,8 @@ impl Rebuild {
         Ok(false)
     }
 
-    /// Applies the last events and swaps, in one transaction; `false` where too many have come.
+    /// Applies the last events and swaps, in one transaction; `false` where too many have come, or another
+    /// generation came into service meanwhile.
     async fn swap(&mut self, building: &Checkpoint, applier: &mut dyn Applier) -> Result<bool> {
         self.report(building, Phase::Swapping, building.position);
         let _turn = self.turn().await;

@@ -205,8 +205,8 @@ fn available<T>(answer: Result<T>) -> Option<T> {
 
 /// Each campaign has a log of its own: in a log that grows as they go on, few calls would end.
 fn seeds(test: &str) -> impl Iterator<Item = u64> {
-    let first = seed(test);
-    (0..u64::from(scale())).map(move |campaign| first.wrapping_add(campaign))
+    let mut lots = StdRng::seed_from_u64(seed(test));
+    (0..scale()).map(move |_| lots.random())
 }
 
 async fn drop_and_audit(url: &str, seed: u64) {
