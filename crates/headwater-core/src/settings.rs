@@ -32,8 +32,9 @@ pub struct Settings {
 /// The queue of the appends that wait for the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// How many events it holds, at least 1; 20,000 by default. An event counts once more for
-    /// each full 4 KiB of its data and metadata. A quarter of it is for those that wait for streams which another transaction holds.
+    /// How many events it holds, at least 1; 20,000 by default. An event counts once more for each full
+    /// 4 KiB of its data and metadata. A quarter of the queue is for appends that wait for streams which
+    /// another transaction holds.
     pub events: usize,
     /// Whether an append that finds it full is refused with
     /// [`Error::Overloaded`](crate::Error::Overloaded); false by default: its caller waits.

@@ -187,7 +187,7 @@ pub(crate) struct Held {
     connection: Option<PgConnection>,
     /// Whether a statement was sent whose end was not seen.
     in_statement: bool,
-    /// Whether a statement ended in a way that nobody knows: no other one would be answered.
+    /// Whether a statement ended so that the connection is not to be used again.
     broken: bool,
     /// Whether a transaction was begun that has not ended.
     in_transaction: bool,
