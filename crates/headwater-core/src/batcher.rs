@@ -28,7 +28,7 @@ pub const OVERLAP_AFTER: Duration = Duration::from_millis(1);
 /// What part of the queue those may fill who wait for streams that are held elsewhere.
 const HELD_SHARE: usize = 4;
 
-/// How many bytes of data take as much room in the queue as one event.
+/// How many bytes of data and metadata take as much room in the queue as one event.
 const ROOM: usize = 4 << 10;
 
 type Outcome = oneshot::Receiver<Result<Appended>>;
@@ -45,6 +45,11 @@ pub struct Waiting {
 }
 
 impl Waiting {
+    /// How much of the queue it takes.
+    fn room(&self) -> usize {
+        self.room.num_permits()
+    }
+
     /// Answers the caller, who may be gone.
     pub fn answer(self, outcome: Result<Appended>) {
         // First the room: the caller may come at once with his next append.
@@ -197,7 +202,7 @@ impl Places {
         else {
             return Some(waiting);
         };
-        let needed = room(&waiting.appends);
+        let needed = waiting.room();
         if self.held > 0 && self.held + needed > self.held_at_most {
             let reason =
                 "another transaction holds one of its streams, and many wait for such streams";
@@ -292,7 +297,7 @@ impl Lane {
             return None;
         }
         let group = self.bounds.cut(lane);
-        places.held -= group.iter().map(|waiting| room(&waiting.appends)).sum::<usize>();
+        places.held -= group.iter().map(Waiting::room).sum::<usize>();
         Some(group)
     }
 }
@@ -305,7 +310,7 @@ impl Drop for Lane {
         }
         let mut places = lock(&self.places);
         let left = places.lanes.remove(&self.stream).unwrap_or_default();
-        places.held -= left.iter().map(|waiting| room(&waiting.appends)).sum::<usize>();
+        places.held -= left.iter().map(Waiting::room).sum::<usize>();
         refuse(left, &shutting_down());
     }
 }

@@ -37,7 +37,8 @@ pub struct Queue {
     /// another transaction holds.
     pub events: usize,
     /// Whether an append that finds it full is refused with
-    /// [`Error::Overloaded`](crate::Error::Overloaded); false by default: its caller waits.
+    /// [`Error::Overloaded`](crate::Error::Overloaded); false by default: its caller waits. One that is
+    /// larger than the queue needs it empty.
     pub refuse_when_full: bool,
 }
 

@@ -169,7 +169,7 @@ pub trait StoreTx: Send {
     /// [`Error::Mismatch`](crate::Error::Mismatch).
     async fn commit(self: Box<Self>) -> Result<()>;
 
-    /// Rolls back.
+    /// Rolls back. Behind a network that is silent the locks may last until the server ends the transaction.
     async fn rollback(self: Box<Self>) -> Result<()>;
 }
 

@@ -210,6 +210,7 @@ impl Held {
         Ok(())
     }
 
+    /// Whether no other statement is to be sent.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, generation as number},
-    connections::{Held, Statement},
+    connections::{Held, Statement, away},
     errors::{of_commit, of_statement},
     read_model,
     sql::checked,
@@ -240,12 +240,8 @@ impl StoreTx for PostgresTx {
         if self.begun != self.done {
             let broken = self.is_broken();
             self.roll_back().await?;
-            let reason = || "the connection broke before the commit".into();
-            return Err(if broken {
-                Error::Unavailable { reason: reason() }
-            } else {
-                Error::unfinished()
-            });
+            let gone = || away("the connection broke before the commit");
+            return Err(if broken { gone() } else { Error::unfinished() });
         }
         self.end("commit").await
     }

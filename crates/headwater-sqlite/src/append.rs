@@ -75,10 +75,11 @@ impl SqliteStore {
     /// `begin immediate`: SQLite refuses to write in a transaction that has read before another
     /// writer committed. Without a transaction the append is one of its own.
     ///
-    /// A refused append changes nothing and leaves the transaction usable; one whose future is dropped
-    /// is in the transaction wholly or not at all. The events become visible when the user commits,
-    /// and all other writers wait until then. Readers in this process are woken by their poll, within a second, or at once
-    /// by [`SqliteStore::hint`] after the commit.
+    /// A refused append changes nothing and leaves the transaction usable, unless a trigger of yours ends
+    /// it by `raise(rollback)`: then all of it is undone. One whose future is dropped is in the transaction
+    /// wholly or not at all. The events become visible when the user commits, and all other writers wait
+    /// until then. Readers in this process are woken by their poll, within a second, or at once by
+    /// [`SqliteStore::hint`] after the commit.
     ///
     /// # Errors
     ///

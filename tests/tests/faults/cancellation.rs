@@ -26,7 +26,7 @@ use crate::{
     load::{Ledger, Load, Outcome, account, command, draw, fill},
 };
 
-/// How often each of six asks for something; half of that is dropped.
+/// How often each of six asks for something; about half of that is dropped.
 const ROUNDS: u32 = 80;
 
 /// Somebody who loses patience again and again, with whatever he has asked for.
@@ -210,6 +210,7 @@ fn seeds(test: &str) -> impl Iterator<Item = u64> {
 }
 
 async fn drop_and_audit(url: &str, seed: u64) {
+    println!("a campaign of seed {seed}");
     let log = connect(url).await.unwrap();
     fill(&log, 1_000).await;
     app().catch_up(&log).await.unwrap();

@@ -156,6 +156,7 @@ async fn a_listener_whose_connection_has_died_in_silence_is_replaced() {
     let mut hints = network.log.store().hints();
     within("it listens", hear(&other, &mut hints)).await;
     network.proxy.forget_connections();
+    // What was told before is heard by then.
     sleep(Duration::from_millis(200)).await;
     let begun = Instant::now();
     within("it listens again", hear(&other, &mut hints)).await;

@@ -192,6 +192,8 @@ pub async fn a_transaction_with_a_dropped_statement_cannot_be_committed(harness:
         if dropped_at(wakes, tx.execute(1, sql, &[])).await.is_some() {
             break;
         }
+        let next = within("the next statement", tx.hold("balances", 1)).await;
+        assert!(next.expect("it is answered").is_some());
         let error = failure(within("the commit", tx.commit()).await);
         assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
         assert_eq!(read(log, 1).await.as_ref(), Some(&from), "after {wakes} wakes");

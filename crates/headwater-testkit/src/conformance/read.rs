@@ -225,16 +225,17 @@ pub async fn readings_that_stand_still_hold_nobody_up(harness: &dyn Harness) {
     }
     let read = || {
         [
-            log.read(Filter::all(), Position::START),
-            log.read_backward(Filter::all(), Position::END),
-            log.read_stream(&name, 1),
-            log.read_stream_backward(&name, u64::MAX),
+            (1, log.read(Filter::all(), Position::START)),
+            (3_000, log.read_backward(Filter::all(), Position::END)),
+            (1, log.read_stream(&name, 1)),
+            (3_000, log.read_stream_backward(&name, u64::MAX)),
         ]
     };
     let mut still = Vec::new();
-    for mut events in read().into_iter().chain(read()) {
+    for (version, mut events) in read().into_iter().chain(read()) {
         let first = events.try_next().await.expect("the log can be read").expect("it holds events");
-        still.push((first.version, events));
+        assert_eq!(first.version, version);
+        still.push((version, events));
     }
     for _ in 0..20 {
         append_to(log, "other-1", 1).await;

@@ -2,14 +2,16 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    convert::Infallible,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use headwater::{Aggregate, Event, Log, Repository, Snapshots, connect};
+use headwater_testkit::eventually;
 use serde::{Deserialize, Serialize};
 
-/// Whether the code is that of today, in which an item has a price.
+/// Whether the code is that of today, in which an item has a price. One test of this program may turn it.
 static TODAY: AtomicBool = AtomicBool::new(false);
 
 #[derive(Event, Serialize, Deserialize)]
@@ -63,13 +65,8 @@ async fn snapshot(log: &Log) -> Option<String> {
 }
 
 async fn kept_other_than(log: &Log, older: Option<&String>) -> String {
-    for _ in 0..500 {
-        match snapshot(log).await {
-            Some(kept) if Some(&kept) != older => return kept,
-            _ => tokio::time::sleep(Duration::from_millis(10)).await,
-        }
-    }
-    panic!("no snapshot was kept");
+    let other = async || snapshot(log).await.filter(|kept| Some(kept) != older);
+    eventually("a snapshot is kept", other).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +77,7 @@ async fn fields_that_are_new_deep_inside_are_noticed_and_the_order_of_a_map_is_n
         cents: i64::from(n),
         weight: 0.1 / f64::from(n),
     };
-    let fill = |_: &Basket| Ok::<_, std::convert::Infallible>((1..50).map(add).collect());
+    let fill = |_: &Basket| Ok::<_, Infallible>((1..50).map(add).collect());
     baskets(&log).execute(&1, fill).await.unwrap();
     let older = kept_other_than(&log, None).await;
     // Each repository has a cache of its own: this one loads from the snapshot, and keeps it.
