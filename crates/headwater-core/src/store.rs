@@ -1,24 +1,22 @@
-//! What a store must be able to do; the runtime speaks to databases through these two traits alone.
+//! What a store must be able to do for a log; what lies beside the log is in `projection_store.rs`.
 //!
-//! Users meet a store as a [`Log`](crate::Log). To write one, implement the traits and run the
+//! Users meet a store as a [`Log`](crate::Log). To write one, implement the three traits and run the
 //! conformance suite of `headwater-testkit` over it.
 
 use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
-use uuid::Uuid;
 
 use crate::{
-    Append, Appended, Ceiling, Checkpoint, Definition, EventStream, Failure, GenerationState,
-    Position, Reading, Result, Row, Snapshot, StoredEvent, StreamInfo, StreamInfos, StreamName,
-    Table, Value,
+    Append, Appended, Ceiling, EventStream, Position, ProjectionStore, Reading, Result, Snapshot,
+    StoredEvent, StreamInfo, StreamInfos, StreamName,
 };
 
-/// An append-only log in a database, with the checkpoints and read models beside it.
+/// An append-only log in a database.
 ///
 /// Every method may be dropped before it ends: an append that was begun is then applied or not, as
 /// a whole, and no connection is left in a strange state.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ProjectionStore {
     /// Appends to one or many streams, all or nothing, after the limits were checked.
     ///
     /// # Errors
@@ -52,18 +50,6 @@ pub trait Store: Send + Sync + 'static {
     /// Brings the schema up to date; safe to call from many processes at the same moment.
     async fn migrate(&self) -> Result<Migrated>;
 
-    /// Every generation of every projection, sorted by name and generation.
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>>;
-
-    /// Notes why a generation stands still, or that it no longer does.
-    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()>;
-
-    /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
-    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
-
-    /// Begins a transaction over checkpoints and read models.
-    async fn begin(&self) -> Result<Box<dyn StoreTx>>;
-
     /// Closes every connection, after what is under way has ended.
     async fn close(&self);
 
@@ -86,91 +72,6 @@ pub struct Look {
     /// All events above the position that was asked for, up to the ceiling. Where they are many, or
     /// large, there are none: those are for a reading of their own.
     pub newest: Vec<StoredEvent>,
-}
-
-/// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.
-#[async_trait]
-pub trait StoreTx: Send {
-    /// Makes the tables and the checkpoint of a new generation, at position 0.
-    async fn create_generation(
-        &mut self,
-        definition: &Definition,
-        generation: u32,
-        state: GenerationState,
-    ) -> Result<Checkpoint>;
-
-    /// Removes the tables and the checkpoint of a generation that is not in service.
-    async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()>;
-
-    /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
-    async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>>;
-
-    /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is not: roll back.
-    async fn advance(
-        &mut self,
-        from: &Checkpoint,
-        to: Position,
-        last_event: Option<(Position, Uuid)>,
-    ) -> Result<()>;
-
-    /// Hands the generation at `from` to code with another fingerprint, in its next epoch: whoever
-    /// worked on it before finds its checkpoint moved.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is no longer there.
-    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()>;
-
-    /// Puts a generation that was built into service and retires the one before.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::PromoteBlocked`](crate::Error::PromoteBlocked) where readers hold the old one for
-    /// longer than a moment: roll back and try again.
-    async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()>;
-
-    /// The rows with these keys, without the column `position`, in any order.
-    async fn load(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Vec<Value>>>;
-
-    /// Writes rows, each with the position that last touched it, over those with the same keys.
-    async fn save(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        rows: Vec<(Vec<Value>, Position)>,
-    ) -> Result<()>;
-
-    /// Removes the rows with these keys.
-    async fn remove(&mut self, table: &Table, generation: u32, keys: Vec<Vec<Value>>)
-    -> Result<()>;
-
-    /// Runs a statement of the user's; `{name}` stands for a table in this generation.
-    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64>;
-
-    /// Runs a query of the user's; `{name}` stands for a table in this generation.
-    async fn fetch(&mut self, generation: u32, sql: &str, parameters: &[Value])
-    -> Result<Vec<Row>>;
-
-    /// Commits. Once begun, it is not undone by dropping the future.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) where the answer was lost: look at
-    /// the checkpoint. After a statement that was refused or dropped it rolls back, and is
-    /// [`Error::Mismatch`](crate::Error::Mismatch).
-    async fn commit(self: Box<Self>) -> Result<()>;
-
-    /// Rolls back. Behind a network that is silent the locks may last until the server ends the transaction.
-    async fn rollback(self: Box<Self>) -> Result<()>;
 }
 
 /// What [`Store::migrate`] found and did.

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Pooler,
-    Pools, Position, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo,
-    StreamInfos, StreamName, Value,
+    Pools, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx,
+    StreamInfo, StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
     task::shielded,
 };
@@ -245,22 +245,6 @@ impl Store for PostgresStore {
         self.run_migrations().await
     }
 
-    async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
-        self.list_checkpoints().await
-    }
-
-    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
-        self.note_failure(at, failure).await
-    }
-
-    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
-        self.query_read_models(sql, parameters).await
-    }
-
-    async fn begin(&self) -> Result<Box<dyn StoreTx>> {
-        self.begin_transaction().await
-    }
-
     async fn close(&self) {
         self.inner.hints.close();
         tokio::join!(
@@ -283,6 +267,25 @@ impl Store for PostgresStore {
         .await?;
         let pooler = if self.inner.pooled { " behind a pooler" } else { "" };
         Ok(format!("PostgreSQL {version}{pooler}"))
+    }
+}
+
+#[async_trait]
+impl ProjectionStore for PostgresStore {
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        self.list_checkpoints().await
+    }
+
+    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
+        self.note_failure(at, failure).await
+    }
+
+    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+        self.query_read_models(sql, parameters).await
+    }
+
+    async fn begin(&self) -> Result<Box<dyn StoreTx>> {
+        self.begin_transaction().await
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Position,
-    Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
-    Value,
+    ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo,
+    StreamInfos, StreamName, Value,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -152,6 +152,18 @@ impl Store for SqliteStore {
         self.run_migrations().await
     }
 
+    async fn close(&self) {
+        self.inner.connections.close().await;
+    }
+
+    async fn describe(&self) -> Result<String> {
+        let mut connection = self.inner.connections.log_reader().await?;
+        Ok(format!("SQLite {}", connect::library(&mut connection).await?))
+    }
+}
+
+#[async_trait]
+impl ProjectionStore for SqliteStore {
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
         self.list_checkpoints().await
     }
@@ -166,14 +178,5 @@ impl Store for SqliteStore {
 
     async fn begin(&self) -> Result<Box<dyn StoreTx>> {
         self.begin_transaction().await
-    }
-
-    async fn close(&self) {
-        self.inner.connections.close().await;
-    }
-
-    async fn describe(&self) -> Result<String> {
-        let mut connection = self.inner.connections.log_reader().await?;
-        Ok(format!("SQLite {}", connect::library(&mut connection).await?))
     }
 }

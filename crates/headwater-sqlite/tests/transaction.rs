@@ -10,7 +10,7 @@ use common::{all, append, file, memory};
 use futures_util::FutureExt as _;
 use headwater_core::{
     Checkpoint, Column, ColumnType, Definition, Error, ExpectedVersion, Failure, GenerationState,
-    Position, Settings, Store as _, StoreTx, Table, TableDefinition, Value,
+    Position, ProjectionStore as _, Settings, Store as _, StoreTx, Table, TableDefinition, Value,
 };
 use headwater_sqlite::SqliteStore;
 use uuid::Uuid;

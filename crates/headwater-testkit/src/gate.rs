@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use headwater::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Position, Result,
     Row, StreamInfo, StreamInfos, StreamName, Value,
-    store::{Look, Reading, Snapshot, Store, StoreTx},
+    store::{Look, ProjectionStore, Reading, Snapshot, Store, StoreTx},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -222,6 +222,17 @@ impl Store for Gated {
         self.log().store().migrate().await
     }
 
+    async fn close(&self) {
+        self.log().store().close().await;
+    }
+
+    async fn describe(&self) -> Result<String> {
+        self.log().store().describe().await
+    }
+}
+
+#[async_trait]
+impl ProjectionStore for Gated {
     async fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
         self.log().store().checkpoints().await
     }
@@ -236,13 +247,5 @@ impl Store for Gated {
 
     async fn begin(&self) -> Result<Box<dyn StoreTx>> {
         self.log().store().begin().await
-    }
-
-    async fn close(&self) {
-        self.log().store().close().await;
-    }
-
-    async fn describe(&self) -> Result<String> {
-        self.log().store().describe().await
     }
 }

@@ -154,8 +154,8 @@ pub use headwater_core::{
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Look, Reading, Snapshot, Store, StoreTx, TableDefinition, expand,
-        expand_generation, physical_name, send_hint,
+        BuiltBy, Definition, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx,
+        TableDefinition, expand, expand_generation, physical_name, send_hint,
     };
 }
 /// Declares types of event on an enum:

@@ -1,0 +1,111 @@
+//! What a store must be able to do beside the log: checkpoints, read models, and who works on them.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::{
+    Checkpoint, Definition, Failure, GenerationState, Position, Result, Row, Table, Value,
+};
+
+/// The checkpoints and read models beside a log.
+///
+/// Every method may be dropped before it ends; no connection is left in a strange state.
+#[async_trait]
+pub trait ProjectionStore: Send + Sync + 'static {
+    /// Every generation of every projection, sorted by name and generation.
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>>;
+
+    /// Notes why a generation stands still, or that it no longer does.
+    async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()>;
+
+    /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
+    async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
+
+    /// Begins a transaction over checkpoints and read models.
+    async fn begin(&self) -> Result<Box<dyn StoreTx>>;
+}
+
+/// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.
+#[async_trait]
+pub trait StoreTx: Send {
+    /// Makes the tables and the checkpoint of a new generation, at position 0.
+    async fn create_generation(
+        &mut self,
+        definition: &Definition,
+        generation: u32,
+        state: GenerationState,
+    ) -> Result<Checkpoint>;
+
+    /// Removes the tables and the checkpoint of a generation that is not in service.
+    async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()>;
+
+    /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
+    async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>>;
+
+    /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is not: roll back.
+    async fn advance(
+        &mut self,
+        from: &Checkpoint,
+        to: Position,
+        last_event: Option<(Position, Uuid)>,
+    ) -> Result<()>;
+
+    /// Hands the generation at `from` to code with another fingerprint, in its next epoch: whoever
+    /// worked on it before finds its checkpoint moved.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is no longer there.
+    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()>;
+
+    /// Puts a generation that was built into service and retires the one before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::PromoteBlocked`](crate::Error::PromoteBlocked) where readers hold the old one for
+    /// longer than a moment: roll back and try again.
+    async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()>;
+
+    /// The rows with these keys, without the column `position`, in any order.
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>>;
+
+    /// Writes rows, each with the position that last touched it, over those with the same keys.
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()>;
+
+    /// Removes the rows with these keys.
+    async fn remove(&mut self, table: &Table, generation: u32, keys: Vec<Vec<Value>>)
+    -> Result<()>;
+
+    /// Runs a statement of the user's; `{name}` stands for a table in this generation.
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64>;
+
+    /// Runs a query of the user's; `{name}` stands for a table in this generation.
+    async fn fetch(&mut self, generation: u32, sql: &str, parameters: &[Value])
+    -> Result<Vec<Row>>;
+
+    /// Commits. Once begun, it is not undone by dropping the future.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown) where the answer was lost: look at
+    /// the checkpoint. After a statement that was refused or dropped it rolls back, and is
+    /// [`Error::Mismatch`](crate::Error::Mismatch).
+    async fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Rolls back. Behind a network that is silent the locks may last until the server ends the transaction.
+    async fn rollback(self: Box<Self>) -> Result<()>;
+}
