@@ -14,6 +14,10 @@ create table headwater.checkpoints (
     failed_event_id uuid,
     error text,
     updated_at timestamp with time zone not null default clock_timestamp(),
+    incarnation uuid not null,
+    paused boolean not null default false,
+    held_back boolean not null default false,
+    rebuild_asked uuid,
     constraint checkpoints_pkey PRIMARY KEY (projection, generation),
     constraint checkpoints_state_check CHECK ((state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text])))
 ) with (fillfactor=50);
@@ -37,11 +41,47 @@ create table headwater.events (
     constraint events_stream_version UNIQUE (stream, version)
 );
 
+create table headwater.identity (
+    only_row boolean not null default true,
+    incarnation uuid not null,
+    constraint identity_only_row_check CHECK (only_row),
+    constraint identity_pkey PRIMARY KEY (only_row)
+);
+
+create table headwater.instances (
+    id uuid not null,
+    name text not null,
+    process text not null,
+    runs uuid[] not null,
+    until timestamp with time zone not null,
+    constraint instances_pkey PRIMARY KEY (id)
+) with (fillfactor=50);
+
+create table headwater.leases (
+    projection text collate "C" not null,
+    work text not null,
+    owner uuid not null,
+    until timestamp with time zone not null,
+    constraint leases_pkey PRIMARY KEY (projection, work),
+    constraint leases_work_check CHECK ((work = ANY (ARRAY['building'::text, 'live'::text])))
+) with (fillfactor=50);
+
 create table headwater.migrations (
     number integer not null,
     name text not null,
     applied_at timestamp with time zone not null default clock_timestamp(),
     constraint migrations_pkey PRIMARY KEY (number)
+);
+
+create table headwater.operations (
+    id uuid not null,
+    action text not null,
+    projection text collate "C" not null,
+    generation integer,
+    detail text,
+    done_by text not null,
+    done_at timestamp with time zone not null default clock_timestamp(),
+    constraint operations_pkey PRIMARY KEY (id)
 );
 
 create table headwater.settled (
@@ -81,7 +121,7 @@ CREATE INDEX events_recorded_at ON headwater.events USING brin (recorded_at);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON headwater.events FOR EACH STATEMENT EXECUTE FUNCTION headwater.refuse_change();
 alter table headwater.events enable always trigger append_only;
 
--- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone
+-- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone, paused boolean, held_back boolean
 create view headwater.all_checkpoints as
  SELECT projection,
     generation,
@@ -91,7 +131,9 @@ create view headwater.all_checkpoints as
     failed_position,
     failed_event_id,
     error,
-    updated_at
+    updated_at,
+    paused,
+    held_back
    FROM headwater.checkpoints;
 
 -- columns: "position" bigint, stream text, category text, version bigint, id uuid, type text, schema_version integer, data json, metadata json, correlation_id uuid, causation_id uuid, occurred_at timestamp with time zone, recorded_at timestamp with time zone
@@ -110,6 +152,27 @@ create view headwater.all_events as
     COALESCE(occurred_at, recorded_at) AS occurred_at,
     recorded_at
    FROM headwater.events;
+
+-- columns: projection text, work text, owner uuid, owner_name text, until timestamp with time zone
+create view headwater.all_leases as
+ SELECT projection,
+    work,
+    owner,
+    name AS owner_name,
+    until
+   FROM (headwater.leases
+     LEFT JOIN headwater.instances ON ((id = owner)));
+
+-- columns: id uuid, action text, projection text, generation integer, detail text, done_by text, done_at timestamp with time zone
+create view headwater.all_operations as
+ SELECT id,
+    action,
+    projection,
+    generation,
+    detail,
+    done_by,
+    done_at
+   FROM headwater.operations;
 
 CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_names text[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
  RETURNS record

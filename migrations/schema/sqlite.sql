@@ -13,7 +13,7 @@ CREATE TABLE checkpoints (
     failed_position integer,
     failed_event_id blob,
     error           text,
-    updated_at      integer not null,
+    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob,
     primary key (projection, generation)
 ) strict, without rowid;
 
@@ -34,11 +34,42 @@ CREATE TABLE events (
     unique (stream, version)
 ) strict;
 
+CREATE TABLE identity (
+    only_row    integer primary key check (only_row = 1),
+    incarnation blob not null
+) strict;
+
+CREATE TABLE instances (
+    id      blob primary key not null,
+    name    text not null,
+    process text not null,
+    runs    blob not null,
+    until   integer not null
+) strict, without rowid;
+
+CREATE TABLE leases (
+    projection text not null,
+    work       text not null check (work in ('building', 'live')),
+    owner      blob not null,
+    until      integer not null,
+    primary key (projection, work)
+) strict, without rowid;
+
 CREATE TABLE migrations (
     number     integer primary key not null,
     name       text not null,
     applied_at integer not null
 ) strict;
+
+CREATE TABLE operations (
+    id         blob primary key not null,
+    action     text not null,
+    projection text not null,
+    generation integer,
+    detail     text,
+    done_by    text not null,
+    done_at    integer not null
+) strict, without rowid;
 
 CREATE TABLE snapshots (
     stream      text primary key,
@@ -90,11 +121,13 @@ select projection,
        failed_position,
        iif(failed_event_id is null, null,
            lower(substr(hex(failed_event_id), 1, 8) || '-' || substr(hex(failed_event_id), 9, 4) || '-' ||
-                 substr(hex(failed_event_id), 13, 4) || '-' || substr(hex(failed_event_id), 17, 4) || '-' ||
-                 substr(hex(failed_event_id), 21))) as failed_event_id,
+             substr(hex(failed_event_id), 13, 4) || '-' || substr(hex(failed_event_id), 17, 4) || '-' ||
+             substr(hex(failed_event_id), 21))) as failed_event_id,
        error,
        strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000 - (updated_at % 1000000 < 0), 'unixepoch') ||
-           printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at
+           printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at,
+       paused,
+       held_back
 from checkpoints;
 
 CREATE VIEW all_events as
@@ -121,3 +154,28 @@ select position,
        strftime('%Y-%m-%dT%H:%M:%S', recorded_at / 1000000 - (recorded_at % 1000000 < 0), 'unixepoch') ||
            printf('.%06dZ', (recorded_at % 1000000 + 1000000) % 1000000) as recorded_at
 from events;
+
+CREATE VIEW all_leases as
+select leases.projection,
+       leases.work,
+       lower(substr(hex(leases.owner), 1, 8) || '-' || substr(hex(leases.owner), 9, 4) || '-' ||
+             substr(hex(leases.owner), 13, 4) || '-' || substr(hex(leases.owner), 17, 4) || '-' ||
+             substr(hex(leases.owner), 21)) as owner,
+       instances.name as owner_name,
+       strftime('%Y-%m-%dT%H:%M:%S', leases.until / 1000000 - (leases.until % 1000000 < 0), 'unixepoch') ||
+           printf('.%06dZ', (leases.until % 1000000 + 1000000) % 1000000) as until
+from leases
+left join instances on instances.id = leases.owner;
+
+CREATE VIEW all_operations as
+select lower(substr(hex(id), 1, 8) || '-' || substr(hex(id), 9, 4) || '-' ||
+             substr(hex(id), 13, 4) || '-' || substr(hex(id), 17, 4) || '-' ||
+             substr(hex(id), 21)) as id,
+       action,
+       projection,
+       generation,
+       detail,
+       done_by,
+       strftime('%Y-%m-%dT%H:%M:%S', done_at / 1000000 - (done_at % 1000000 < 0), 'unixepoch') ||
+           printf('.%06dZ', (done_at % 1000000 + 1000000) % 1000000) as done_at
+from operations;

@@ -115,13 +115,13 @@ impl Lines {
         let start =
             self.starts.entry(progress.projection.clone()).or_insert_with(|| Start::of(progress));
         let due = self.last.is_none_or(|last| now.duration_since(last) >= LINE_EVERY);
-        if !due && progress.phase != Phase::Done {
+        if !due && !matches!(progress.phase, Phase::Done | Phase::Held) {
             return None;
         }
         self.last = Some(now);
         let (name, state) = (&progress.projection, state(*start, progress));
         Some(match progress.phase {
-            Phase::Done => format!("{name}: {state}"),
+            Phase::Done | Phase::Held => format!("{name}: {state}"),
             Phase::Building | Phase::Swapping => {
                 let percent = percent(progress);
                 let (at, of) = (HumanCount(progress.position.0), HumanCount(progress.target.0));
@@ -140,9 +140,10 @@ fn state(start: Start, progress: &Progress) -> String {
     let rate = HumanCount(events_per_second(progress.events, progress.elapsed));
     match progress.phase {
         Phase::Swapping => format!("{rate} events/s, waiting to be swapped in"),
-        Phase::Done => {
+        Phase::Done | Phase::Held => {
+            let end = if progress.phase == Phase::Done { "done" } else { "held back" };
             let (events, seconds) = (HumanCount(progress.events), progress.elapsed.as_secs_f64());
-            format!("{events} events in {seconds:.1} s, {rate} events/s, done")
+            format!("{events} events in {seconds:.1} s, {rate} events/s, {end}")
         }
         Phase::Building => match start.time_left(progress) {
             Some(left) => format!("{rate} events/s, {:#} left", HumanDuration(left)),

@@ -33,10 +33,18 @@ pub struct Checkpoint {
     pub failure: Option<Failure>,
     /// When the checkpoint last moved.
     pub updated_at: DateTime<Utc>,
+    /// Whether an operator wants it to stand still.
+    pub paused: bool,
+    /// Whether a build that is complete waits for an operator to put it into service.
+    pub held_back: bool,
+    /// The operation by which a rebuild was asked for that nobody has begun.
+    pub rebuild_asked: Option<Uuid>,
+    /// Whether it was made in this log and not in another one.
+    pub of_this_log: bool,
 }
 
 /// What a generation of a read model is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GenerationState {
     /// Being built by a rebuild.
     Building,

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use crate::{Column, Error, EventType, Result, Table, limits};
 
 /// What a projection makes, and what tells its code from other code.
@@ -86,6 +88,16 @@ impl Definition {
         Self { name: name.into(), tables, fingerprint }
     }
 
+    /// A short name of the fingerprint.
+    pub fn id(&self) -> Uuid {
+        Self::id_of(&self.name, &self.fingerprint)
+    }
+
+    /// The short name of a fingerprint of this projection.
+    pub fn id_of(projection: &str, fingerprint: &str) -> Uuid {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{projection}\n{fingerprint}").as_bytes())
+    }
+
     /// Which code built the generation with this fingerprint.
     pub fn built_by(&self, fingerprint: &str) -> BuiltBy {
         if fingerprint == self.fingerprint {
@@ -140,8 +152,22 @@ impl Definition {
 }
 
 /// What lies in the schema beside the read models.
-const RESERVED: [&str; 7] =
-    ["streams", "events", "checkpoints", "migrations", "settled", "all_events", "all_checkpoints"];
+const RESERVED: [&str; 14] = [
+    "streams",
+    "events",
+    "snapshots",
+    "checkpoints",
+    "identity",
+    "instances",
+    "leases",
+    "operations",
+    "migrations",
+    "settled",
+    "all_events",
+    "all_checkpoints",
+    "all_leases",
+    "all_operations",
+];
 
 /// A fingerprint in its parts.
 struct Parts<'a> {

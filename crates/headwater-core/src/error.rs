@@ -174,18 +174,53 @@ pub enum Error {
         known: String,
     },
 
-    /// The checkpoint does not belong to this log: the log was restored, or is another one.
+    /// The checkpoint does not belong to this log: the log was restored to an earlier moment, or is
+    /// another one. Nothing was written.
     #[error(
-        "the checkpoint of {projection} names event {event_id} at position {position}, which this log does not hold there: \
-         the log was restored or is another one; rebuild the projection"
+        "the checkpoint of {projection} at position {position} is not of this log, which was restored or is another one: \
+         run `projections rebuild {projection}`, or restore the log to what the read model was made of"
     )]
-    ForeignCheckpoint {
+    LogDiverged {
         /// The projection.
         projection: String,
         /// The position of its checkpoint.
         position: Position,
-        /// The event that the checkpoint names.
-        event_id: Uuid,
+    },
+
+    /// An operator has paused the projection.
+    #[error("{projection} is paused: run `projections resume {projection}`")]
+    ProjectionPaused {
+        /// The projection.
+        projection: String,
+    },
+
+    /// Another instance is building the next generation of this projection.
+    #[error("{projection} is being rebuilt by {owner}: `projections status` shows how far it is")]
+    RebuildUnderWay {
+        /// The projection.
+        projection: String,
+        /// What an operator knows the instance by.
+        owner: String,
+    },
+
+    /// The projection has no generation of this kind.
+    #[error("{projection} has no generation that {lacks}")]
+    NoGeneration {
+        /// The projection.
+        projection: String,
+        /// What the generation would have to be.
+        lacks: &'static str,
+    },
+
+    /// The build is too far behind the log to be put into service.
+    #[error(
+        "the build of {projection} is still {behind} positions behind the log: wait until it has caught up"
+    )]
+    NotCaughtUp {
+        /// The projection.
+        projection: String,
+        /// How many positions it is behind; holes count.
+        behind: u64,
     },
 
     /// A finished rebuild could not be put into service, since readers held the old read model.
@@ -250,12 +285,15 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::Overloaded
             | Self::CheckpointMoved { .. }
+            | Self::RebuildUnderWay { .. }
+            | Self::NotCaughtUp { .. }
             | Self::PromoteBlocked { .. } => ErrorKind::Retry,
             Self::IdempotencyConflict { .. }
             | Self::TooLarge { .. }
             | Self::InvalidName { .. }
             | Self::InvalidInput(_)
             | Self::UnknownProjection { .. }
+            | Self::NoGeneration { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
             Self::EventDeclaration { .. }
             | Self::Decode { .. }
@@ -265,7 +303,8 @@ impl Error {
             | Self::SchemaTooOld { .. }
             | Self::ProjectionChanged { .. }
             | Self::ProjectionTooNew { .. }
-            | Self::ForeignCheckpoint { .. }
+            | Self::LogDiverged { .. }
+            | Self::ProjectionPaused { .. }
             | Self::Unsupported { .. }
             | Self::Database { .. } => ErrorKind::CallOperator,
         }
@@ -292,7 +331,11 @@ impl Error {
             Self::ProjectionChanged { .. } => "projection-changed",
             Self::ProjectionTooNew { .. } => "projection-too-new",
             Self::UnknownProjection { .. } => "unknown-projection",
-            Self::ForeignCheckpoint { .. } => "foreign-checkpoint",
+            Self::LogDiverged { .. } => "log-diverged",
+            Self::ProjectionPaused { .. } => "projection-paused",
+            Self::RebuildUnderWay { .. } => "rebuild-under-way",
+            Self::NoGeneration { .. } => "no-generation",
+            Self::NotCaughtUp { .. } => "not-caught-up",
             Self::PromoteBlocked { .. } => "promote-blocked",
             Self::Mismatch { .. } => "mismatch",
             Self::Unsupported { .. } => "unsupported",

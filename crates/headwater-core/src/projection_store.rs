@@ -1,10 +1,13 @@
 //! What a store must be able to do beside the log: checkpoints, read models, and who works on them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    Checkpoint, Definition, Failure, GenerationState, Position, Result, Row, Table, Value,
+    Checkpoint, Definition, Failure, GenerationState, Instance, Leases, Operation, Position,
+    Result, Row, Table, Value, Work,
 };
 
 /// The checkpoints and read models beside a log.
@@ -17,6 +20,19 @@ pub trait ProjectionStore: Send + Sync + 'static {
 
     /// Notes why a generation stands still, or that it no longer does.
     async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()>;
+
+    /// Who works on what now.
+    async fn leases(&self) -> Result<Leases>;
+
+    /// Says that an instance is there, and that it does the work in `wanted` and no other: what it has
+    /// is renewed, what nobody has is taken, and what it had besides is given up. Yields what it has
+    /// now, each for the time `lease`; after no time at all the instance has taken its leave.
+    async fn keep_leases(
+        &self,
+        instance: &Instance,
+        wanted: &[Work],
+        lease: Duration,
+    ) -> Result<Vec<Work>>;
 
     /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
@@ -54,13 +70,24 @@ pub trait StoreTx: Send {
         last_event: Option<(Position, Uuid)>,
     ) -> Result<()>;
 
-    /// Hands the generation at `from` to code with another fingerprint, in its next epoch: whoever
-    /// worked on it before finds its checkpoint moved.
+    /// Changes the checkpoint `from` into `to`, which may differ in everything but its name, and raises
+    /// its epoch: whoever worked on it before finds that it moved. For an `owner` it does so only while
+    /// that instance has the lease on the work; without one it revokes the projection's leases, so that
+    /// their owners look anew.
     ///
     /// # Errors
     ///
-    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is no longer there.
-    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()>;
+    /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is no longer at `from`, or the
+    /// lease is another's.
+    async fn amend(
+        &mut self,
+        from: &Checkpoint,
+        to: &Checkpoint,
+        owner: Option<Uuid>,
+    ) -> Result<Checkpoint>;
+
+    /// Keeps what an operator did.
+    async fn record(&mut self, operation: &Operation) -> Result<()>;
 
     /// Puts a generation that was built into service and retires the one before.
     ///

@@ -64,5 +64,9 @@ pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
             error,
         }),
         updated_at: row.try_get("updated_at")?,
+        paused: row.try_get("paused")?,
+        held_back: row.try_get("held_back")?,
+        rebuild_asked: row.try_get("rebuild_asked")?,
+        of_this_log: row.try_get("of_this_log")?,
     })
 }

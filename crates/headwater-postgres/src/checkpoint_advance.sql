@@ -7,4 +7,4 @@ set position = $6,
     error = null,
     updated_at = clock_timestamp()
 where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
-  and state in ('building', 'live')
+  and state in ('building', 'live') and not paused

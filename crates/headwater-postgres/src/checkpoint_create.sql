@@ -1,3 +1,4 @@
-insert into {schema}.checkpoints (projection, generation, state, fingerprint)
-values ($1, $2, $3, $4)
+insert into {schema}.checkpoints (projection, generation, state, fingerprint, incarnation)
+select $1, $2, $3, $4, incarnation
+from {schema}.identity
 on conflict do nothing

@@ -1,5 +1,8 @@
 update {schema}.checkpoints
 set state = 'live',
+    paused = $3,
+    held_back = false,
+    rebuild_asked = null,
     failed_position = null,
     failed_event_id = null,
     error = null

@@ -1,3 +1,4 @@
 update {schema}.checkpoints
 set state = 'retired'
 where projection = $1 and state = 'live'
+returning paused

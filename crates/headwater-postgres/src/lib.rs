@@ -13,6 +13,7 @@ mod checkpoint;
 mod connections;
 mod errors;
 mod hints;
+mod leases;
 mod migrate;
 mod pooler;
 mod read;

@@ -32,8 +32,8 @@ macro_rules! statements {
 
 statements! {
     append,
-    checkpoint_adopt,
     checkpoint_advance,
+    checkpoint_amend,
     checkpoint_create,
     checkpoint_drop,
     checkpoint_fail,
@@ -42,7 +42,11 @@ statements! {
     checkpoint_retire,
     checkpoints,
     held_streams,
+    lease_revoke,
+    leases,
+    leases_keep,
     newest,
+    operation_record,
     publish_settled,
     read_log,
     read_log_backward,

@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Pooler,
-    Pools, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx,
-    StreamInfo, StreamInfos, StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
+    Migrated, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot,
+    Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
     task::shielded,
 };
@@ -278,6 +278,19 @@ impl ProjectionStore for PostgresStore {
 
     async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
         self.note_failure(at, failure).await
+    }
+
+    async fn leases(&self) -> Result<Leases> {
+        self.list_leases().await
+    }
+
+    async fn keep_leases(
+        &self,
+        instance: &Instance,
+        wanted: &[Work],
+        lease: Duration,
+    ) -> Result<Vec<Work>> {
+        self.keep(instance, wanted, lease).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
-    expand_generation, task::shielded,
+    Checkpoint, Definition, Error, GenerationState, Operation, Position, Result, Row, StoreTx,
+    Table, Value, expand_generation, task::shielded,
 };
+use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
@@ -154,26 +155,65 @@ impl StoreTx for PostgresTx {
         }
     }
 
-    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()> {
-        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_adopt))
+    async fn amend(
+        &mut self,
+        from: &Checkpoint,
+        to: &Checkpoint,
+        owner: Option<Uuid>,
+    ) -> Result<Checkpoint> {
+        let failure = to.failure.as_ref();
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_amend))
             .bind(from.projection.clone())
             .bind(number(from.generation))
             .bind(from.epoch)
-            .bind(fingerprint.to_owned());
-        match self.execute_query(query).await? {
-            1 => Ok(()),
-            _ => Err(moved(&from.projection)),
+            .bind(from.position.to_i64())
+            .bind(to.state.as_str())
+            .bind(to.position.to_i64())
+            .bind(to.event_id)
+            .bind(to.event_position.to_i64())
+            .bind(to.fingerprint.clone())
+            .bind(failure.map(|failure| failure.position.to_i64()))
+            .bind(failure.and_then(|failure| failure.event_id))
+            .bind(failure.map(|failure| failure.error.clone()))
+            .bind(to.paused)
+            .bind(to.held_back)
+            .bind(to.rebuild_asked)
+            .bind(owner);
+        if self.execute_query(query).await? != 1 {
+            return Err(moved(&from.projection));
         }
+        if owner.is_none() {
+            let store = self.store.clone();
+            let revoke = sqlx::query(checked(&store.inner.statements.lease_revoke))
+                .bind(from.projection.clone());
+            self.execute_query(revoke).await?;
+        }
+        Ok(Checkpoint { epoch: from.epoch + 1, of_this_log: true, ..to.clone() })
+    }
+
+    async fn record(&mut self, operation: &Operation) -> Result<()> {
+        let Operation { id, action, projection, generation, detail, by } = operation.clone();
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.operation_record))
+            .bind(id)
+            .bind(action)
+            .bind(projection)
+            .bind(generation.map(number))
+            .bind(detail)
+            .bind(by);
+        self.execute_query(query).await.map(drop)
     }
 
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
         let store = self.store.clone();
         let retire = sqlx::query(checked(&store.inner.statements.checkpoint_retire))
             .bind(definition.name.clone());
-        self.execute_query(retire).await?;
+        let retired = self.step().fetch_optional(retire).await.map_err(of_statement);
+        // A projection that an operator has paused stays so.
+        let paused = self.done(retired)?.map_or(Ok(false), |row| row.try_get("paused"));
         let promote = sqlx::query(checked(&store.inner.statements.checkpoint_promote))
             .bind(definition.name.clone())
-            .bind(number(generation));
+            .bind(number(generation))
+            .bind(paused.map_err(of_statement)?);
         if self.execute_query(promote).await? == 0 {
             return Err(moved(&definition.name));
         }

@@ -1,29 +1,44 @@
 //! The list of what runs over a log, and the ways to run it.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use headwater_core::{
     Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Log, Position,
-    Result, SqlProjection,
+    Result, SqlProjection, Work,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     fold::FoldProjector,
     generation,
+    keeper::Keeper,
+    process,
     projector::Projector,
-    rebuild, runner,
+    rebuild::{self, Rebuild, WhenHeld},
+    runner,
     shared_reading::SharedReading,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
+    tenure::Tenure,
 };
 
 /// The projections of a service.
-#[derive(Default)]
 pub struct App {
     projectors: Vec<Arc<dyn Projector>>,
     /// The first declaration that cannot be used; reported when the app is run.
     broken: Option<Error>,
+    instance: String,
+    lease: Duration,
+}
+
+/// The shortest and the longest lease that can be given.
+const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+impl Default for App {
+    fn default() -> Self {
+        let (instance, lease) = (process::name(), Duration::from_secs(10));
+        Self { projectors: Vec::new(), broken: None, instance, lease }
+    }
 }
 
 impl App {
@@ -42,6 +57,27 @@ impl App {
     #[must_use]
     pub fn sql_projection<P: SqlProjection>(self, projection: P) -> Self {
         self.add(SqlProjector::new(projection))
+    }
+
+    /// What an operator knows this instance of the service by; the host's name and the number of the
+    /// process by default.
+    #[must_use]
+    pub fn instance_name(self, name: impl Into<String>) -> Self {
+        Self { instance: name.into(), ..self }
+    }
+
+    /// For how long an instance has a projection unless it renews its lease, which it does three times
+    /// as often; 10 s by default. After a crash another takes over that much later, after a clean stop
+    /// within a second. From a tenth of a second to an hour, and the same in all instances.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        if !LEASES.contains(&lease) {
+            let wrong =
+                "a lease is given for a tenth of a second at least, and for an hour at most";
+            self.broken.get_or_insert(Error::InvalidInput(wrong.into()));
+        }
+        self.lease = lease;
+        self
     }
 
     fn add(mut self, projector: Result<impl Projector + 'static>) -> Self {
@@ -85,27 +121,37 @@ impl App {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
-    /// Keeps every projection up to date. It ends when it is dropped, and nothing is lost then.
+    /// Keeps the projections up to date, together with the other instances of the service: each is kept
+    /// by one of them, and they share them evenly. It ends when it is dropped, and nothing is lost then.
     ///
     /// A store that is away is waited for. A projection that fails stands still, with its position,
-    /// event and error in [`App::status`], and the others go on.
+    /// event and error in [`App::status`], and the others go on. One whose code is newer than its read
+    /// model is built anew beside it, and swapped in when it has caught up.
     ///
     /// # Errors
     ///
     /// Only for what is wrong with the app itself, at once: [`Error::EventDeclaration`],
     /// [`Error::InvalidName`], [`Error::InvalidInput`].
     pub async fn run(&self, log: &Log) -> Result<()> {
+        self.run_until(log, std::future::pending()).await
+    }
+
+    /// The same until `stop` is ready. Then it tells the other instances, which take over within a
+    /// second, and ends; where it is dropped instead they are told as well, if there is still time.
+    ///
+    /// # Errors
+    ///
+    /// As for [`App::run`].
+    pub async fn run_until(&self, log: &Log, stop: impl Future<Output = ()>) -> Result<()> {
         self.check()?;
-        let mut running: JoinSet<()> = self
-            .projectors
-            .iter()
-            .map(|projector| runner::run(log.clone(), projector.clone()))
-            .collect();
-        while let Some(ended) = running.join_next().await {
-            // A runner never ends; only a fault of its own code can end it, and must be seen.
-            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+        let projectors = self.projectors.clone();
+        let mut keeper = Keeper::new(log.clone(), projectors, &self.instance, self.lease);
+        tokio::select! {
+            () = keeper.run() => {}
+            () = stop => {}
         }
-        std::future::pending().await
+        keeper.leave().await;
+        Ok(())
     }
 
     /// Brings every projection up to the ceiling of this moment, and ends.
@@ -155,25 +201,63 @@ impl App {
         Ok(status)
     }
 
+    /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one
+    /// that was kept for a rollback. The record of it says that it was done `by` them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownProjection`]; [`Error::NoGeneration`] where there is none of this number that is
+    /// not in service; [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn drop_generation(
+        &self,
+        log: &Log,
+        projection: &str,
+        generation: u32,
+        by: &str,
+    ) -> Result<()> {
+        self.check()?;
+        let known = self.names();
+        let own = |projector: &&Arc<dyn Projector>| projector.definition().name == projection;
+        let Some(projector) = self.projectors.iter().find(own) else {
+            return Err(rebuild::unknown(projection, &known));
+        };
+        generation::discard(log, projector.definition(), generation, by).await
+    }
+
     /// Rebuilds these projections (no names: all) from position zero, beside the ones in service,
-    /// and swaps each one in when it is complete.
+    /// and swaps each one in when it is complete. It does so by itself, beside the instances that run.
     ///
     /// They share one reading of the log, at the pace of the slowest. Those that an earlier call has brought
     /// far ahead of the others, and those that take too long, read by themselves. Two or three work at a time:
     /// where as many hang, the others wait.
     ///
-    /// When it is dropped or killed, the generations in service remain, and the next call goes on
-    /// with the builds that were begun.
+    /// When it is dropped or killed, the generations in service remain, and the next call, or an
+    /// instance that runs, goes on with the builds that were begun.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownProjection`], before anything is begun; the first failure of a rebuild,
-    /// after the others have ended. [`Error::PromoteBlocked`] where readers held an old generation
-    /// for two minutes.
+    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`], before anything is begun; the first
+    /// failure of a rebuild, after the others have ended. [`Error::PromoteBlocked`] where readers held
+    /// an old generation for two minutes.
     pub async fn rebuild(
         &self,
         log: &Log,
         names: &[String],
+        progress: &(dyn Fn(&Progress) + Send + Sync),
+    ) -> Result<Vec<Rebuilt>> {
+        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    ///
+    /// As for [`App::rebuild`].
+    pub async fn rebuild_with(
+        &self,
+        log: &Log,
+        names: &[String],
+        options: &RebuildOptions,
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
         self.check()?;
@@ -185,12 +269,19 @@ impl App {
             names.is_empty() || names.contains(&projector.definition().name)
         };
         let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
+        let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
+        let instance = process::instance(&self.instance, Vec::new());
+        let owner = instance.id;
+        let _tenure = Tenure::take(log, instance, work, self.lease).await?;
         let reading = SharedReading::new(log.clone());
         let turns = rebuild::turns();
         let (report, mut reports) = mpsc::unbounded_channel();
         let begin = |projector: &Arc<dyn Projector>| {
             let (reading, turns) = (reading.clone(), turns.clone());
-            rebuild::rebuild(log.clone(), reading, turns, projector.clone(), report.clone())
+            Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
+                .report_to(report.clone())
+                .hold(options.hold)
+                .run(WhenHeld::Leave)
         };
         let running: JoinSet<_> = projectors.into_iter().map(begin).collect();
         drop((report, reading));
@@ -201,6 +292,14 @@ impl App {
         rebuilt.sort_by_key(|done| known.iter().position(|name| *name == done.projection));
         Ok(rebuilt)
     }
+}
+
+/// How a rebuild is done.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RebuildOptions {
+    /// Whether what is built is held back when it is complete, until an operator puts it into service.
+    pub hold: bool,
 }
 
 /// Waits for all, and yields what they yielded or the first failure.

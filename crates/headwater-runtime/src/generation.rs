@@ -2,9 +2,10 @@
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Position,
-    Reading, Result,
+    BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Operation,
+    Position, Reading, Result,
 };
+use uuid::Uuid;
 
 /// The generations of one projection.
 pub(crate) struct Generations {
@@ -13,9 +14,18 @@ pub(crate) struct Generations {
 
 impl Generations {
     pub(crate) async fn of(log: &Log, definition: &Definition) -> Result<Self> {
-        let mut all = log.store().checkpoints().await?;
-        all.retain(|checkpoint| checkpoint.projection == definition.name);
-        Ok(Self { all })
+        Ok(Self::among(&log.store().checkpoints().await?, definition))
+    }
+
+    /// Those of one projection among all.
+    pub(crate) fn among(all: &[Checkpoint], definition: &Definition) -> Self {
+        let own = all.iter().filter(|checkpoint| checkpoint.projection == definition.name);
+        Self { all: own.cloned().collect() }
+    }
+
+    /// Whether one of them was built by exactly this code.
+    pub(crate) fn any_by(&self, definition: &Definition) -> bool {
+        self.all.iter().any(|checkpoint| checkpoint.fingerprint == definition.fingerprint)
     }
 
     fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {
@@ -54,7 +64,7 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
     let generations = Generations::of(log, definition).await?;
     match generations.live() {
         Some(live) => Ok(live.clone()),
-        None => create(log, definition, generations.next(), GenerationState::Live).await,
+        None => create(log, definition, generations.next()).await,
     }
 }
 
@@ -75,13 +85,15 @@ pub(crate) async fn check(log: &Log, definition: &Definition, at: &Checkpoint) -
     check_log(log, at).await
 }
 
-/// Checks a generation, and takes it over where code has built it that knew fewer types of event.
+/// Checks a generation, and takes it over: from code that knew fewer types of event, and, for an
+/// `owner`, from the one before, whose writes are refused from then on.
 pub(crate) async fn take_over(
     log: &Log,
     definition: &Definition,
     at: Checkpoint,
+    owner: Option<Uuid>,
 ) -> Result<Checkpoint> {
-    if at.fingerprint == definition.fingerprint {
+    if at.fingerprint == definition.fingerprint && owner.is_none() {
         check(log, definition, &at).await?;
         return Ok(at);
     }
@@ -91,10 +103,13 @@ pub(crate) async fn take_over(
     let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
     let held = held.ok_or_else(moved)?;
     check(log, definition, &held).await?;
-    tx.adopt(&held, &definition.fingerprint).await?;
+    let adopted = Checkpoint { fingerprint: definition.fingerprint.clone(), ..held.clone() };
+    let adopted = tx.amend(&held, &adopted, owner).await?;
     tx.commit().await?;
-    tracing::info!(projection = %definition.name, "the projection reads more types of event now");
-    Ok(Checkpoint { epoch: held.epoch + 1, fingerprint: definition.fingerprint.clone(), ..held })
+    if held.fingerprint != definition.fingerprint {
+        tracing::info!(projection = %definition.name, "the projection reads more types of event now");
+    }
+    Ok(adopted)
 }
 
 /// Whether the log holds events of these types at or below `until`.
@@ -110,17 +125,29 @@ async fn holds_any(log: &Log, types: Vec<(String, String)>, until: Position) -> 
     Ok(false)
 }
 
-/// Makes the tables and the checkpoint of a generation.
-pub(crate) async fn create(
+/// Makes a generation that is in service at once.
+async fn create(log: &Log, definition: &Definition, generation: u32) -> Result<Checkpoint> {
+    let mut tx = log.store().begin().await?;
+    let created = tx.create_generation(definition, generation, GenerationState::Live).await?;
+    tx.commit().await?;
+    Ok(created)
+}
+
+/// Makes the next generation, which is held back when it is complete where `hold` says so.
+pub(crate) async fn build(
     log: &Log,
     definition: &Definition,
     generation: u32,
-    state: GenerationState,
+    hold: bool,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
-    let created = tx.create_generation(definition, generation, state).await?;
+    let mut built = tx.create_generation(definition, generation, GenerationState::Building).await?;
+    if hold {
+        let held_back = Checkpoint { held_back: true, ..built.clone() };
+        built = tx.amend(&built, &held_back, None).await?;
+    }
     tx.commit().await?;
-    Ok(created)
+    Ok(built)
 }
 
 /// Removes the tables and the checkpoint of a generation.
@@ -130,11 +157,44 @@ pub(crate) async fn remove(log: &Log, definition: &Definition, generation: u32) 
     tx.commit().await
 }
 
-/// Checks that the log still holds the event that the checkpoint names, where it names it. After a
-/// restore it may not, and going on would skip what came in its place.
+/// Removes a generation that is not in service, by an operator's word.
+pub(crate) async fn discard(
+    log: &Log,
+    definition: &Definition,
+    generation: u32,
+    by: &str,
+) -> Result<()> {
+    let projection = definition.name.clone();
+    let mut tx = log.store().begin().await?;
+    let held = tx.hold(&projection, generation).await?;
+    let Some(held) = held.filter(|held| held.state != GenerationState::Live) else {
+        let lacks = "has this number and is not in service";
+        return Err(Error::NoGeneration { projection, lacks });
+    };
+    // Whoever builds it looks anew.
+    tx.amend(&held, &held, None).await?;
+    tx.drop_generation(definition, generation).await?;
+    let (id, generation, by) = (Uuid::now_v7(), Some(generation), by.to_owned());
+    let action = "drop";
+    tx.record(&Operation { id, action, projection, generation, detail: None, by }).await?;
+    tx.commit().await
+}
+
+/// Checks that the checkpoint is of this log, that the log reaches as far, and that it still holds the
+/// event that the checkpoint names, where it names it. After a restore it may not, and going on would
+/// skip what came in its place.
 ///
 /// It asks the store directly: this process's ceiling may not have come so far yet.
 pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> {
+    let diverged = || {
+        let (projection, position) = (checkpoint.projection.clone(), checkpoint.position);
+        Error::LogDiverged { projection, position }
+    };
+    if !checkpoint.of_this_log
+        || log.store().look(None).await?.ceiling.position < checkpoint.position
+    {
+        return Err(diverged());
+    }
     let Some(event_id) = checkpoint.event_id else { return Ok(()) };
     let position = checkpoint.event_position;
     let reading = Reading::Log {
@@ -145,9 +205,6 @@ pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> 
     };
     match log.store().read(reading).try_next().await? {
         Some(_) => Ok(()),
-        None => {
-            let projection = checkpoint.projection.clone();
-            Err(Error::ForeignCheckpoint { projection, position, event_id })
-        }
+        None => Err(diverged()),
     }
 }

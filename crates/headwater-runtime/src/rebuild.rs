@@ -13,12 +13,14 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, GenerationState, Log, Position, Reading, Result, StoredEvent,
+    Checkpoint, Direction, Error, ErrorKind, Failure, GenerationState, Log, Position, Reading,
+    Result, StoredEvent,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
     time::sleep,
 };
+use uuid::Uuid;
 
 use crate::{
     batch,
@@ -42,54 +44,36 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a rebuild that is not near enough to swap waits before it goes on.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// How often one that is held back is brought up to date, and looks whether it still is.
+const HELD: Duration = Duration::from_millis(250);
+
 /// Turns to work, for projections that are rebuilt together: as many as there are processors, within bounds.
 pub(crate) fn turns() -> Arc<Semaphore> {
     let processors = thread::available_parallelism().map_or(AT_ONCE.0, NonZero::get);
     Arc::new(Semaphore::new(processors.clamp(AT_ONCE.0, AT_ONCE.1)))
 }
 
-/// Rebuilds one projection, perhaps with others, and reports on the way.
-pub(crate) async fn rebuild(
-    log: Log,
-    reading: SharedReading,
-    turns: Arc<Semaphore>,
-    projector: Arc<dyn Projector>,
-    progress: UnboundedSender<Progress>,
-) -> Result<Rebuilt> {
-    let name = projector.definition().name.clone();
-    let mut rebuild = Rebuild {
-        log,
-        reading,
-        turns,
-        projector,
-        progress,
-        started: Instant::now(),
-        events: 0,
-        batches: 0,
-        caught_up: false,
-        resumed: None,
-        generation: None,
-    };
-    let mut patience = Patience::new(&name, PATIENCE);
-    loop {
-        let before = rebuild.batches;
-        let error = match guarded(&name, rebuild.go()).await {
-            Ok(rebuilt) => return Ok(rebuilt),
-            Err(error) => error,
-        };
-        if rebuild.batches > before {
-            patience.renew();
-        }
-        patience.wait_out(error).await?;
-    }
+/// What becomes of a build that is complete and held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenHeld {
+    /// It is left there, for the instances of the service to keep it up to date.
+    Leave,
+    /// It is kept up to date until an operator puts it into service.
+    KeepUpToDate,
 }
 
-struct Rebuild {
+/// One projection that is rebuilt, perhaps with others.
+pub(crate) struct Rebuild {
     log: Log,
     reading: SharedReading,
     turns: Arc<Semaphore>,
     projector: Arc<dyn Projector>,
-    progress: UnboundedSender<Progress>,
+    /// The instance that has the lease on it.
+    owner: Uuid,
+    /// Whether a new build is to be held back.
+    hold: bool,
+    when_held: WhenHeld,
+    progress: Option<UnboundedSender<Progress>>,
     started: Instant,
     /// Applied in this run: events, and batches of them before it was first at the ceiling.
     events: u64,
@@ -103,9 +87,68 @@ struct Rebuild {
 }
 
 impl Rebuild {
+    pub(crate) fn new(
+        log: Log,
+        reading: SharedReading,
+        turns: Arc<Semaphore>,
+        projector: Arc<dyn Projector>,
+        owner: Uuid,
+    ) -> Self {
+        Self {
+            log,
+            reading,
+            turns,
+            projector,
+            owner,
+            hold: false,
+            when_held: WhenHeld::Leave,
+            progress: None,
+            started: Instant::now(),
+            events: 0,
+            batches: 0,
+            caught_up: false,
+            resumed: None,
+            generation: None,
+        }
+    }
+
+    /// Tells how it goes on.
+    pub(crate) fn report_to(self, progress: UnboundedSender<Progress>) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// Whether it is held back when it is complete.
+    pub(crate) fn hold(self, hold: bool) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// Builds and swaps. A failure is noted at what was built so far.
+    pub(crate) async fn run(mut self, when_held: WhenHeld) -> Result<Rebuilt> {
+        self.when_held = when_held;
+        let projector = self.projector.clone();
+        let name = &projector.definition().name;
+        let mut patience = Patience::new(name, PATIENCE);
+        loop {
+            let before = self.batches;
+            let error = match guarded(name, self.go()).await {
+                Ok(rebuilt) => return Ok(rebuilt),
+                Err(error) => error,
+            };
+            if self.batches > before {
+                patience.renew();
+            }
+            if let Err(error) = patience.wait_out(error).await {
+                self.note(&error).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+impl Rebuild {
     async fn go(&mut self) -> Result<Rebuilt> {
         if let Some(live) = self.swapped_unheard().await? {
-            return Ok(self.done(&live).await);
+            return Ok(self.done(&live, Phase::Done).await);
         }
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
@@ -114,16 +157,34 @@ impl Rebuild {
             let parts = self.reading.join(self.projector.filter(), building.position);
             self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
         }
-        while !self.caught_up || !self.swap(&building, &mut *applier).await? {
-            // Others did not wait for it, or the one in service is ahead of what this process may read yet.
-            sleep(AGAIN).await;
+        loop {
+            let held = self.caught_up && self.is_held_back(&building).await?;
+            if held && self.when_held == WhenHeld::Leave {
+                return Ok(self.done(&building, Phase::Held).await);
+            }
+            if self.caught_up && !held && self.swap(&building, &mut *applier).await? {
+                return Ok(self.done(&building, Phase::Done).await);
+            }
+            // It is held back, others did not wait for it, or the one in service is ahead of what this
+            // process may read yet.
+            sleep(if held { HELD } else { AGAIN }).await;
             let parts = self.reading.alone(self.projector.filter(), building.position);
             self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
             if !self.caught_up {
                 return Err(Error::Unavailable { reason: "the reading broke off".into() });
             }
         }
-        Ok(self.done(&building).await)
+    }
+
+    /// Whether an operator has still to put it into service.
+    async fn is_held_back(&self, building: &Checkpoint) -> Result<bool> {
+        if !building.held_back {
+            return Ok(false);
+        }
+        let generations = Generations::of(&self.log, self.projector.definition()).await?;
+        let now = generations.building().filter(|now| now.epoch == building.epoch);
+        let moved = || Error::CheckpointMoved { projection: building.projection.clone() };
+        now.map(|now| now.held_back).ok_or_else(moved)
     }
 
     /// The generation in service, where it is the one that this run was building: the answer to its
@@ -134,15 +195,18 @@ impl Rebuild {
         Ok(generations.live().filter(|live| live.generation == generation).cloned())
     }
 
-    async fn done(&self, built: &Checkpoint) -> Rebuilt {
-        self.report(built, Phase::Done, built.position);
-        self.clean_up().await;
+    async fn done(&self, built: &Checkpoint, phase: Phase) -> Rebuilt {
+        self.report(built, phase, built.position);
+        if phase == Phase::Done {
+            self.clean_up().await;
+        }
         Rebuilt {
             projection: built.projection.clone(),
             generation: built.generation,
             events: self.events,
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),
+            held_back: phase == Phase::Held,
         }
     }
 
@@ -151,22 +215,40 @@ impl Rebuild {
         let definition = self.projector.definition();
         let generations = Generations::of(&self.log, definition).await?;
         if let Some(left) = generations.building() {
-            let usable = left.fingerprint == definition.fingerprint
-                && match generation::check_log(&self.log, left).await {
-                    Ok(()) => true,
-                    Err(Error::ForeignCheckpoint { .. }) => false,
-                    // A store that is away for a moment is no reason to begin anew.
-                    Err(error) => return Err(error),
-                };
-            if usable {
-                self.resumed.get_or_insert(true);
-                return Ok(left.clone());
+            let (owner, left) = (Some(self.owner), left.clone());
+            let number = left.generation;
+            let usable = left.fingerprint == definition.fingerprint;
+            match generation::take_over(&self.log, definition, left, owner).await {
+                Ok(usable) => {
+                    self.resumed.get_or_insert(true);
+                    return Ok(usable);
+                }
+                // A store that is away for a moment is no reason to begin anew.
+                Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {
+                    return Err(error);
+                }
+                Err(_) => generation::remove(&self.log, definition, number).await?,
             }
-            generation::remove(&self.log, definition, left.generation).await?;
         }
         self.resumed.get_or_insert(false);
-        let next = generations.next();
-        generation::create(&self.log, definition, next, GenerationState::Building).await
+        let hold = self.hold || generations.live().is_some_and(|live| live.held_back);
+        generation::build(&self.log, definition, generations.next(), hold).await
+    }
+
+    /// Notes at what was built so far why it is not built on.
+    async fn note(&self, error: &Error) {
+        if error.kind() == ErrorKind::Retry {
+            return;
+        }
+        let definition = self.projector.definition();
+        let Ok(generations) = Generations::of(&self.log, definition).await else { return };
+        let own = |building: &&Checkpoint| building.fingerprint == definition.fingerprint;
+        let Some(building) = generations.building().filter(own) else { return };
+        let (position, error) = (building.position, error.to_string());
+        let failure = Failure { position, event_id: None, error };
+        if let Err(unnoted) = self.log.store().record_failure(building, Some(&failure)).await {
+            tracing::warn!(%unnoted, "the failure of a rebuild could not be noted");
+        }
     }
 
     /// Waits for the right to work, until it is dropped.
@@ -267,8 +349,9 @@ impl Rebuild {
     }
 
     fn report(&self, building: &Checkpoint, phase: Phase, target: Position) {
+        let Some(listener) = &self.progress else { return };
         // Nobody listening is no reason to stop.
-        let _listener_gone = self.progress.send(Progress {
+        let _listener_gone = listener.send(Progress {
             projection: building.projection.clone(),
             generation: building.generation,
             phase,
@@ -284,8 +367,13 @@ fn count(events: usize) -> u64 {
     u64::try_from(events).unwrap_or(u64::MAX)
 }
 
-/// The error for a name that no projection has.
+/// The error for a name that no projection has; the nearest of those that are known comes first.
 pub(crate) fn unknown(projection: &str, known: &[&str]) -> Error {
+    let mut known = known.to_vec();
+    known.sort_by(|a, b| {
+        let near = |name| strsim::jaro_winkler(projection, name);
+        near(b).total_cmp(&near(a))
+    });
     let known = if known.is_empty() { "none".into() } else { known.join(", ") };
     Error::UnknownProjection { projection: projection.into(), known }
 }

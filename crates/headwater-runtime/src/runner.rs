@@ -25,21 +25,22 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long catching up waits for a store that is away.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Keeps the projection up to date; ends only when it is dropped.
+/// Keeps the projection up to date for as long as `owner` has the lease on it; ends only where it is
+/// dropped, or where this code is not the one that can.
 ///
 /// A projection that fails stands still, with its failure noted in the store, until a rebuild or
 /// another program has put a generation without failure into service.
-pub(crate) async fn run(log: Log, projector: Arc<dyn Projector>) {
+pub(crate) async fn run(log: Log, projector: Arc<dyn Projector>, owner: Uuid) -> Error {
+    let name = &projector.definition().name;
     loop {
-        let error = match persist(&log, &*projector, None).await {
+        let error = match persist(&log, &*projector, None, Some(owner)).await {
             Ok(()) => continue,
             Err(error) => error,
         };
-        let name = &projector.definition().name;
-        if matches!(error, Error::ProjectionTooNew { .. }) {
-            tracing::info!(projection = %name, "newer code goes on with the projection");
-        } else {
-            tracing::error!(projection = %name, %error, "the projection stands still");
+        match error {
+            Error::ProjectionTooNew { .. } | Error::ProjectionChanged { .. } => return error,
+            Error::ProjectionPaused { .. } => tracing::info!(projection = %name, "it is paused"),
+            _ => tracing::error!(projection = %name, %error, "the projection stands still"),
         }
         sleep(LOOK).await;
         while !mended(&log, &*projector).await {
@@ -49,9 +50,10 @@ pub(crate) async fn run(log: Log, projector: Arc<dyn Projector>) {
     }
 }
 
-/// Brings the projection up to `target`; yields its failure where it fails.
+/// Brings the projection up to `target`, beside whoever has the lease on it; yields its failure where
+/// it fails.
 pub(crate) async fn catch_up(log: &Log, projector: &dyn Projector, target: Position) -> Result<()> {
-    persist(log, projector, Some(target)).await
+    persist(log, projector, Some(target), None).await
 }
 
 /// Whether a failed projection may be tried again: a generation of this code, without a failure, is
@@ -61,16 +63,22 @@ async fn mended(log: &Log, projector: &dyn Projector) -> bool {
     let generations = Generations::of(log, definition).await;
     generations.is_ok_and(|generations| {
         generations.live().is_some_and(|live| {
-            live.failure.is_none() && live.fingerprint == definition.fingerprint
+            live.failure.is_none() && !live.paused && live.fingerprint == definition.fingerprint
         })
     })
 }
 
 /// Goes on through faults that waiting cures; notes the failure that ends it.
-async fn persist(log: &Log, projector: &dyn Projector, target: Option<Position>) -> Result<()> {
+async fn persist(
+    log: &Log,
+    projector: &dyn Projector,
+    target: Option<Position>,
+    owner: Option<Uuid>,
+) -> Result<()> {
     let name = &projector.definition().name;
     let mut patience = Patience::new(name, target.map_or(Duration::MAX, |_| PATIENCE));
-    let mut run = Run { log, projector, target, singly_until: Position::START, at: None };
+    let mut run =
+        Run { log, projector, target, owner, owned: None, singly_until: Position::START, at: None };
     loop {
         let before = run.position();
         let Err(error) = guarded(name, run.go()).await else { return Ok(()) };
@@ -93,6 +101,10 @@ struct Run<'a> {
     log: &'a Log,
     projector: &'a dyn Projector,
     target: Option<Position>,
+    /// The instance that has the lease on the projection.
+    owner: Option<Uuid>,
+    /// The generation and the epoch in which this owner has it.
+    owned: Option<(u32, i64)>,
     /// Up to here events are applied one by one, to find the one that fails.
     singly_until: Position,
     /// The checkpoint, and the batch that is being applied to it.
@@ -115,7 +127,13 @@ impl Run<'_> {
         self.at = None;
         let live = generation::live(self.log, definition).await?;
         self.at = Some((live.clone(), None));
-        let mut checkpoint = generation::take_over(self.log, definition, live).await?;
+        if live.paused {
+            return Err(Error::ProjectionPaused { projection: definition.name.clone() });
+        }
+        let known = self.owned == Some((live.generation, live.epoch));
+        let owner = self.owner.filter(|_| !known);
+        let mut checkpoint = generation::take_over(self.log, definition, live, owner).await?;
+        self.owned = Some((checkpoint.generation, checkpoint.epoch));
         // A failure that names no event was of the code or of the log, and both are right now.
         if checkpoint.failure.as_ref().is_some_and(|failure| failure.event_id.is_none()) {
             self.log.store().record_failure(&checkpoint, None).await?;
@@ -173,7 +191,12 @@ impl Run<'_> {
     /// Notes at the checkpoint why it stands still.
     async fn note(&self, error: &Error) {
         // Other code is right about its read model; `App::status` of this one says what is wrong.
-        if matches!(error, Error::ProjectionTooNew { .. } | Error::ProjectionChanged { .. }) {
+        if matches!(
+            error,
+            Error::ProjectionTooNew { .. }
+                | Error::ProjectionChanged { .. }
+                | Error::ProjectionPaused { .. }
+        ) {
             return;
         }
         let Some((checkpoint, applying)) = &self.at else { return };

@@ -55,6 +55,8 @@ pub enum Phase {
     Building,
     /// Waiting for readers that hold the old generation, to swap.
     Swapping,
+    /// The new generation is complete, and waits for an operator to put it into service.
+    Held,
     /// The new generation is in service.
     Done,
 }
@@ -73,4 +75,6 @@ pub struct Rebuilt {
     pub elapsed: Duration,
     /// Whether it went on with a build that an earlier run had left.
     pub resumed: bool,
+    /// Whether it is complete and held back, so that the generation before is still in service.
+    pub held_back: bool,
 }

@@ -62,6 +62,10 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
             error,
         }),
         updated_at: time(row.try_get(11)?),
+        paused: row.try_get(12)?,
+        held_back: row.try_get(13)?,
+        rebuild_asked: row.try_get(14)?,
+        of_this_log: row.try_get(15)?,
     })
 }
 

@@ -1,4 +1,5 @@
 select projection, generation, state, position, event_id, event_position, epoch, fingerprint,
-       failed_position, failed_event_id, error, updated_at
+       failed_position, failed_event_id, error, updated_at, paused, held_back, rebuild_asked,
+       incarnation = (select incarnation from identity) as of_this_log
 from checkpoints
 where projection = $1 and generation = $2

@@ -10,6 +10,7 @@ mod checkpoint;
 mod connect;
 mod connections;
 mod errors;
+mod leases;
 mod migrate;
 mod page;
 mod read;

@@ -1,13 +1,13 @@
 //! The store itself: what its acts share, and the trait through which the runtime uses it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Limits, Look, Migrated, Position,
-    ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo,
-    StreamInfos, StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
+    Migrated, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx,
+    StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -170,6 +170,19 @@ impl ProjectionStore for SqliteStore {
 
     async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
         self.note_failure(at, failure).await
+    }
+
+    async fn leases(&self) -> Result<Leases> {
+        self.list_leases().await
+    }
+
+    async fn keep_leases(
+        &self,
+        instance: &Instance,
+        wanted: &[Work],
+        lease: Duration,
+    ) -> Result<Vec<Work>> {
+        self.keep(instance, wanted, lease).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -5,10 +5,10 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Error, GenerationState, Position, Result, Row, StoreTx, Table, Value,
-    expand_generation, task::shielded,
+    Checkpoint, Definition, Error, GenerationState, Operation, Position, Result, Row, StoreTx,
+    Table, Value, expand_generation, task::shielded,
 };
-use sqlx::SqliteConnection;
+use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::{
@@ -99,15 +99,57 @@ impl StoreTx for SqliteTx {
         self.done(advanced)
     }
 
-    async fn adopt(&mut self, from: &Checkpoint, fingerprint: &str) -> Result<()> {
+    async fn amend(
+        &mut self,
+        from: &Checkpoint,
+        to: &Checkpoint,
+        owner: Option<Uuid>,
+    ) -> Result<Checkpoint> {
+        let failure = to.failure.as_ref();
         let mut connection = self.step().await?;
-        let adopt = sqlx::query(include_str!("checkpoint_adopt.sql"))
+        let amend = sqlx::query(include_str!("checkpoint_amend.sql"))
             .bind(&from.projection)
             .bind(from.generation)
             .bind(from.epoch)
-            .bind(fingerprint);
-        let adopted = change_one(&mut connection, &from.projection, adopt).await;
-        self.done(adopted)
+            .bind(from.position.to_i64())
+            .bind(to.state.as_str())
+            .bind(to.position.to_i64())
+            .bind(to.event_id)
+            .bind(to.event_position.to_i64())
+            .bind(&to.fingerprint)
+            .bind(failure.map(|failure| failure.position.to_i64()))
+            .bind(failure.and_then(|failure| failure.event_id))
+            .bind(failure.map(|failure| &failure.error))
+            .bind(to.paused)
+            .bind(to.held_back)
+            .bind(to.rebuild_asked)
+            .bind(owner);
+        let amended = async {
+            change_one(&mut connection, &from.projection, amend).await?;
+            if owner.is_none() {
+                let revoke = sqlx::query(include_str!("lease_revoke.sql")).bind(&from.projection);
+                revoke.execute(&mut *connection).await.map_err(of_statement)?;
+            }
+            Ok(())
+        }
+        .await;
+        self.done(amended)?;
+        Ok(Checkpoint { epoch: from.epoch + 1, of_this_log: true, ..to.clone() })
+    }
+
+    async fn record(&mut self, operation: &Operation) -> Result<()> {
+        let Operation { id, action, projection, generation, detail, by } = operation;
+        let mut connection = self.step().await?;
+        let record = sqlx::query(include_str!("operation_record.sql"))
+            .bind(id)
+            .bind(*action)
+            .bind(projection)
+            .bind(generation)
+            .bind(detail)
+            .bind(by)
+            .bind(now().timestamp_micros());
+        let recorded = record.execute(&mut *connection).await;
+        self.done(recorded.map(drop).map_err(of_statement))
     }
 
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
@@ -227,13 +269,14 @@ async fn promote(
     definition: &Definition,
     generation: u32,
 ) -> Result<()> {
-    sqlx::query(include_str!("checkpoint_retire.sql"))
+    let retire = sqlx::query(include_str!("checkpoint_retire.sql")).bind(&definition.name);
+    let retired = fetch_all(connection, retire).await?;
+    // A projection that an operator has paused stays so.
+    let paused = retired.first().map_or(Ok(false), |row| row.try_get(0)).map_err(of_statement)?;
+    let promote = sqlx::query(include_str!("checkpoint_promote.sql"))
         .bind(&definition.name)
-        .execute(&mut *connection)
-        .await
-        .map_err(of_statement)?;
-    let promote =
-        sqlx::query(include_str!("checkpoint_promote.sql")).bind(&definition.name).bind(generation);
+        .bind(generation)
+        .bind(paused);
     change_one(connection, &definition.name, promote).await?;
     read_model::show(connection, definition, generation).await
 }

@@ -1,14 +1,17 @@
 //! A store over the real one, whose appends a test lets pass one by one, whose looks it holds up, and whose
 //! readings it breaks off.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use headwater::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Position, Result,
     Row, StreamInfo, StreamInfos, StreamName, Value,
-    store::{Look, ProjectionStore, Reading, Snapshot, Store, StoreTx},
+    store::{Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -239,6 +242,19 @@ impl ProjectionStore for Gated {
 
     async fn record_failure(&self, at: &Checkpoint, failure: Option<&Failure>) -> Result<()> {
         self.log().store().record_failure(at, failure).await
+    }
+
+    async fn leases(&self) -> Result<Leases> {
+        self.log().store().leases().await
+    }
+
+    async fn keep_leases(
+        &self,
+        instance: &Instance,
+        wanted: &[Work],
+        lease: Duration,
+    ) -> Result<Vec<Work>> {
+        self.log().store().keep_leases(instance, wanted, lease).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod conformance;
+pub mod eight;
 pub mod fixtures;
 pub mod gate;
 pub mod hanging;

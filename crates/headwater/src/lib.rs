@@ -154,8 +154,9 @@ pub use headwater_core::{
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx,
-        TableDefinition, expand, expand_generation, physical_name, send_hint,
+        BuiltBy, Definition, Instance, Lease, Leases, Look, Operation, ProjectionStore, Reading,
+        Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation, physical_name,
+        send_hint,
     };
 }
 /// Declares types of event on an enum:
@@ -284,7 +285,7 @@ pub use headwater_postgres as postgres;
 /// # }
 /// ```
 pub use headwater_runtime::App;
-pub use headwater_runtime::{Phase, Progress, ProjectionStatus, Rebuilt};
+pub use headwater_runtime::{Operator, Phase, Progress, ProjectionStatus, RebuildOptions, Rebuilt};
 #[cfg(feature = "sqlite")]
 pub use headwater_sqlite as sqlite;
 

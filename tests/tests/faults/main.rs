@@ -22,6 +22,7 @@ mod four_processes;
 mod full_queue;
 mod long_reader;
 mod network;
+mod ownership;
 mod prepared;
 mod process_killed;
 mod rebuild_killed;

@@ -43,7 +43,7 @@ async fn kill_and_audit(url: &str, seed: u64) {
     let kills = if scale() >= 4 { 20 } else { 5 * scale() };
     for _ in 0..kills {
         let mut service = Child::start("process_killed::a_service_tells_the_truth", url);
-        for _ in 0..rng.random_range(1..150) {
+        for _ in 0..rng.random_range(1..600) {
             let said = within("a service works", service.says("acknowledged ")).await;
             acknowledged.insert(said.expect("it ends only when it is killed"));
         }

@@ -116,11 +116,22 @@ macro_rules! conformance {
                 a_newer_schema_is_refused,
                 an_older_schema_is_refused_where_it_may_not_be_migrated,
                 a_schema_is_a_log_of_its_own;
+            lease:
+                a_lease_is_one_instances,
+                a_lease_runs_out,
+                of_many_instances_one_gets_a_lease,
+                an_earlier_owner_cannot_write,
+                an_amendment_revokes_the_lease,
+                an_instance_that_stops_hands_its_work_over,
+                the_work_of_an_instance_that_is_gone_is_taken_over,
+                instances_share_the_projections_evenly,
+                a_build_that_was_left_is_finished,
+                a_second_rebuild_is_refused;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,
                 a_stale_checkpoint_does_not_move,
-                a_stale_checkpoint_is_not_adopted,
+                a_stale_checkpoint_is_not_amended,
                 a_checkpoint_keeps_the_last_event_it_applied,
                 a_held_checkpoint_makes_the_next_one_wait,
                 a_transaction_with_a_refused_statement_cannot_be_committed,
@@ -212,7 +223,6 @@ macro_rules! conformance {
                 a_rebuild_may_be_the_first_build,
                 a_query_never_sees_a_rebuild,
                 a_rebuild_beside_a_running_projection_loses_nothing,
-                two_rebuilds_at_once_end_well,
                 an_interrupted_rebuild_goes_on,
                 what_was_built_of_something_else_is_built_anew,
                 one_generation_is_kept,

@@ -112,19 +112,24 @@ pub async fn a_stale_checkpoint_does_not_move(harness: &dyn Harness) {
     }
 }
 
+/// The same checkpoint as other code has it.
+fn of(fingerprint: &str, checkpoint: &Checkpoint) -> Checkpoint {
+    Checkpoint { fingerprint: fingerprint.into(), ..checkpoint.clone() }
+}
+
 /// Newer code that is late: somebody else has taken the generation over, or it is gone.
-pub async fn a_stale_checkpoint_is_not_adopted(harness: &dyn Harness) {
+pub async fn a_stale_checkpoint_is_not_amended(harness: &dyn Harness) {
     let log = harness.log();
     let first = live(log).await;
     let mut tx = begin(log).await;
-    tx.adopt(&first, "v2").await.expect("it is there");
+    tx.amend(&first, &of("v2", &first), None).await.expect("it is there");
     tx.commit().await.expect("it commits");
     let now = read(log, 1).await.expect("it is there");
     assert_eq!((now.epoch, now.fingerprint.as_str()), (first.epoch + 1, "v2"));
     let missing = Checkpoint { generation: 2, ..now.clone() };
     for from in [first, missing] {
         let mut tx = begin(log).await;
-        let error = failure(tx.adopt(&from, "v3").await);
+        let error = failure(tx.amend(&from, &of("v3", &from), None).await);
         assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() }, "{from:?}");
         drop(tx);
         assert_eq!(read(log, 1).await, Some(now.clone()));

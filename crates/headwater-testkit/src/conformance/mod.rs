@@ -20,6 +20,7 @@ pub mod commands;
 pub mod deploy;
 mod harness;
 pub mod idempotency;
+pub mod lease;
 pub mod limits;
 pub mod migrate;
 mod postgres;

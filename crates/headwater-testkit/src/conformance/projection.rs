@@ -373,7 +373,7 @@ pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harn
         book(log, "a", 1).await;
         let error = failure(within("it stops", app().catch_up(log)).await);
         assert!(
-            matches!(&error, Error::ForeignCheckpoint { projection, .. } if projection == "balances"),
+            matches!(&error, Error::LogDiverged { projection, .. } if projection == "balances"),
             "{error:?}"
         );
         assert_eq!(balances(log).await[0].cents, 5);

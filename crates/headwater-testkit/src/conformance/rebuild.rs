@@ -162,21 +162,6 @@ pub async fn a_rebuild_beside_a_running_projection_loses_nothing(harness: &dyn H
     assert_eq!([sum("a").await, sum("b").await, sum("c").await], [30, 120, 1]);
 }
 
-/// Two operators give the same command: both come to an end, and the read model is whole.
-pub async fn two_rebuilds_at_once_end_well(harness: &dyn Harness) {
-    let log = harness.log();
-    filled(log, 60).await;
-    let expected = balances(log).await;
-    let (first, second) = (app(), app());
-    for _ in 0..3 {
-        join(rebuild(&first, log, &["balances"]), rebuild(&second, log, &["balances"])).await;
-        assert!(balances(log).await == expected);
-    }
-    book(log, "a000", 1).await;
-    catch_up(log).await;
-    assert_eq!(balances(log).await[0].bookings, 4);
-}
-
 /// Dropped at any moment and begun again: it ends well, and what is in service stays in service.
 pub async fn an_interrupted_rebuild_goes_on(harness: &dyn Harness) {
     let log = harness.log();

@@ -1,0 +1,20 @@
+//! Operations: what an operator did to a projection, kept for ever beside it.
+
+use uuid::Uuid;
+
+/// What an operator did to a projection, or asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its own id.
+    pub id: Uuid,
+    /// What was done, such as `pause`.
+    pub action: &'static str,
+    /// The projection.
+    pub projection: String,
+    /// The generation, where it concerns one.
+    pub generation: Option<u32>,
+    /// What exactly, in words; never an event's content.
+    pub detail: Option<String>,
+    /// Who did it, in words.
+    pub by: String,
+}

@@ -1,0 +1,2 @@
+delete from {schema}.leases
+where projection = $1

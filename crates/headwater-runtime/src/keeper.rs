@@ -1,0 +1,326 @@
+//! The keeper: one for each instance of a service; it sees to it that the projections are shared among
+//! the instances, and that each piece of work is done by one of them.
+//!
+//! It looks at everybody's leases twice a second, takes its fair share, and gives up what is more. What
+//! it does is renewed well before its lease runs out. It stops work only where it sees that another has
+//! it: an instance that is cut off from the database can do no harm, since its checkpoints have moved to
+//! an epoch of the next owner's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::resume_unwind,
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::{FutureExt as _, future::try_join};
+use headwater_core::{
+    BuiltBy, Checkpoint, Definition, Error, GenerationState, Instance, Lease, Leases, Log, Result,
+    Work,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    generation::{self, Generations},
+    process,
+    projector::Projector,
+    rebuild::{self, WhenHeld},
+    runner,
+    share::{Doable, share},
+    shared_reading::SharedReading,
+};
+
+/// How often a keeper looks at the leases, unless they are very short.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long it may take to take its leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Keeps the share of one instance.
+pub(crate) struct Keeper {
+    log: Log,
+    projectors: Vec<Arc<dyn Projector>>,
+    instance: Instance,
+    lease: Duration,
+    /// What is being done.
+    running: HashMap<Work, Running>,
+    /// When the leases were last renewed.
+    renewed: Option<Instant>,
+    /// The projections whose generation in service other code has built, as their runners have found.
+    changed: HashSet<String>,
+    /// Whether the last look failed.
+    away: bool,
+}
+
+/// A task that ends when it is dropped; yields the error that ended it.
+struct Running(JoinHandle<Option<Error>>);
+
+impl Running {
+    /// Ends it, and waits until it has ended.
+    async fn end(mut self) {
+        self.0.abort();
+        let _ended = (&mut self.0).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        log: Log,
+        projectors: Vec<Arc<dyn Projector>>,
+        name: &str,
+        lease: Duration,
+    ) -> Self {
+        let runs = projectors.iter().map(|projector| projector.definition().id()).collect();
+        let instance = process::instance(name, runs);
+        Self {
+            log,
+            projectors,
+            instance,
+            lease,
+            running: HashMap::new(),
+            renewed: None,
+            changed: HashSet::new(),
+            away: false,
+        }
+    }
+
+    /// Keeps its share until it is dropped.
+    pub(crate) async fn run(&mut self) {
+        let pause = LOOK.min(self.lease / 4);
+        loop {
+            match self.look().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.away = false;
+                    sleep(pause).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.away, true) {
+                        tracing::warn!(%error, "the leases of the projections cannot be looked at");
+                    }
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// Ends all work, and tells the others that it may be taken.
+    pub(crate) async fn leave(mut self) {
+        let running = std::mem::take(&mut self.running);
+        for (_, task) in running {
+            task.end().await;
+        }
+        // Where it cannot be told, the leases run out.
+        let _told = timeout(FAREWELL, take_leave(&self.log, &self.instance)).await;
+        self.renewed = None;
+    }
+
+    /// One look; `true` where it has to look again at once.
+    async fn look(&mut self) -> Result<bool> {
+        self.reap();
+        let log = self.log.clone();
+        let store = log.store();
+        let (leases, checkpoints) = try_join(store.leases(), store.checkpoints()).await?;
+        if process::bury(&log, &leases).await? {
+            return Ok(true);
+        }
+        let (doable, missing) = self.doable(&checkpoints);
+        if let Some(first) = missing {
+            return begin(&self.log, first.definition()).await.map(|()| true);
+        }
+        let wanted = share(self.instance.id, &doable, &leases);
+        // It must have ended before another may begin it.
+        self.end_all_but(&wanted, &leases).await;
+        if !self.needs_renewal(&wanted, &leases) {
+            return Ok(false);
+        }
+        let asked = Instant::now();
+        let granted = store.keep_leases(&self.instance, &wanted, self.lease).await?;
+        self.renewed = Some(asked);
+        self.end_all_but(&granted, &leases).await;
+        self.begin_all(granted, &leases);
+        Ok(false)
+    }
+
+    /// Whether the store must be told what this instance does.
+    fn needs_renewal(&self, wanted: &[Work], leases: &Leases) -> bool {
+        let own = |lease: &&Lease| lease.owner == self.instance.id && !lease.left.is_zero();
+        let held: Vec<_> = leases.leases.iter().filter(own).map(|lease| &lease.work).collect();
+        let done = |work| held.contains(&work) && self.running.contains_key(work);
+        let due = self.renewed.is_none_or(|renewed| renewed.elapsed() >= self.lease / 3);
+        due || held.len() != wanted.len() || !wanted.iter().all(done)
+    }
+
+    /// What this code can do now, and a projection that nobody has ever begun.
+    fn doable(&mut self, checkpoints: &[Checkpoint]) -> (Vec<Doable>, Option<Arc<dyn Projector>>) {
+        let (mut doable, mut missing) = (Vec::new(), None);
+        for projector in &self.projectors {
+            let definition = projector.definition();
+            let generations = Generations::among(checkpoints, definition);
+            let Some(live) = generations.live() else {
+                missing = Some(projector.clone());
+                continue;
+            };
+            if live.fingerprint == definition.fingerprint {
+                self.changed.remove(&definition.name);
+            }
+            let fits = !self.changed.contains(&definition.name) && fits(definition, live);
+            if fits && !live.paused {
+                doable.push((Work::live(&definition.name), definition.id()));
+            }
+            if is_to_build(definition, &generations, live, fits) {
+                doable.push((Work::building(&definition.name), definition.id()));
+            }
+        }
+        (doable, missing)
+    }
+
+    /// Ends what is done here and not among these.
+    async fn end_all_but(&mut self, these: &[Work], leases: &Leases) {
+        let others: Vec<_> =
+            self.running.keys().filter(|work| !these.contains(work)).cloned().collect();
+        for work in others {
+            let Some(task) = self.running.remove(&work) else { continue };
+            task.end().await;
+            let Work { projection, on } = &work;
+            match leases.held(&work).filter(|lease| lease.owner != self.instance.id) {
+                Some(lease) => tracing::warn!(
+                    %projection, work = %on, by = %leases.name_of(lease.owner),
+                    "another instance has taken it over; what this one still did was refused"
+                ),
+                None => tracing::info!(%projection, work = %on, "given up"),
+            }
+        }
+    }
+
+    /// Begins what was granted and is not done yet. What is built at the same moment is read together.
+    fn begin_all(&mut self, granted: Vec<Work>, leases: &Leases) {
+        let (reading, turns) = (SharedReading::new(self.log.clone()), rebuild::turns());
+        for work in granted {
+            if self.running.contains_key(&work) {
+                continue;
+            }
+            let projector =
+                self.projectors.iter().find(|p| p.definition().name == work.projection).cloned();
+            let Some(projector) = projector else { continue };
+            let before = leases.leases.iter().find(|lease| lease.work == work);
+            let from = before.map(|lease| leases.name_of(lease.owner));
+            tracing::info!(
+                projection = %work.projection, work = %work.on, from, "taken over by this instance"
+            );
+            let (log, owner) = (self.log.clone(), self.instance.id);
+            let task = match work.on {
+                GenerationState::Building => {
+                    let (reading, turns) = (reading.clone(), turns.clone());
+                    tokio::spawn(async move {
+                        let build = rebuild::Rebuild::new(log, reading, turns, projector, owner);
+                        build.run(WhenHeld::KeepUpToDate).await.err()
+                    })
+                }
+                _ => tokio::spawn(async move { Some(runner::run(log, projector, owner).await) }),
+            };
+            self.running.insert(work, Running(task));
+        }
+    }
+
+    /// Takes in how tasks ended by themselves.
+    fn reap(&mut self) {
+        let ended: Vec<_> = self
+            .running
+            .iter()
+            .filter(|(_, task)| task.0.is_finished())
+            .map(|(work, _)| work.clone())
+            .collect();
+        for work in ended {
+            let Some(mut task) = self.running.remove(&work) else { continue };
+            match (&mut task.0).now_or_never() {
+                Some(Ok(Some(Error::ProjectionChanged { projection }))) => {
+                    tracing::info!(%projection, "its code has changed: it is built anew beside the one in service");
+                    self.changed.insert(projection);
+                }
+                Some(Ok(Some(Error::ProjectionTooNew { projection }))) => {
+                    tracing::info!(%projection, "newer code goes on with it");
+                }
+                Some(Ok(Some(error))) => {
+                    tracing::error!(projection = %work.projection, work = %work.on, %error, "it stands still");
+                }
+                // Only a fault of the runtime's own code can end it so, and must be seen.
+                Some(Err(panic)) if panic.is_panic() => resume_unwind(panic.into_panic()),
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if self.renewed.is_some() {
+            leave_behind(&self.log, &self.instance);
+        }
+    }
+}
+
+/// Tells the other instances that this one does nothing any more.
+pub(crate) async fn take_leave(log: &Log, instance: &Instance) -> Result<()> {
+    log.store().keep_leases(instance, &[], Duration::ZERO).await.map(drop)
+}
+
+/// The same for whoever is dropped, if there is still time.
+pub(crate) fn leave_behind(log: &Log, instance: &Instance) {
+    let (log, instance) = (log.clone(), instance.clone());
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move {
+            if let Err(error) = take_leave(&log, &instance).await {
+                tracing::debug!(%error, "the leases are not given up: they run out");
+            }
+        });
+    }
+}
+
+/// Makes the first generation of a projection, which another instance may do at the same moment.
+async fn begin(log: &Log, definition: &Definition) -> Result<()> {
+    match generation::live(log, definition).await {
+        Ok(_) | Err(Error::CheckpointMoved { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether this code can keep the generation in service up to date, as far as can be seen at its
+/// checkpoint.
+fn fits(definition: &Definition, live: &Checkpoint) -> bool {
+    let built_by = definition.built_by(&live.fingerprint);
+    matches!(built_by, BuiltBy::SameCode | BuiltBy::CodeWithout(_))
+}
+
+/// Whether a next generation is to be built, or to be built on, by this code.
+fn is_to_build(
+    definition: &Definition,
+    generations: &Generations,
+    live: &Checkpoint,
+    fits: bool,
+) -> bool {
+    if let Some(building) = generations.building() {
+        match definition.built_by(&building.fingerprint) {
+            // One that failed waits for an operator.
+            BuiltBy::SameCode => return building.failure.is_none(),
+            BuiltBy::NewerCode => return false,
+            BuiltBy::CodeWithout(_) | BuiltBy::OtherCode => {}
+        }
+    }
+    let newer = definition.built_by(&live.fingerprint) == BuiltBy::NewerCode;
+    match (fits, newer) {
+        (true, _) => live.rebuild_asked.is_some(),
+        (false, true) => false,
+        // Where there is one by this code that is retired, an operator has gone back from it.
+        (false, false) => !generations.any_by(definition),
+    }
+}

@@ -1,0 +1,256 @@
+//! What an operator does to projections, beside the instances that run: each act is one transaction with
+//! its record.
+//!
+//! Nobody has to stop anything: an act moves the checkpoint to its next epoch and revokes the lease, so
+//! that the instance that worked on it looks anew, within a second.
+
+use futures_util::TryStreamExt as _;
+use headwater_core::{
+    Checkpoint, Direction, Error, Filter, GenerationState, Log, Operation, Position, Reading,
+    Result,
+};
+use uuid::Uuid;
+
+use crate::rebuild::unknown;
+
+/// How many positions a build may be behind the log to be put into service.
+const NEAR: u64 = 10_000;
+
+/// An operator of the projections over a log.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    log: Log,
+    by: String,
+}
+
+/// What an act changes.
+struct Act<'a> {
+    name: &'static str,
+    projection: &'a str,
+    /// The generation that it concerns, by its state.
+    on: GenerationState,
+    detail: Option<String>,
+}
+
+impl Operator {
+    /// An operator; the record of each act says that it was done `by` them.
+    pub fn new(log: &Log, by: impl Into<String>) -> Self {
+        Self { log: log.clone(), by: by.into() }
+    }
+
+    /// Lets a projection stand still, until it is resumed. Queries go on, and so do rebuilds.
+    ///
+    /// # Errors
+    ///
+    /// As for all acts: [`Error::UnknownProjection`] and [`Error::NoGeneration`] (give another name),
+    /// [`Error::CheckpointMoved`] and [`Error::Unavailable`] (try again), [`Error::Database`].
+    pub async fn pause(&self, projection: &str) -> Result<Checkpoint> {
+        let act = self.on_live("pause", projection);
+        self.change(act, |at| Ok(Checkpoint { paused: true, ..at })).await
+    }
+
+    /// Lets a paused projection go on where it stood.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`].
+    pub async fn resume(&self, projection: &str) -> Result<Checkpoint> {
+        let act = self.on_live("resume", projection);
+        self.change(act, |at| Ok(Checkpoint { paused: false, ..at })).await
+    }
+
+    /// Lets a projection that stands still try the same event again; also a build that failed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none stands still.
+    pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
+        let generations = self.generations(projection).await?;
+        let failed = generations.iter().find(|generation| generation.failure.is_some());
+        let on =
+            failed.map(|failed| failed.state).ok_or_else(|| lacks(projection, "stands still"))?;
+        let act = Act { name: "retry", projection, on, detail: None };
+        self.change(act, |at| Ok(Checkpoint { failure: None, ..at })).await
+    }
+
+    /// Goes on behind the event at which a projection stands still; the event is named, so that it is
+    /// this one and no other that is left out of the read model.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it does not stand still at this event.
+    pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
+        let detail = Some(format!("event {event}"));
+        let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
+        self.change(act, |at| {
+            let failed = at.failure.as_ref().filter(|failure| failure.event_id == Some(event));
+            let Some(position) = failed.map(|failure| failure.position) else {
+                let wrong = format!("{projection} does not stand still at event {event}");
+                return Err(Error::InvalidInput(wrong));
+            };
+            let (event_id, event_position) = (Some(event), position);
+            Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
+        })
+        .await
+    }
+
+    /// Moves a projection to a position: what lies between is left out, or applied a second time. For a
+    /// projection whose rows are a function of the log a rebuild is what mends it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::InvalidInput`] for a position above the ceiling.
+    pub async fn seek(&self, projection: &str, to: Position) -> Result<Checkpoint> {
+        let ceiling = self.log.ceiling().await?.position;
+        if to > ceiling {
+            let beyond =
+                format!("position {to} lies behind the end of the log, which is {ceiling}");
+            return Err(Error::InvalidInput(beyond));
+        }
+        let (filter, after, direction) = (Filter::all(), Position::START, Direction::Backward);
+        let reading = Reading::Log { filter, after, until: to, direction };
+        let last = self.log.store().read(reading).try_next().await?;
+        let detail = Some(format!("position {to}"));
+        let act = Act { name: "seek", projection, on: GenerationState::Live, detail };
+        self.change(act, |at| {
+            let event_id = last.as_ref().map(|event| event.id);
+            let event_position = last.as_ref().map_or(Position::START, |event| event.position);
+            Ok(Checkpoint { position: to, event_id, event_position, failure: None, ..at })
+        })
+        .await
+    }
+
+    /// Asks the instances that run for a rebuild; one of them begins within a second, and
+    /// [`Log::checkpoints`](headwater_core::Log::checkpoints) shows how far it is. With `hold` what is
+    /// built waits for [`Operator::promote`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::RebuildUnderWay`] where one is being built already;
+    /// [`Error::NoGeneration`] where no instance is there that has the code.
+    pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
+        let generations = self.generations(projection).await?;
+        let leases = self.log.store().leases().await?;
+        let failed = match generations.iter().find(|g| g.state == GenerationState::Building) {
+            Some(building) if building.failure.is_none() => {
+                let work = headwater_core::Work::building(projection);
+                let owner = leases.held(&work).map(|lease| leases.name_of(lease.owner));
+                let owner = owner.unwrap_or_else(|| "an instance that is away".into());
+                return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
+            }
+            failed => failed.is_some(),
+        };
+        if failed {
+            let act =
+                Act { name: "rebuild", projection, on: GenerationState::Building, detail: None };
+            return self.change(act, |at| Ok(Checkpoint { failure: None, ..at })).await;
+        }
+        let runs = |live: &Checkpoint| {
+            let id = headwater_core::Definition::id_of(projection, &live.fingerprint);
+            leases.instances.iter().any(|instance| instance.runs.contains(&id))
+        };
+        let live = generations.iter().find(|g| g.state == GenerationState::Live);
+        if !live.is_some_and(runs) {
+            return Err(lacks(projection, "a running instance has the code of"));
+        }
+        let detail = hold.then(|| "to be held back".to_owned());
+        let act = Act { name: "rebuild", projection, on: GenerationState::Live, detail };
+        let asked = Some(Uuid::now_v7());
+        self.change(act, |at| Ok(Checkpoint { rebuild_asked: asked, held_back: hold, ..at })).await
+    }
+
+    /// Puts a build that was held back into service; the instance that keeps it up to date swaps it in
+    /// within a second.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is held back,
+    /// [`Error::NotCaughtUp`] where it is too far behind.
+    pub async fn promote(&self, projection: &str) -> Result<Checkpoint> {
+        let ceiling = self.log.ceiling().await?.position;
+        let on = GenerationState::Building;
+        let act = Act { name: "promote", projection, on, detail: None };
+        self.change(act, |at| {
+            if !at.held_back {
+                return Err(lacks(projection, "is held back"));
+            }
+            let behind = ceiling.0.saturating_sub(at.position.0);
+            if behind > NEAR {
+                return Err(Error::NotCaughtUp { projection: projection.into(), behind });
+            }
+            Ok(Checkpoint { held_back: false, ..at })
+        })
+        .await
+    }
+
+    /// Goes back to the generation that was in service before: an instance that has its code brings it up
+    /// to date, and swaps it in.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is kept;
+    /// [`Error::RebuildUnderWay`] where another one is being built.
+    pub async fn roll_back(&self, projection: &str) -> Result<Checkpoint> {
+        let generations = self.generations(projection).await?;
+        if generations.iter().any(|g| g.state == GenerationState::Building) {
+            let owner = "an instance of the service".into();
+            return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
+        }
+        let act = Act { name: "rollback", projection, on: GenerationState::Retired, detail: None };
+        let state = GenerationState::Building;
+        let to = |at| Ok(Checkpoint { state, paused: false, held_back: false, ..at });
+        self.change(act, to).await
+    }
+
+    fn on_live<'a>(&self, name: &'static str, projection: &'a str) -> Act<'a> {
+        Act { name, projection, on: GenerationState::Live, detail: None }
+    }
+
+    /// The generations of a projection.
+    async fn generations(&self, projection: &str) -> Result<Vec<Checkpoint>> {
+        let mut all = self.log.store().checkpoints().await?;
+        if !all.iter().any(|checkpoint| checkpoint.projection == projection) {
+            let mut known: Vec<_> = all.iter().map(|c| c.projection.as_str()).collect();
+            known.dedup();
+            return Err(unknown(projection, &known));
+        }
+        all.retain(|checkpoint| checkpoint.projection == projection);
+        Ok(all)
+    }
+
+    /// Changes the newest generation in the act's state.
+    async fn change(
+        &self,
+        act: Act<'_>,
+        change: impl FnOnce(Checkpoint) -> Result<Checkpoint>,
+    ) -> Result<Checkpoint> {
+        let Act { name: action, projection, on, detail } = act;
+        let generations = self.generations(projection).await?;
+        let none = || {
+            lacks(
+                projection,
+                match on {
+                    GenerationState::Live => "is in service",
+                    GenerationState::Building => "is being built",
+                    GenerationState::Retired => "was in service before",
+                },
+            )
+        };
+        let newest = generations.iter().rev().find(|generation| generation.state == on);
+        let generation = newest.ok_or_else(none)?.generation;
+        let mut tx = self.log.store().begin().await?;
+        let held = tx.hold(projection, generation).await?.filter(|held| held.state == on);
+        let moved = || Error::CheckpointMoved { projection: projection.into() };
+        let held = held.ok_or_else(moved)?;
+        let changed = tx.amend(&held, &change(held.clone())?, None).await?;
+        let (id, by) = (Uuid::now_v7(), self.by.clone());
+        let (projection, generation) = (projection.to_owned(), Some(generation));
+        tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+}
+
+fn lacks(projection: &str, lacks: &'static str) -> Error {
+    Error::NoGeneration { projection: projection.into(), lacks }
+}

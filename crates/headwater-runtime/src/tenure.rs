@@ -1,0 +1,89 @@
+//! The leases of a rebuild that is run by itself, beside the instances of the service.
+
+use std::{collections::HashMap, time::Duration};
+
+use headwater_core::{Error, Instance, Leases, Log, Result, Work};
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{keeper::leave_behind, process};
+
+/// How often it looks whether what another had is free.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Leases that are renewed in the background, until it is dropped; then they are given up.
+pub(crate) struct Tenure {
+    log: Log,
+    instance: Instance,
+    renewing: Option<JoinHandle<()>>,
+}
+
+impl Tenure {
+    /// Takes the leases on all this work. What is left of an instance that is gone is waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RebuildUnderWay`] where another instance is there that renews its lease.
+    pub(crate) async fn take(
+        log: &Log,
+        instance: Instance,
+        work: Vec<Work>,
+        lease: Duration,
+    ) -> Result<Self> {
+        let mut tenure = Self { log: log.clone(), instance, renewing: None };
+        let mut seen = HashMap::new();
+        loop {
+            let leases = log.store().leases().await?;
+            if process::bury(log, &leases).await? {
+                continue;
+            }
+            tenure.refuse_renewed(&work, &leases, &mut seen)?;
+            let granted = log.store().keep_leases(&tenure.instance, &work, lease).await?;
+            if granted.len() == work.len() {
+                break;
+            }
+            sleep(LOOK).await;
+        }
+        let (log, instance) = (log.clone(), tenure.instance.clone());
+        tenure.renewing = Some(tokio::spawn(async move {
+            loop {
+                sleep(lease / 3).await;
+                if let Err(error) = log.store().keep_leases(&instance, &work, lease).await {
+                    tracing::debug!(%error, "the leases of a rebuild could not be renewed");
+                }
+            }
+        }));
+        Ok(tenure)
+    }
+
+    /// Refuses where the lease of another has more time left than when it was last seen.
+    fn refuse_renewed(
+        &self,
+        work: &[Work],
+        leases: &Leases,
+        seen: &mut HashMap<Work, Duration>,
+    ) -> Result<()> {
+        for lease in work.iter().filter_map(|work| leases.held(work)) {
+            if lease.owner == self.instance.id {
+                continue;
+            }
+            let before = seen.insert(lease.work.clone(), lease.left);
+            if before.is_some_and(|before| lease.left > before) {
+                let owner = leases.name_of(lease.owner);
+                return Err(Error::RebuildUnderWay {
+                    projection: lease.work.projection.clone(),
+                    owner,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tenure {
+    fn drop(&mut self) {
+        if let Some(renewing) = self.renewing.take() {
+            renewing.abort();
+        }
+        leave_behind(&self.log, &self.instance);
+    }
+}

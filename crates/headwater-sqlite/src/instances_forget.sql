@@ -1,0 +1,2 @@
+delete from instances
+where id <> $1 and until < $2

@@ -1,0 +1,2 @@
+delete from leases
+where projection = $1
