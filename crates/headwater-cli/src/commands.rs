@@ -14,7 +14,10 @@ use headwater::{App, Log};
 pub use self::{
     append::AppendArgs,
     events::EventsArgs,
-    projections::{ProjectionsCommand, RebuildArgs, RunArgs},
+    projections::{
+        DropArgs, HistoryArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs, SeekArgs,
+        SkipArgs,
+    },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
 };

@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::Position;
+use crate::{Definition, Position};
 
 /// How far one generation of a projection has come.
 ///
@@ -41,6 +41,13 @@ pub struct Checkpoint {
     pub rebuild_asked: Option<Uuid>,
     /// Whether it was made in this log and not in another one.
     pub of_this_log: bool,
+}
+
+impl Checkpoint {
+    /// The id of the definition that this generation was built from.
+    pub fn definition_id(&self) -> Uuid {
+        Definition::id_of(&self.projection, &self.fingerprint)
+    }
 }
 
 /// What a generation of a read model is for.

@@ -3,8 +3,8 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use headwater_core::{
-    Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Log, Position,
-    Result, SqlProjection, Work,
+    Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Leases, Log,
+    Position, Result, SqlProjection, Work,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -111,6 +111,12 @@ impl App {
         self.projectors.iter().map(|projector| projector.definition().name.as_str()).collect()
     }
 
+    /// Whether it has the code that built a generation with this fingerprint.
+    pub fn runs(&self, projection: &str, fingerprint: &str) -> bool {
+        let mut definitions = self.projectors.iter().map(|projector| projector.definition());
+        definitions.any(|own| own.name == projection && own.fingerprint == fingerprint)
+    }
+
     /// Checks what was declared, as every use of the app does first.
     ///
     /// # Errors
@@ -180,15 +186,17 @@ impl App {
     pub async fn status(&self, log: &Log) -> Result<Vec<ProjectionStatus>> {
         self.check()?;
         let checkpoints = log.checkpoints().await?;
+        let leases = log.store().leases().await?;
         let head = log.ceiling().await?.position;
         if self.projectors.is_empty() {
-            return Ok(checkpoints.iter().map(|checkpoint| entry(checkpoint, head)).collect());
+            let entry = |checkpoint| entry(checkpoint, head, &leases);
+            return Ok(checkpoints.iter().map(entry).collect());
         }
         let mut status = Vec::new();
         for definition in self.projectors.iter().map(|projector| projector.definition()) {
             let known = status.len();
             for checkpoint in checkpoints.iter().filter(|c| c.projection == definition.name) {
-                let mut entry = entry(checkpoint, head);
+                let mut entry = entry(checkpoint, head, &leases);
                 if checkpoint.state == GenerationState::Live && entry.failure.is_none() {
                     entry.failure = misfit(log, definition, checkpoint).await?;
                 }
@@ -296,7 +304,6 @@ impl App {
 
 /// How a rebuild is done.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct RebuildOptions {
     /// Whether what is built is held back when it is complete, until an operator puts it into service.
     pub hold: bool,
@@ -318,7 +325,8 @@ async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
     failure.map_or(Ok(done), Err)
 }
 
-fn entry(checkpoint: &Checkpoint, head: Position) -> ProjectionStatus {
+fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> ProjectionStatus {
+    let work = Work { projection: checkpoint.projection.clone(), on: checkpoint.state };
     ProjectionStatus {
         projection: checkpoint.projection.clone(),
         generation: checkpoint.generation,
@@ -326,6 +334,9 @@ fn entry(checkpoint: &Checkpoint, head: Position) -> ProjectionStatus {
         position: checkpoint.position,
         head: head.max(checkpoint.position),
         failure: checkpoint.failure.clone(),
+        paused: checkpoint.paused,
+        held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
+        owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
     }
 }
 
@@ -354,5 +365,8 @@ fn not_begun(name: &str, head: Position) -> ProjectionStatus {
         position: Position::START,
         head,
         failure: None,
+        paused: false,
+        held_back: false,
+        owner: None,
     }
 }

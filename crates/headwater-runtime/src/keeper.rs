@@ -37,7 +37,7 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(500);
 
 /// How long it may take to take its leave.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Keeps the share of one instance.
 pub(crate) struct Keeper {
@@ -138,24 +138,24 @@ impl Keeper {
             return begin(&self.log, first.definition()).await.map(|()| true);
         }
         let wanted = share(self.instance.id, &doable, &leases);
-        // It must have ended before another may begin it.
-        self.end_all_but(&wanted, &leases).await;
+        // It must have ended before another may begin it; and what an operator has revoked begins anew.
+        let held = self.held(&leases);
+        self.end_all_but(|work| wanted.contains(work) && held.contains(work), &leases).await;
         if !self.needs_renewal(&wanted, &leases) {
             return Ok(false);
         }
         let asked = Instant::now();
         let granted = store.keep_leases(&self.instance, &wanted, self.lease).await?;
         self.renewed = Some(asked);
-        self.end_all_but(&granted, &leases).await;
+        self.end_all_but(|work| granted.contains(work), &leases).await;
         self.begin_all(granted, &leases);
         Ok(false)
     }
 
     /// Whether the store must be told what this instance does.
     fn needs_renewal(&self, wanted: &[Work], leases: &Leases) -> bool {
-        let own = |lease: &&Lease| lease.owner == self.instance.id && !lease.left.is_zero();
-        let held: Vec<_> = leases.leases.iter().filter(own).map(|lease| &lease.work).collect();
-        let done = |work| held.contains(&work) && self.running.contains_key(work);
+        let held = self.held(leases);
+        let done = |work| held.contains(work) && self.running.contains_key(work);
         let due = self.renewed.is_none_or(|renewed| renewed.elapsed() >= self.lease / 3);
         due || held.len() != wanted.len() || !wanted.iter().all(done)
     }
@@ -184,10 +184,15 @@ impl Keeper {
         (doable, missing)
     }
 
-    /// Ends what is done here and not among these.
-    async fn end_all_but(&mut self, these: &[Work], leases: &Leases) {
-        let others: Vec<_> =
-            self.running.keys().filter(|work| !these.contains(work)).cloned().collect();
+    /// What this instance has leases on.
+    fn held(&self, leases: &Leases) -> Vec<Work> {
+        let own = |lease: &&Lease| lease.owner == self.instance.id && !lease.left.is_zero();
+        leases.leases.iter().filter(own).map(|lease| lease.work.clone()).collect()
+    }
+
+    /// Ends what is done here and is not one of these.
+    async fn end_all_but(&mut self, these: impl Fn(&Work) -> bool, leases: &Leases) {
+        let others: Vec<_> = self.running.keys().filter(|work| !these(work)).cloned().collect();
         for work in others {
             let Some(task) = self.running.remove(&work) else { continue };
             task.end().await;

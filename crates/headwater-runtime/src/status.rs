@@ -20,6 +20,12 @@ pub struct ProjectionStatus {
     pub head: Position,
     /// Why it stands still, if it does.
     pub failure: Option<Failure>,
+    /// Whether an operator wants it to stand still.
+    pub paused: bool,
+    /// Whether it is a build that waits for an operator to put it into service.
+    pub held_back: bool,
+    /// The instance that works on it.
+    pub owner: Option<String>,
 }
 
 impl ProjectionStatus {

@@ -88,8 +88,8 @@ async fn until_asked_to_end(
         }
     };
     let ended = tokio::select! {
-        () = interrupt.requested() => Ok(()),
-        failed = app.run(log) => failed.map_err(Failure::from),
+        // It tells the other instances before it ends, so that they take over at once.
+        ended = app.run_until(log, interrupt.requested()) => ended.map_err(Failure::from),
         failed = visitors => failed.map_err(Failure::from),
         () = window.follow() => Ok(()),
         _ = &mut server => Err(Failure::new(Exit::Failed, "server", "the server ended by itself")),

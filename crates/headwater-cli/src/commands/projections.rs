@@ -1,10 +1,15 @@
 //! `projections`: what is built from the log, how far it is, and how to build it anew.
 
+mod follow;
+mod history;
 mod list;
+mod operate;
 mod rebuild;
 mod status;
 
 use headwater::{App, Log};
+
+pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
 
 use super::{close, with_log};
 use crate::{Exit, Failure, Interrupt, Options, Output};
@@ -28,12 +33,48 @@ Examples:
 const REBUILD_EXAMPLES: &str = "\
 Examples:
   headwater projections rebuild cart_summaries
-  headwater projections rebuild --all --no-progress";
+  headwater projections rebuild --all --no-progress
+  headwater projections rebuild cart_summaries --hold";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   headwater projections run
   headwater projections run --once";
+
+const PAUSE_EXAMPLES: &str = "\
+Examples:
+  headwater projections pause cart_summaries
+  headwater projections resume cart_summaries";
+
+const RETRY_EXAMPLES: &str = "\
+Examples:
+  headwater projections status
+  headwater projections retry cart_summaries";
+
+const SKIP_EXAMPLES: &str = "\
+Examples:
+  headwater projections status
+  headwater projections skip cart_summaries --event 019a2b3c-0000-7000-8000-000000000000 --yes";
+
+const SEEK_EXAMPLES: &str = "\
+Examples:
+  headwater projections seek cart_summaries 120000 --yes";
+
+const PROMOTE_EXAMPLES: &str = "\
+Examples:
+  headwater projections rebuild cart_summaries --hold
+  headwater projections promote cart_summaries
+  headwater projections rollback cart_summaries";
+
+const DROP_EXAMPLES: &str = "\
+Examples:
+  headwater projections list
+  headwater projections drop cart_summaries --generation 3";
+
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  headwater projections history
+  headwater projections history cart_summaries --json";
 
 /// What can be done with projections.
 #[derive(clap::Subcommand)]
@@ -45,11 +86,48 @@ pub enum ProjectionsCommand {
     #[command(after_help = STATUS_EXAMPLES)]
     Status,
     /// Build read models anew, beside the ones in service, and swap them in
+    ///
+    /// A program that has their code builds them itself; any other asks the running service to.
     #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild(RebuildArgs),
+    /// Put a build that was held back into service
+    #[command(after_help = PROMOTE_EXAMPLES)]
+    Promote(OneArgs),
+    /// Go back to the read model that was in service before the last rebuild, brought up to date first
+    #[command(after_help = PROMOTE_EXAMPLES)]
+    Rollback(OneArgs),
+    /// Remove a build that is not in service
+    #[command(after_help = DROP_EXAMPLES)]
+    Drop(DropArgs),
+    /// Let a projection stand still
+    #[command(after_help = PAUSE_EXAMPLES)]
+    Pause(OneArgs),
+    /// Let a paused projection go on
+    #[command(after_help = PAUSE_EXAMPLES)]
+    Resume(OneArgs),
+    /// Let a projection that stands still try the same event again
+    #[command(after_help = RETRY_EXAMPLES)]
+    Retry(OneArgs),
+    /// Leave out the event at which a projection stands still
+    #[command(after_help = SKIP_EXAMPLES)]
+    Skip(SkipArgs),
+    /// Move a projection to a position
+    #[command(after_help = SEEK_EXAMPLES)]
+    Seek(SeekArgs),
+    /// Show what operators have done
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// Keep the projections up to date, until Ctrl-C
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+}
+
+/// What `projections history` takes.
+#[derive(clap::Args)]
+pub struct HistoryArgs {
+    /// Of this projection alone
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
 }
 
 /// What `projections rebuild` takes.
@@ -61,6 +139,9 @@ pub struct RebuildArgs {
     /// All projections
     #[arg(long)]
     all: bool,
+    /// Leave what is built beside the one in service, until it is promoted
+    #[arg(long)]
+    hold: bool,
 }
 
 /// What `projections run` takes.
@@ -84,10 +165,46 @@ pub(super) async fn run(
         ProjectionsCommand::Status => {
             with_log(options, async |log| status::status(log, app, out).await).await
         }
+        ProjectionsCommand::Rebuild(args) if app.names().is_empty() => {
+            app.check()?;
+            let RebuildArgs { names, hold, .. } = args;
+            with_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
+                .await
+        }
         ProjectionsCommand::Rebuild(args) => {
-            needs_code(app, "rebuild")?;
+            app.check()?;
             with_log(options, async |log| rebuild::rebuild(log, args, app, options, out).await)
                 .await
+        }
+        ProjectionsCommand::Promote(OneArgs { name }) => {
+            with_log(options, async |log| follow::promote(log, &name, app, options, out).await)
+                .await
+        }
+        ProjectionsCommand::Rollback(OneArgs { name }) => {
+            with_log(options, async |log| follow::roll_back(log, &name, app, options, out).await)
+                .await
+        }
+        ProjectionsCommand::Drop(args) => {
+            needs_code(app, "drop")?;
+            with_log(options, async |log| operate::drop_generation(log, args, app, out).await).await
+        }
+        ProjectionsCommand::Pause(OneArgs { name }) => {
+            with_log(options, async |log| operate::pause(log, &name, out).await).await
+        }
+        ProjectionsCommand::Resume(OneArgs { name }) => {
+            with_log(options, async |log| operate::resume(log, &name, out).await).await
+        }
+        ProjectionsCommand::Retry(OneArgs { name }) => {
+            with_log(options, async |log| operate::retry(log, &name, out).await).await
+        }
+        ProjectionsCommand::Skip(args) => {
+            with_log(options, async |log| operate::skip(log, args, out).await).await
+        }
+        ProjectionsCommand::Seek(args) => {
+            with_log(options, async |log| operate::seek(log, args, out).await).await
+        }
+        ProjectionsCommand::History(HistoryArgs { name }) => {
+            with_log(options, async |log| history::show(log, name.as_deref(), out).await).await
         }
         ProjectionsCommand::Run(args) => {
             needs_code(app, "run")?;
@@ -112,9 +229,11 @@ fn needs_code(app: &App, command: &str) -> Result<(), Failure> {
 
 async fn keep_up_to_date(log: &Log, args: RunArgs, app: &App) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Success)?;
-    let work = async { if args.once { app.catch_up(log).await } else { app.run(log).await } };
+    if !args.once {
+        return app.run_until(log, interrupt.requested()).await.map_err(Failure::of_projection);
+    }
     tokio::select! {
         () = interrupt.requested() => Ok(()),
-        outcome = work => outcome.map_err(Failure::of_projection),
+        outcome = app.catch_up(log) => outcome.map_err(Failure::of_projection),
     }
 }

@@ -127,6 +127,17 @@ macro_rules! conformance {
                 instances_share_the_projections_evenly,
                 a_build_that_was_left_is_finished,
                 a_second_rebuild_is_refused;
+            operator:
+                a_paused_projection_stands_still_until_it_is_resumed,
+                a_paused_projection_can_be_rebuilt,
+                an_event_is_left_out_by_an_operators_word,
+                a_projection_is_moved_to_a_position,
+                a_running_instance_rebuilds_what_it_is_asked_for,
+                a_build_is_held_back_promoted_and_left_again,
+                a_rebuild_can_be_held_back,
+                a_generation_is_dropped_by_its_number,
+                changed_code_builds_itself_beside_the_old,
+                an_act_on_an_unknown_projection_is_refused;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

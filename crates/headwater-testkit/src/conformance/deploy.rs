@@ -99,6 +99,58 @@ async fn transfer(log: &Log, from: &str, to: &str, cents: i64) {
     append(log, from, &[AccountEvent::Transferred { to: to.into(), cents }]).await;
 }
 
+/// The read model of later code, which counts everything twice.
+struct LaterBalance(Balance);
+
+impl ReadModel for LaterBalance {
+    type Key = String;
+
+    fn table() -> Table {
+        Balance::table()
+    }
+
+    fn key(&self) -> String {
+        self.0.key()
+    }
+
+    fn key_values(key: &String) -> Vec<Value> {
+        Balance::key_values(key)
+    }
+
+    fn to_values(&self) -> Vec<Value> {
+        self.0.to_values()
+    }
+
+    fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
+        Balance::from_values(values).map(Self)
+    }
+}
+
+impl Fold for LaterBalance {
+    type Event = AccountEvent;
+
+    const VERSION: u32 = Balance::VERSION + 1;
+
+    fn keys(event: &Recorded<AccountEvent>) -> Vec<String> {
+        Balance::keys(event)
+    }
+
+    fn fold(row: Option<Self>, key: &String, event: &Recorded<AccountEvent>) -> Option<Self> {
+        let once = Balance::fold(row.map(|row| row.0), key, event);
+        Balance::fold(once, key, event).map(Self)
+    }
+}
+
+/// The app of later code.
+pub(super) fn later_app() -> App {
+    App::new().projection::<LaterBalance>()
+}
+
+/// The rows that later code has made: each account and its cents.
+pub(super) async fn later_rows(log: &Log) -> Vec<(String, i64)> {
+    balances(log).await.into_iter().map(|row| (row.account, row.cents)).collect()
+}
+
 /// A new type of event is no cause for a rebuild, as long as there was none of it.
 pub async fn newer_code_goes_on_with_what_older_code_built(harness: &dyn Harness) {
     let log = harness.log();

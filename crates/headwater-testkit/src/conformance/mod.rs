@@ -23,6 +23,7 @@ pub mod idempotency;
 pub mod lease;
 pub mod limits;
 pub mod migrate;
+pub mod operator;
 mod postgres;
 pub mod projection;
 pub mod properties;

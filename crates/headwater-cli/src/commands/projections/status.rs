@@ -14,6 +14,9 @@ struct Stands<'a> {
     position: u64,
     head: u64,
     lag: u64,
+    paused: bool,
+    held_back: bool,
+    owner: Option<&'a str>,
     failure: Option<Why<'a>>,
 }
 
@@ -31,7 +34,7 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     } else if statuses.is_empty() {
         out.line("there are no projections yet")?;
     } else {
-        let header = ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", ""];
+        let header = ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", "BY", ""];
         out.table(&header, statuses.iter().map(status_row))?;
     }
     let still: Vec<_> = statuses
@@ -47,7 +50,10 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     };
     // Where no event is at fault, the message itself says what to do.
     Err(if statuses.iter().any(at_an_event) {
-        failure.with_hint("mend the projection and start its service again; nothing was skipped")
+        failure.with_hint(
+            "mend its code and start the service again, or `projections retry`; `projections skip` leaves the event out. \
+             Nothing was skipped so far",
+        )
     } else {
         failure
     })
@@ -61,6 +67,9 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
         position: status.position.0,
         head: status.head.0,
         lag: status.lag(),
+        paused: status.paused,
+        held_back: status.held_back,
+        owner: status.owner.as_deref(),
         failure: status.failure.as_ref().map(|failure| Why {
             position: failure.position.0,
             event_id: failure.event_id,
@@ -69,10 +78,12 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
     }
 }
 
-fn status_row(status: &ProjectionStatus) -> [String; 7] {
+fn status_row(status: &ProjectionStatus) -> [String; 8] {
     let word = match (&status.failure, status.generation, status.lag()) {
         (Some(_), ..) => "stands still",
         (None, 0, _) => "not begun",
+        _ if status.paused => "paused",
+        (None, _, 0) if status.held_back => "held back",
         (None, _, 0) => "up to date",
         (None, ..) => "behind",
     };
@@ -83,6 +94,7 @@ fn status_row(status: &ProjectionStatus) -> [String; 7] {
         status.position.to_string(),
         status.head.to_string(),
         status.lag().to_string(),
+        status.owner.clone().unwrap_or_default(),
         word.to_owned(),
     ]
 }

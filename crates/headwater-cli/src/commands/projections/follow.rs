@@ -1,0 +1,217 @@
+//! Work that an instance of the service does for the operator: asked for, and followed to its end.
+
+use std::time::{Duration, Instant};
+
+use headwater::{
+    App, Checkpoint,
+    GenerationState::{Building, Live, Retired},
+    Log, Phase, Progress,
+};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::operate::operator;
+use crate::{Exit, Failure, Interrupt, Options, Output, progress::Reporter};
+
+/// How often it looks how far the instance is.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long an instance may take to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    projection: &'a str,
+    generation: u32,
+    position: u64,
+    seconds: f64,
+    held_back: bool,
+    by: &'static str,
+}
+
+/// What an instance was asked for.
+struct Asked<'a> {
+    projection: &'a str,
+    /// The generation that was in service then.
+    before: u32,
+    begun: Instant,
+}
+
+/// Asks for rebuilds, and follows them one after the other.
+pub(super) async fn rebuild(
+    log: &Log,
+    names: &[String],
+    hold: bool,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let checkpoints = log.checkpoints().await?;
+    let live = || checkpoints.iter().filter(|checkpoint| checkpoint.state == Live);
+    let all: Vec<_> = live().map(|checkpoint| checkpoint.projection.clone()).collect();
+    let names = if names.is_empty() { &all } else { names };
+    let before = |name: &str| live().find(|c| c.projection == name).map_or(0, |c| c.generation);
+    let mut asked = Vec::new();
+    for projection in names {
+        operator(log).rebuild(projection, hold).await?;
+        asked.push(Asked { projection, before: before(projection), begun: Instant::now() });
+    }
+    for asked in asked {
+        follow(log, &asked, options, out).await?;
+    }
+    Ok(())
+}
+
+/// Puts a build into service, by an instance that runs or by this program.
+pub(super) async fn promote(
+    log: &Log,
+    name: &str,
+    app: &App,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
+    let building = operator(log).promote(name).await?;
+    swap(log, &building, before, app, options, out).await
+}
+
+/// Goes back to the generation before, by an instance that has its code or by this program.
+pub(super) async fn roll_back(
+    log: &Log,
+    name: &str,
+    app: &App,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
+    if let Some(kept) = in_state(log, name, Retired).await?
+        && !is_run(log, &kept).await?
+        && !app.runs(name, &kept.fingerprint)
+    {
+        let generation = kept.generation;
+        let sentence = format!(
+            "no running instance has the code that built generation {generation} of {name}: nothing was changed"
+        );
+        return Err(Failure::new(Exit::TryAgain, "no-instance", sentence)
+            .with_hint("start the program of that time, and try again"));
+    }
+    let building = operator(log).roll_back(name).await?;
+    swap(log, &building, before, app, options, out).await
+}
+
+/// Lets a build that is wanted come into service.
+async fn swap(
+    log: &Log,
+    building: &Checkpoint,
+    before: u32,
+    app: &App,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let projection = &building.projection;
+    let begun = Instant::now();
+    if !is_run(log, building).await? && app.runs(projection, &building.fingerprint) {
+        let names = [projection.clone()];
+        app.rebuild(log, &names, &|_| {}).await.map_err(Failure::of_projection)?;
+    }
+    follow(log, &Asked { projection, before, begun }, options, out).await
+}
+
+/// Whether an instance is there that has the code of this generation.
+async fn is_run(log: &Log, generation: &Checkpoint) -> Result<bool, Failure> {
+    let leases = log.store().leases().await?;
+    let id = generation.definition_id();
+    Ok(leases.instances.iter().any(|instance| instance.runs.contains(&id)))
+}
+
+async fn in_state(
+    log: &Log,
+    name: &str,
+    state: headwater::GenerationState,
+) -> Result<Option<Checkpoint>, Failure> {
+    let all = log.store().checkpoints().await?;
+    Ok(all.into_iter().rev().find(|c| c.projection == name && c.state == state))
+}
+
+/// Follows what was asked for until it is in service, or held back.
+async fn follow(
+    log: &Log,
+    asked: &Asked<'_>,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
+    let reporter = Reporter::new(options);
+    let ended = tokio::select! {
+        () = interrupt.requested() => Err(Failure::new(
+            Exit::Interrupted,
+            "interrupted",
+            "interrupted: the instance goes on; `projections status` shows how far it is",
+        )),
+        ended = wait(log, asked, &reporter) => ended,
+    };
+    reporter.end();
+    let built = ended?;
+    let seconds = asked.begun.elapsed().as_secs_f64();
+    if out.is_json() {
+        return out.object(&Answer {
+            projection: asked.projection,
+            generation: built.generation,
+            position: built.position.0,
+            seconds,
+            held_back: built.held_back,
+            by: "instance",
+        });
+    }
+    let (name, generation) = (asked.projection, built.generation);
+    out.line(if built.held_back {
+        format!("generation {generation} of {name} is complete and held back: promote puts it into service")
+    } else {
+        format!("generation {generation} of {name} is in service, after {seconds:.1} s")
+    })
+}
+
+async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Checkpoint, Failure> {
+    let (mut start, mut moved) = (None, Instant::now());
+    loop {
+        let head = log.ceiling().await?.position;
+        let live = in_state(log, asked.projection, Live).await?;
+        if let Some(live) = live.filter(|live| live.generation != asked.before) {
+            return Ok(live);
+        }
+        if let Some(building) = in_state(log, asked.projection, Building).await? {
+            if let Some(failure) = building.failure {
+                return Err(failed(asked.projection, &failure.error));
+            }
+            if building.held_back && building.position >= head {
+                return Ok(building);
+            }
+            let first = *start.get_or_insert(building.position);
+            reporter.report(&Progress {
+                projection: building.projection.clone(),
+                generation: building.generation,
+                phase: if building.position < head { Phase::Building } else { Phase::Swapping },
+                position: building.position,
+                target: head.max(building.position),
+                events: building.position.0.saturating_sub(first.0),
+                elapsed: asked.begun.elapsed(),
+            });
+            moved = Instant::now();
+        }
+        if moved.elapsed() > PATIENCE {
+            return Err(nobody(asked.projection));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+fn failed(projection: &str, error: &str) -> Failure {
+    let sentence = format!("{projection} could not be rebuilt: {error}");
+    Failure::new(Exit::ProjectionFailed, "projection-failed", sentence)
+        .with_hint("mend its code; then `projections retry`, or `projections drop` gives it up")
+}
+
+fn nobody(projection: &str) -> Failure {
+    let sentence = format!("no instance has begun with {projection} in {PATIENCE:?}");
+    Failure::new(Exit::TryAgain, "no-instance", sentence)
+        .with_hint("see that the service runs; what was asked for stays asked for")
+}

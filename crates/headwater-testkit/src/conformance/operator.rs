@@ -1,0 +1,287 @@
+//! What an operator does beside instances that run: each act is done as a whole, and leaves a record.
+
+use std::time::Duration;
+
+use headwater::{
+    App, Checkpoint, Error,
+    ExpectedVersion::Any,
+    GenerationState::{self, Building, Live, Retired},
+    Log, NewEvent, Operator, Position, RebuildOptions, Result,
+};
+use uuid::Uuid;
+
+use super::{
+    Harness,
+    deploy::{later_app, later_rows},
+    projection::{
+        app, balance, balances, balances_checkpoint, book, catch_up, open, run_while, status,
+    },
+};
+use crate::{
+    eventually,
+    fixtures::{failure, stream},
+    within,
+};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn operator(log: &Log) -> Operator {
+    Operator::new(log, "ada")
+}
+
+/// The generations of the balances, with their states.
+async fn generations(log: &Log) -> Vec<(u32, GenerationState)> {
+    let all = log.store().checkpoints().await.expect("they can be listed");
+    let own = all.iter().filter(|checkpoint| checkpoint.projection == "balances");
+    own.map(|checkpoint| (checkpoint.generation, checkpoint.state)).collect()
+}
+
+async fn becomes(log: &Log, expected: &[(u32, GenerationState)]) {
+    eventually(&format!("{expected:?}"), async || {
+        (generations(log).await == expected).then_some(())
+    })
+    .await;
+}
+
+async fn reaches(log: &Log, position: Position) {
+    assert_eq!(log.wait_for("balances", position, PATIENCE).await, Ok(true), "it goes on");
+}
+
+/// The acts that were recorded, oldest first.
+async fn acts(log: &Log) -> Vec<(String, String)> {
+    let sql = "select action, done_by from {all_operations} order by id";
+    let rows = log.query(sql, &[]).await.expect("they can be listed");
+    let act = |row: &headwater::Row| {
+        Ok::<_, Error>((row.get::<String>("action")?, row.get::<String>("done_by")?))
+    };
+    rows.iter().map(act).collect::<Result<_>>().expect("they are text")
+}
+
+/// Others go on, queries as well; and nothing is missing when it goes on.
+pub async fn a_paused_projection_stands_still_until_it_is_resumed(harness: &dyn Harness) {
+    let log = harness.log();
+    let work = async {
+        let first = open(log, "a", "ada").await;
+        reaches(log, first).await;
+        let paused = operator(log).pause("balances").await.expect("it is paused");
+        assert!(paused.paused && paused.position >= first);
+        let later = open(log, "b", "bob").await;
+        assert_eq!(log.wait_for("owners", later, PATIENCE).await, Ok(true), "the other goes on");
+        let stands = status(log, "balances").await;
+        assert!(stands.paused && stands.position < later && stands.owner.is_none(), "{stands:?}");
+        assert_eq!(balances(log).await, [balance("a", "ada", 0, 0)]);
+        let refused = failure(within("it is told", app().catch_up(log)).await);
+        assert_eq!(refused, Error::ProjectionPaused { projection: "balances".into() });
+        operator(log).resume("balances").await.expect("it is resumed");
+        reaches(log, later).await;
+        assert_eq!(balances(log).await.len(), 2);
+    };
+    run_while(&app(), log, work).await;
+    let by_ada = |action: &str| (action.to_owned(), "ada".to_owned());
+    assert_eq!(acts(log).await, [by_ada("pause"), by_ada("resume")]);
+}
+
+/// It stays so over a rebuild.
+pub async fn a_paused_projection_can_be_rebuilt(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    operator(log).pause("balances").await.expect("it is paused");
+    book(log, "a", 5).await;
+    let names = ["balances".to_owned()];
+    within("a rebuild", app().rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    assert_eq!(balances(log).await, [balance("a", "ada", 5, 1)]);
+    assert!(status(log, "balances").await.paused);
+}
+
+/// Makes the balances stand still at an event that nobody can read; yields it.
+async fn poison(log: &Log) -> NewEvent {
+    let poison = NewEvent::from_json("account.booked", 2, r#"{"secret":1}"#);
+    log.append(&stream("account-a"), Any, [poison.clone()]).await.expect("it is JSON");
+    book(log, "a", 7).await;
+    poison
+}
+
+/// The one that it names, and no other; what comes behind it is applied.
+pub async fn an_event_is_left_out_by_an_operators_word(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let poison = poison(log).await;
+    let work = async {
+        eventually("it stands still", async || {
+            let all = app().status(log).await.expect("they have a status");
+            all.iter().any(|status| status.failure.is_some()).then_some(())
+        })
+        .await;
+        let other = failure(operator(log).skip("balances", Uuid::from_u128(7)).await);
+        assert!(matches!(other, Error::InvalidInput(_)), "{other:?}");
+        operator(log).retry("balances").await.expect("it tries again");
+        eventually("it stands still again", async || {
+            let failure = status(log, "balances").await.failure;
+            failure.filter(|failure| failure.event_id == Some(poison.id))
+        })
+        .await;
+        operator(log).skip("balances", poison.id).await.expect("it is left out");
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+    };
+    run_while(&app(), log, work).await;
+    assert_eq!(balances(log).await, [balance("a", "ada", 8, 2)]);
+    let acts: Vec<_> = acts(log).await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(acts, ["retry", "skip"]);
+}
+
+/// Back, so that it applies again, and never behind the end of the log.
+pub async fn a_projection_is_moved_to_a_position(harness: &dyn Harness) {
+    let log = harness.log();
+    let opened = open(log, "a", "ada").await;
+    let work = async {
+        let booked = book(log, "a", 5).await;
+        reaches(log, booked).await;
+        let beyond = Position(booked.0 + 1);
+        let refused = failure(operator(log).seek("balances", beyond).await);
+        assert!(matches!(refused, Error::InvalidInput(_)), "{refused:?}");
+        operator(log).seek("balances", opened).await.expect("it is moved");
+        eventually("it is applied again", async || {
+            (balances(log).await == [balance("a", "ada", 10, 2)]).then_some(())
+        })
+        .await;
+        operator(log).seek("balances", Position::START).await.expect("it is moved");
+    };
+    run_while(&app(), log, work).await;
+}
+
+/// Whoever has the code builds it, beside the one in service.
+pub async fn a_running_instance_rebuilds_what_it_is_asked_for(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let nobody = failure(operator(log).rebuild("balances", false).await);
+    assert!(matches!(nobody, Error::NoGeneration { .. }), "nobody has the code: {nobody:?}");
+    let work = async {
+        let last = book(log, "a", 5).await;
+        reaches(log, last).await;
+        operator(log).rebuild("balances", false).await.expect("it is asked for");
+        becomes(log, &[(1, Retired), (2, Live)]).await;
+        let last = book(log, "a", 5).await;
+        reaches(log, last).await;
+        assert_eq!(balances(log).await, [balance("a", "ada", 10, 2)]);
+    };
+    run_while(&app(), log, work).await;
+}
+
+/// A build that is held back is kept up to date, put into service by one word, and left by another.
+pub async fn a_build_is_held_back_promoted_and_left_again(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let work = async {
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        let none = failure(operator(log).promote("balances").await);
+        assert!(matches!(none, Error::NoGeneration { .. }), "{none:?}");
+        operator(log).rebuild("balances", true).await.expect("it is asked for");
+        becomes(log, &[(1, Live), (2, Building)]).await;
+        let again = failure(operator(log).rebuild("balances", false).await);
+        assert!(matches!(again, Error::RebuildUnderWay { .. }), "{again:?}");
+        let last = book(log, "a", 1).await;
+        eventually("what is held back is kept up to date", async || {
+            let all = log.checkpoints().await.expect("they can be listed");
+            all.iter().any(|c| c.state == Building && c.position >= last).then_some(())
+        })
+        .await;
+        assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
+        operator(log).promote("balances").await.expect("it is promoted");
+        becomes(log, &[(1, Retired), (2, Live)]).await;
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        operator(log).roll_back("balances").await.expect("it goes back");
+        becomes(log, &[(1, Live), (2, Retired)]).await;
+        assert_eq!(balances(log).await, [balance("a", "ada", 3, 3)], "brought up to date first");
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        assert_eq!(balances(log).await, [balance("a", "ada", 4, 4)]);
+    };
+    run_while(&app(), log, work).await;
+    let acts: Vec<_> = acts(log).await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(acts, ["rebuild", "promote", "rollback"]);
+}
+
+/// By the program itself, where no instance runs.
+pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let names = ["balances".to_owned()];
+    let app = app();
+    let held = RebuildOptions { hold: true };
+    let rebuilt = within("a rebuild", app.rebuild_with(log, &names, &held, &|_| {})).await;
+    let rebuilt = rebuilt.expect("it is rebuilt");
+    assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
+    assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
+    let behind = Checkpoint { position: Position::START, ..balances_checkpoint(log).await };
+    assert!(behind.position < log.ceiling().await.expect("it is told").position);
+    operator(log).promote("balances").await.expect("it has caught up");
+    let rebuilt = within("a swap", app.rebuild(log, &names, &|_| {})).await.expect("it is swapped");
+    assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, false));
+    assert_eq!(generations(log).await, [(1, Retired), (2, Live)]);
+}
+
+/// What is not in service can be dropped, and what is in service cannot.
+pub async fn a_generation_is_dropped_by_its_number(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let names = ["balances".to_owned()];
+    let app = app();
+    within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    for generation in [2, 3] {
+        let refused = failure(app.drop_generation(log, "balances", generation, "ada").await);
+        assert!(matches!(refused, Error::NoGeneration { .. }), "{refused:?}");
+    }
+    app.drop_generation(log, "balances", 1, "ada").await.expect("it is dropped");
+    assert_eq!(generations(log).await, [(2, Live)]);
+    let none = failure(operator(log).roll_back("balances").await);
+    assert!(matches!(none, Error::NoGeneration { .. }), "{none:?}");
+    assert_eq!(acts(log).await, [("drop".to_owned(), "ada".to_owned())]);
+}
+
+/// A rolling deploy: the new code builds its read model beside the old one, which the old code keeps up
+/// to date until they are swapped; and an operator can go back.
+pub async fn changed_code_builds_itself_beside_the_old(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let (older, newer): (App, App) = (app(), later_app());
+    let deploy = async {
+        let last = book(log, "a", 5).await;
+        reaches(log, last).await;
+        let beside = async {
+            becomes(log, &[(1, Retired), (2, Live)]).await;
+            let last = book(log, "a", 5).await;
+            reaches(log, last).await;
+            assert_eq!(later_rows(log).await, [("a".to_owned(), 20)], "as the newer code has it");
+            operator(log).roll_back("balances").await.expect("it goes back");
+            becomes(log, &[(1, Live), (2, Retired)]).await;
+            let last = book(log, "a", 5).await;
+            reaches(log, last).await;
+            assert_eq!(balances(log).await, [balance("a", "ada", 15, 3)], "as the older has it");
+        };
+        run_while(&newer, log, beside).await;
+        assert_eq!(generations(log).await, [(1, Live), (2, Retired)], "and it stays so");
+    };
+    run_while(&older, log, deploy).await;
+}
+
+/// A name that nobody knows is answered with those that are known, the nearest first.
+pub async fn an_act_on_an_unknown_projection_is_refused(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    for (name, nearest) in [("balence", "balances, owners"), ("owner", "owners, balances")] {
+        let known = nearest.to_owned();
+        let expected = Error::UnknownProjection { projection: name.into(), known };
+        assert_eq!(failure(operator(log).pause(name).await), expected);
+        assert_eq!(failure(operator(log).rebuild(name, false).await), expected);
+        assert_eq!(failure(app().drop_generation(log, name, 1, "ada").await), expected);
+    }
+    assert_eq!(acts(log).await, []);
+}
