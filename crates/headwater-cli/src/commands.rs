@@ -15,8 +15,8 @@ pub use self::{
     append::AppendArgs,
     events::EventsArgs,
     projections::{
-        DropArgs, HistoryArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs, SeekArgs,
-        SkipArgs,
+        DropArgs, HistoryArgs, NamesArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs,
+        SeekArgs, SkipArgs,
     },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},

@@ -67,8 +67,8 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, DropArgs, EventsArgs, HistoryArgs, OneArgs, ProjectionsCommand, RaceArgs,
-    RebuildArgs, RunArgs, SeekArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, run,
+    AppendArgs, Command, DropArgs, EventsArgs, HistoryArgs, NamesArgs, OneArgs, ProjectionsCommand,
+    RaceArgs, RebuildArgs, RunArgs, SeekArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, run,
 };
 pub use failure::{Exit, Failure};
 pub use interrupt::Interrupt;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
-    Checkpoint, Definition, Failure, GenerationState, Instance, Leases, Operation, Position,
-    Result, Row, Table, Value, Work,
+    Checkpoint, Definition, Difference, Failure, GenerationState, Instance, Leases, Operation,
+    Position, Result, Row, Table, Value, Work,
 };
 
 /// The checkpoints and read models beside a log.
@@ -88,6 +88,15 @@ pub trait StoreTx: Send {
 
     /// Keeps what an operator did.
     async fn record(&mut self, operation: &Operation) -> Result<()>;
+
+    /// Compares all rows of two generations, which is the work of the database: a table that does not
+    /// differ yields nothing.
+    async fn compare(
+        &mut self,
+        definition: &Definition,
+        first: u32,
+        second: u32,
+    ) -> Result<Vec<Difference>>;
 
     /// Puts a generation that was built into service and retires the one before.
     ///

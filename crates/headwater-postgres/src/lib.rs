@@ -10,6 +10,7 @@ mod append_group;
 mod append_held;
 mod ceiling;
 mod checkpoint;
+mod compare;
 mod connections;
 mod errors;
 mod hints;

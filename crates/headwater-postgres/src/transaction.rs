@@ -2,14 +2,15 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Error, GenerationState, Operation, Position, Result, Row, StoreTx,
-    Table, Value, expand_generation, task::shielded,
+    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Position, Result, Row,
+    StoreTx, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, generation as number},
+    compare,
     connections::{Held, Statement, away},
     errors::{of_commit, of_statement},
     read_model,
@@ -201,6 +202,18 @@ impl StoreTx for PostgresTx {
             .bind(detail)
             .bind(by);
         self.execute_query(query).await.map(drop)
+    }
+
+    async fn compare(
+        &mut self,
+        definition: &Definition,
+        first: u32,
+        second: u32,
+    ) -> Result<Vec<Difference>> {
+        let store = self.store.clone();
+        let statements = &store.inner.statements;
+        let found = compare::compare(self.step(), statements, definition, first, second).await;
+        self.done(found)
     }
 
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {

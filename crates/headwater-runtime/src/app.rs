@@ -209,6 +209,38 @@ impl App {
         Ok(status)
     }
 
+    /// Compares read models (no names: all) with what a fold of the log makes: builds each anew, beside
+    /// the one in service, and removes what was built.
+    ///
+    /// # Errors
+    ///
+    /// As for [`App::rebuild`].
+    pub async fn verify(
+        &self,
+        log: &Log,
+        names: &[String],
+        progress: &(dyn Fn(&Progress) + Send + Sync),
+    ) -> Result<Vec<Rebuilt>> {
+        self.check()?;
+        let building = |c: &Checkpoint| c.state == GenerationState::Building;
+        let wanted = |c: &Checkpoint| names.is_empty() || names.contains(&c.projection);
+        let checkpoints = log.checkpoints().await?;
+        // It would be taken for what is to be compared, and removed.
+        if let Some(build) = checkpoints.iter().find(|c| building(c) && wanted(c)) {
+            let owner = "an earlier command".into();
+            return Err(Error::RebuildUnderWay { projection: build.projection.clone(), owner });
+        }
+        let how = RebuildOptions { hold: true, verify: true };
+        let built = self.rebuild_with(log, names, &how, progress).await?;
+        for built in &built {
+            let own = |p: &&Arc<dyn Projector>| p.definition().name == built.projection;
+            if let Some(projector) = self.projectors.iter().find(own) {
+                generation::remove(log, projector.definition(), built.generation).await?;
+            }
+        }
+        Ok(built)
+    }
+
     /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one
     /// that was kept for a rollback. The record of it says that it was done `by` them.
     ///
@@ -288,7 +320,7 @@ impl App {
             let (reading, turns) = (reading.clone(), turns.clone());
             Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
                 .report_to(report.clone())
-                .hold(options.hold)
+                .how(options.clone())
                 .run(WhenHeld::Leave)
         };
         let running: JoinSet<_> = projectors.into_iter().map(begin).collect();
@@ -307,6 +339,9 @@ impl App {
 pub struct RebuildOptions {
     /// Whether what is built is held back when it is complete, until an operator puts it into service.
     pub hold: bool,
+    /// Whether its rows are compared with those in service, at the same position, before they are
+    /// swapped. The one in service stands still meanwhile, and so does every writer on SQLite.
+    pub verify: bool,
 }
 
 /// Waits for all, and yields what they yielded or the first failure.

@@ -139,12 +139,13 @@ pub(crate) async fn build(
     definition: &Definition,
     generation: u32,
     hold: bool,
+    owner: Uuid,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
     let mut built = tx.create_generation(definition, generation, GenerationState::Building).await?;
     if hold {
         let held_back = Checkpoint { held_back: true, ..built.clone() };
-        built = tx.amend(&built, &held_back, None).await?;
+        built = tx.amend(&built, &held_back, Some(owner)).await?;
     }
     tx.commit().await?;
     Ok(built)

@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, ErrorKind, Failure, GenerationState, Log, Position, Reading,
-    Result, StoredEvent,
+    Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log, Position,
+    Reading, Result, StoredEvent,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
@@ -23,10 +23,12 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
+    app::RebuildOptions,
     batch,
     generation::{self, Generations},
     patience::Patience,
     projector::{Applier, Projector, guarded},
+    runner,
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
 };
@@ -70,8 +72,9 @@ pub(crate) struct Rebuild {
     projector: Arc<dyn Projector>,
     /// The instance that has the lease on it.
     owner: Uuid,
-    /// Whether a new build is to be held back.
-    hold: bool,
+    how: RebuildOptions,
+    /// How the rows differ from those in service, once it was looked.
+    verified: Option<Vec<Difference>>,
     when_held: WhenHeld,
     progress: Option<UnboundedSender<Progress>>,
     started: Instant,
@@ -100,7 +103,8 @@ impl Rebuild {
             turns,
             projector,
             owner,
-            hold: false,
+            how: RebuildOptions::default(),
+            verified: None,
             when_held: WhenHeld::Leave,
             progress: None,
             started: Instant::now(),
@@ -117,9 +121,9 @@ impl Rebuild {
         Self { progress: Some(progress), ..self }
     }
 
-    /// Whether it is held back when it is complete.
-    pub(crate) fn hold(self, hold: bool) -> Self {
-        Self { hold, ..self }
+    /// With these options.
+    pub(crate) fn how(self, how: RebuildOptions) -> Self {
+        Self { how, ..self }
     }
 
     /// Builds and swaps. A failure is noted at what was built so far.
@@ -157,6 +161,9 @@ impl Rebuild {
             let parts = self.reading.join(self.projector.filter(), building.position);
             self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
         }
+        if self.how.verify && self.verified.is_none() {
+            self.verified = Some(self.verify(&mut building, &mut *applier).await?);
+        }
         loop {
             let held = self.caught_up && self.is_held_back(&building).await?;
             if held && self.when_held == WhenHeld::Leave {
@@ -173,6 +180,45 @@ impl Rebuild {
             if !self.caught_up {
                 return Err(Error::Unavailable { reason: "the reading broke off".into() });
             }
+        }
+    }
+
+    /// Compares the rows with those in service, at the same position.
+    async fn verify(
+        &mut self,
+        building: &mut Checkpoint,
+        applier: &mut dyn Applier,
+    ) -> Result<Vec<Difference>> {
+        loop {
+            let definition = self.projector.definition();
+            let Some(live) = Generations::of(&self.log, definition).await?.live().cloned() else {
+                return Ok(Vec::new());
+            };
+            if live.position < building.position {
+                runner::catch_up(&self.log, &*self.projector, building.position).await?;
+            }
+            let mut tx = self.log.store().begin().await?;
+            let held = tx.hold(&definition.name, live.generation).await?;
+            // Another one came into service, or it was moved back meanwhile.
+            let at_least = |held: &Checkpoint| {
+                held.state == GenerationState::Live && held.position >= building.position
+            };
+            let Some(live) = held.filter(at_least) else {
+                tx.rollback().await?;
+                continue;
+            };
+            let Some(events) = self.last_events(building.position, live.position).await? else {
+                tx.rollback().await?;
+                let parts = self.reading.alone(self.projector.filter(), building.position);
+                self.catch_up(building, applier, parts).await?;
+                continue;
+            };
+            let taken = batch::take_in(applier, live.position, events.into_iter())?;
+            *building = batch::apply_in(&mut *tx, applier, building, taken).await?;
+            let (first, second) = (live.generation, building.generation);
+            let differences = tx.compare(definition, first, second).await?;
+            tx.commit().await?;
+            return Ok(differences);
         }
     }
 
@@ -207,6 +253,7 @@ impl Rebuild {
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),
             held_back: phase == Phase::Held,
+            verified: self.verified.clone(),
         }
     }
 
@@ -231,8 +278,8 @@ impl Rebuild {
             }
         }
         self.resumed.get_or_insert(false);
-        let hold = self.hold || generations.live().is_some_and(|live| live.held_back);
-        generation::build(&self.log, definition, generations.next(), hold).await
+        let hold = self.how.hold || generations.live().is_some_and(|live| live.held_back);
+        generation::build(&self.log, definition, generations.next(), hold, self.owner).await
     }
 
     /// Notes at what was built so far why it is not built on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headwater_core::{Failure, GenerationState, Position};
+use headwater_core::{Difference, Failure, GenerationState, Position};
 
 /// Where one projection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,4 +83,6 @@ pub struct Rebuilt {
     pub resumed: bool,
     /// Whether it is complete and held back, so that the generation before is still in service.
     pub held_back: bool,
+    /// How its rows differ from those in service before, where it was asked; nothing where they do not.
+    pub verified: Option<Vec<Difference>>,
 }

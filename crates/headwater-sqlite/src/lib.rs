@@ -7,6 +7,7 @@
 mod append;
 mod append_plan;
 mod checkpoint;
+mod compare;
 mod connect;
 mod connections;
 mod errors;

@@ -5,14 +5,15 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Error, GenerationState, Operation, Position, Result, Row, StoreTx,
-    Table, Value, expand_generation, task::shielded,
+    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Position, Result, Row,
+    StoreTx, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::{
     checkpoint::{decode, moved},
+    compare,
     connections::{Transaction, WriterConnection},
     errors::of_statement,
     read_model,
@@ -150,6 +151,17 @@ impl StoreTx for SqliteTx {
             .bind(now().timestamp_micros());
         let recorded = record.execute(&mut *connection).await;
         self.done(recorded.map(drop).map_err(of_statement))
+    }
+
+    async fn compare(
+        &mut self,
+        definition: &Definition,
+        first: u32,
+        second: u32,
+    ) -> Result<Vec<Difference>> {
+        let mut connection = self.step().await?;
+        let found = compare::compare(&mut connection, definition, first, second).await;
+        self.done(found)
     }
 
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {

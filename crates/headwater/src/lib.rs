@@ -145,10 +145,10 @@ pub use headwater_core::Repository;
 pub use headwater_core::SqlProjection;
 pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
-    ColumnType, ColumnValue, Command, CommandError, Decoder, Direction, Done, Error, ErrorKind,
-    Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState, Limits,
-    Loaded, Migrated, NewEvent, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result,
-    RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos,
+    ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
+    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState,
+    Limits, Loaded, Migrated, NewEvent, Pooler, Pools, Position, Queue, ReadModel, Recorded,
+    Result, RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos,
     StreamName, Table, Upcaster, Value, ValueError, codec, testing,
 };
 /// What a store must be able to do: for those who write one.

@@ -41,6 +41,11 @@ Examples:
   headwater projections run
   headwater projections run --once";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  headwater projections verify cart_summaries
+  headwater projections verify --all --json";
+
 const PAUSE_EXAMPLES: &str = "\
 Examples:
   headwater projections pause cart_summaries
@@ -90,6 +95,9 @@ pub enum ProjectionsCommand {
     /// A program that has their code builds them itself; any other asks the running service to.
     #[command(after_help = REBUILD_EXAMPLES)]
     Rebuild(RebuildArgs),
+    /// Compare read models with what a fold of the log makes; exit code 5 where one differs
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(NamesArgs),
     /// Put a build that was held back into service
     #[command(after_help = PROMOTE_EXAMPLES)]
     Promote(OneArgs),
@@ -122,6 +130,17 @@ pub enum ProjectionsCommand {
     Run(RunArgs),
 }
 
+/// Which projections a command is for.
+#[derive(clap::Args)]
+pub struct NamesArgs {
+    /// The projections
+    #[arg(value_name = "NAME", required_unless_present = "all", conflicts_with = "all")]
+    names: Vec<String>,
+    /// All projections
+    #[arg(long)]
+    all: bool,
+}
+
 /// What `projections history` takes.
 #[derive(clap::Args)]
 pub struct HistoryArgs {
@@ -142,6 +161,9 @@ pub struct RebuildArgs {
     /// Leave what is built beside the one in service, until it is promoted
     #[arg(long)]
     hold: bool,
+    /// Compare the rows with those in service before they are swapped
+    #[arg(long)]
+    verify: bool,
 }
 
 /// What `projections run` takes.
@@ -174,6 +196,12 @@ pub(super) async fn run(
         ProjectionsCommand::Rebuild(args) => {
             app.check()?;
             with_log(options, async |log| rebuild::rebuild(log, args, app, options, out).await)
+                .await
+        }
+        ProjectionsCommand::Verify(args) => {
+            needs_code(app, "verify")?;
+            let names = args.names;
+            with_log(options, async |log| rebuild::verify(log, &names, app, options, out).await)
                 .await
         }
         ProjectionsCommand::Promote(OneArgs { name }) => {

@@ -135,6 +135,8 @@ macro_rules! conformance {
                 a_running_instance_rebuilds_what_it_is_asked_for,
                 a_build_is_held_back_promoted_and_left_again,
                 a_rebuild_can_be_held_back,
+                a_row_that_was_altered_by_hand_is_named,
+                a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use headwater::{
-    App, Checkpoint, Error,
+    App, Checkpoint, Difference, Error,
     ExpectedVersion::Any,
     GenerationState::{self, Building, Live, Retired},
     Log, NewEvent, Operator, Position, RebuildOptions, Result,
@@ -213,7 +213,7 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     catch_up(log).await;
     let names = ["balances".to_owned()];
     let app = app();
-    let held = RebuildOptions { hold: true };
+    let held = RebuildOptions { hold: true, verify: false };
     let rebuilt = within("a rebuild", app.rebuild_with(log, &names, &held, &|_| {})).await;
     let rebuilt = rebuilt.expect("it is rebuilt");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
@@ -224,6 +224,78 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     let rebuilt = within("a swap", app.rebuild(log, &names, &|_| {})).await.expect("it is swapped");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, false));
     assert_eq!(generations(log).await, [(1, Retired), (2, Live)]);
+}
+
+/// Read models are compared with a fold of the log: of what differs the first row is named, and what
+/// was built for it is gone afterwards.
+pub async fn a_row_that_was_altered_by_hand_is_named(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..20 {
+        open(log, &format!("a{n:02}"), &format!("o{n:02}")).await;
+    }
+    catch_up(log).await;
+    let verify = async || {
+        let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
+        let verified = verified.expect("it is verified");
+        verified
+            .into_iter()
+            .flat_map(|built| built.verified.expect("it looked"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(verify().await, []);
+    let (balances, owners) = (harness.table("balances__1"), harness.table("owners__1"));
+    for sql in [
+        format!("update {balances} set cents = 1 where account in ('a07', 'a12')"),
+        format!("update {owners} set accounts = 2 where owner = 'o03'"),
+        format!("delete from {owners} where owner = 'o05'"),
+    ] {
+        harness.execute_raw(&sql).await.expect("the tables are as expected");
+    }
+    let differs = |table: &str, key: &str, only_first, only_second| Difference {
+        table: table.into(),
+        key: key.into(),
+        only_first,
+        only_second,
+    };
+    let found = verify().await;
+    assert_eq!(found, [differs("balances", "a07", 2, 2), differs("owners", "o03", 1, 2)]);
+    assert_eq!(generations(log).await, [(1, Live)]);
+    let how = RebuildOptions { hold: false, verify: true };
+    let app = app();
+    let rebuilt = within("a rebuild", app.rebuild_with(log, &[], &how, &|_| {})).await;
+    let rebuilt = rebuilt.expect("it is rebuilt");
+    assert_eq!(
+        rebuilt.iter().map(|b| b.verified.as_ref().map(Vec::len)).collect::<Vec<_>>(),
+        [Some(1); 2]
+    );
+    assert_eq!(verify().await, [], "the rebuild has mended it");
+}
+
+/// Events come in, and instances apply them: what is compared is at the same position.
+pub async fn a_read_model_is_verified_while_events_come_in(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let running = app();
+    let write = async {
+        let verify = async {
+            for _ in 0..3 {
+                let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
+                for built in verified.expect("it is verified") {
+                    assert_eq!(built.verified, Some(Vec::new()), "{}", built.projection);
+                }
+            }
+        };
+        let write = async {
+            loop {
+                book(log, "a", 1).await;
+            }
+        };
+        tokio::select! {
+            () = verify => {}
+            () = write => {}
+        }
+    };
+    run_while(&running, log, write).await;
 }
 
 /// What is not in service can be dropped, and what is in service cannot.

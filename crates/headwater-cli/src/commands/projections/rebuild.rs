@@ -1,6 +1,6 @@
-//! `projections rebuild`: the next build of read models, with its progress.
+//! `projections rebuild` and `verify`: the next build of read models, with its progress.
 
-use headwater::{App, Log, RebuildOptions, Rebuilt};
+use headwater::{App, Log, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
 use super::RebuildArgs;
@@ -18,6 +18,17 @@ struct Answer<'a> {
     events_per_second: u64,
     resumed: bool,
     held_back: bool,
+    identical: Option<bool>,
+    differences: Vec<Differs<'a>>,
+}
+
+/// How a table differs from what a fold of the log makes.
+#[derive(Serialize)]
+struct Differs<'a> {
+    table: &'a str,
+    first_key: &'a str,
+    in_service_only: u64,
+    rebuilt_only: u64,
 }
 
 pub(super) async fn rebuild(
@@ -27,27 +38,82 @@ pub(super) async fn rebuild(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    let how = RebuildOptions { hold: args.hold, verify: args.verify };
+    let work = async |report: &Report<'_>| app.rebuild_with(log, &args.names, &how, report).await;
+    let left =
+        "the read models in service are as before, and the same command goes on with the rebuild";
+    let rebuilt = build(options, left, work).await?;
+    show(&rebuilt, out)
+}
+
+/// Compares read models with what a fold of the log makes; exit code 5 where one differs.
+pub(super) async fn verify(
+    log: &Log,
+    names: &[String],
+    app: &App,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let work = async |report: &Report<'_>| app.verify(log, names, report).await;
+    let left =
+        "the read models in service are as before; `projections drop` removes what was built";
+    let verified = build(options, left, work).await?;
+    show(&verified, out)?;
+    let differ: Vec<_> = verified.iter().flat_map(differences).map(|d| sentence(&d)).collect();
+    if differ.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::ProjectionFailed, "read-model-differs", differ.join("; "))
+        .with_hint("`projections rebuild` makes it right"))
+}
+
+type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;
+
+/// Builds with progress, until Ctrl-C.
+async fn build(
+    options: &Options,
+    left: &str,
+    work: impl AsyncFnOnce(&Report<'_>) -> headwater::Result<Vec<Rebuilt>>,
+) -> Result<Vec<Rebuilt>, Failure> {
     let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
     let reporter = Reporter::new(options);
     let report = |progress: &_| reporter.report(progress);
-    let how = RebuildOptions { hold: args.hold };
-    let outcome = tokio::select! {
-        () = interrupt.requested() => Err(Failure::new(
-            Exit::Interrupted,
-            "interrupted",
-            "interrupted: the read models in service are as before, and the same command goes on with the rebuild",
-        )),
-        rebuilt = app.rebuild_with(log, &args.names, &how, &report) => {
-            rebuilt.map_err(Failure::of_projection)
-        }
+    let interrupted =
+        || Failure::new(Exit::Interrupted, "interrupted", format!("interrupted: {left}"));
+    let built = tokio::select! {
+        () = interrupt.requested() => Err(interrupted()),
+        built = work(&report) => built.map_err(Failure::of_projection),
     };
     reporter.end();
-    let rebuilt = outcome?;
+    built
+}
+
+fn show(rebuilt: &[Rebuilt], out: &mut Output) -> Result<(), Failure> {
     if out.is_json() {
         return rebuilt.iter().try_for_each(|rebuilt| out.object(&answer(rebuilt)));
     }
-    let header = ["PROJECTION", "GENERATION", "EVENTS", "SECONDS", "EVENTS/S", ""];
+    let header = ["PROJECTION", "GENERATION", "EVENTS", "SECONDS", "EVENTS/S", "IDENTICAL"];
     out.table(&header, rebuilt.iter().map(rebuilt_row))
+}
+
+fn differences(rebuilt: &Rebuilt) -> Vec<Differs<'_>> {
+    let all = rebuilt.verified.iter().flatten();
+    all.map(|d| Differs {
+        table: &d.table,
+        first_key: &d.key,
+        in_service_only: d.only_first,
+        rebuilt_only: d.only_second,
+    })
+    .collect()
+}
+
+fn sentence(differs: &Differs<'_>) -> String {
+    let Differs { table, first_key, in_service_only, rebuilt_only } = differs;
+    let key = if first_key.is_empty() { "(no key)" } else { first_key };
+    format!(
+        "{table} is not what a fold of the log makes, first at row {key}: \
+         {in_service_only} rows in service and {rebuilt_only} of the log are not in the other"
+    )
 }
 
 fn answer(rebuilt: &Rebuilt) -> Answer<'_> {
@@ -59,6 +125,8 @@ fn answer(rebuilt: &Rebuilt) -> Answer<'_> {
         events_per_second: events_per_second(rebuilt.events, rebuilt.elapsed),
         resumed: rebuilt.resumed,
         held_back: rebuilt.held_back,
+        identical: rebuilt.verified.as_ref().map(Vec::is_empty),
+        differences: differences(rebuilt),
     }
 }
 
@@ -69,6 +137,11 @@ fn rebuilt_row(rebuilt: &Rebuilt) -> [String; 6] {
         rebuilt.events.to_string(),
         format!("{:.1}", rebuilt.elapsed.as_secs_f64()),
         events_per_second(rebuilt.events, rebuilt.elapsed).to_string(),
-        if rebuilt.held_back { "held back" } else { "in service" }.to_owned(),
+        match rebuilt.verified.as_ref().map(Vec::is_empty) {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        }
+        .to_owned(),
     ]
 }
