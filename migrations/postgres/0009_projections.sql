@@ -33,6 +33,22 @@ create table {schema}.leases (
     primary key (projection, work)
 ) with (fillfactor = 50);
 
+create table {schema}.parked (
+    projection text collate "C" not null,
+    generation integer not null,
+    position   bigint not null,
+    event_id   uuid not null,
+    stream     text collate "C" not null,
+    type       text collate "C" not null,
+    bytes      bigint not null,
+    attempts   integer not null,
+    error      text not null,
+    retry      boolean not null,
+    parked_at  timestamptz not null,
+    primary key (projection, generation, position),
+    foreign key (projection, generation) references {schema}.checkpoints on delete cascade
+);
+
 create table {schema}.operations (
     id         uuid primary key,
     action     text not null,
@@ -65,6 +81,10 @@ select leases.projection,
        leases.until
 from {schema}.leases
 left join {schema}.instances on instances.id = leases.owner;
+
+create view {schema}.all_parked as
+select projection, generation, position, event_id, stream, type, bytes, attempts, error, retry, parked_at
+from {schema}.parked;
 
 create view {schema}.all_operations as
 select id, action, projection, generation, detail, done_by, done_at

@@ -84,6 +84,22 @@ create table headwater.operations (
     constraint operations_pkey PRIMARY KEY (id)
 );
 
+create table headwater.parked (
+    projection text collate "C" not null,
+    generation integer not null,
+    "position" bigint not null,
+    event_id uuid not null,
+    stream text collate "C" not null,
+    type text collate "C" not null,
+    bytes bigint not null,
+    attempts integer not null,
+    error text not null,
+    retry boolean not null,
+    parked_at timestamp with time zone not null,
+    constraint parked_pkey PRIMARY KEY (projection, generation, "position"),
+    constraint parked_projection_generation_fkey FOREIGN KEY (projection, generation) REFERENCES headwater.checkpoints(projection, generation) ON DELETE CASCADE
+);
+
 create table headwater.settled (
     only_row boolean not null default true,
     "position" bigint not null,
@@ -173,6 +189,21 @@ create view headwater.all_operations as
     done_by,
     done_at
    FROM headwater.operations;
+
+-- columns: projection text, generation integer, "position" bigint, event_id uuid, stream text, type text, bytes bigint, attempts integer, error text, retry boolean, parked_at timestamp with time zone
+create view headwater.all_parked as
+ SELECT projection,
+    generation,
+    "position",
+    event_id,
+    stream,
+    type,
+    bytes,
+    attempts,
+    error,
+    retry,
+    parked_at
+   FROM headwater.parked;
 
 CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_names text[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
  RETURNS record

@@ -71,6 +71,21 @@ CREATE TABLE operations (
     done_at    integer not null
 ) strict, without rowid;
 
+CREATE TABLE parked (
+    projection text not null,
+    generation integer not null,
+    position   integer not null,
+    event_id   blob not null,
+    stream     text not null,
+    type       text not null,
+    bytes      integer not null,
+    attempts   integer not null,
+    error      text not null,
+    retry      integer not null check (retry in (0, 1)),
+    parked_at  integer not null,
+    primary key (projection, generation, position)
+) strict, without rowid;
+
 CREATE TABLE snapshots (
     stream      text primary key,
     version     integer not null,
@@ -179,3 +194,20 @@ select lower(substr(hex(id), 1, 8) || '-' || substr(hex(id), 9, 4) || '-' ||
        strftime('%Y-%m-%dT%H:%M:%S', done_at / 1000000 - (done_at % 1000000 < 0), 'unixepoch') ||
            printf('.%06dZ', (done_at % 1000000 + 1000000) % 1000000) as done_at
 from operations;
+
+CREATE VIEW all_parked as
+select projection,
+       generation,
+       position,
+       lower(substr(hex(event_id), 1, 8) || '-' || substr(hex(event_id), 9, 4) || '-' ||
+             substr(hex(event_id), 13, 4) || '-' || substr(hex(event_id), 17, 4) || '-' ||
+             substr(hex(event_id), 21)) as event_id,
+       stream,
+       type,
+       bytes,
+       attempts,
+       error,
+       retry,
+       strftime('%Y-%m-%dT%H:%M:%S', parked_at / 1000000 - (parked_at % 1000000 < 0), 'unixepoch') ||
+           printf('.%06dZ', (parked_at % 1000000 + 1000000) % 1000000) as parked_at
+from parked;

@@ -30,6 +30,21 @@ create table leases (
     primary key (projection, work)
 ) strict, without rowid;
 
+create table parked (
+    projection text not null,
+    generation integer not null,
+    position   integer not null,
+    event_id   blob not null,
+    stream     text not null,
+    type       text not null,
+    bytes      integer not null,
+    attempts   integer not null,
+    error      text not null,
+    retry      integer not null check (retry in (0, 1)),
+    parked_at  integer not null,
+    primary key (projection, generation, position)
+) strict, without rowid;
+
 create table operations (
     id         blob primary key not null,
     action     text not null,
@@ -71,6 +86,23 @@ select leases.projection,
            printf('.%06dZ', (leases.until % 1000000 + 1000000) % 1000000) as until
 from leases
 left join instances on instances.id = leases.owner;
+
+create view all_parked as
+select projection,
+       generation,
+       position,
+       lower(substr(hex(event_id), 1, 8) || '-' || substr(hex(event_id), 9, 4) || '-' ||
+             substr(hex(event_id), 13, 4) || '-' || substr(hex(event_id), 17, 4) || '-' ||
+             substr(hex(event_id), 21)) as event_id,
+       stream,
+       type,
+       bytes,
+       attempts,
+       error,
+       retry,
+       strftime('%Y-%m-%dT%H:%M:%S', parked_at / 1000000 - (parked_at % 1000000 < 0), 'unixepoch') ||
+           printf('.%06dZ', (parked_at % 1000000 + 1000000) % 1000000) as parked_at
+from parked;
 
 create view all_operations as
 select lower(substr(hex(id), 1, 8) || '-' || substr(hex(id), 9, 4) || '-' ||

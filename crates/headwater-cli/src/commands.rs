@@ -15,7 +15,7 @@ pub use self::{
     append::AppendArgs,
     events::EventsArgs,
     projections::{
-        DropArgs, HistoryArgs, NamesArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs,
+        DropArgs, NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs,
         SeekArgs, SkipArgs,
     },
     race::RaceArgs,

@@ -67,7 +67,7 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, DropArgs, EventsArgs, HistoryArgs, NamesArgs, OneArgs, ProjectionsCommand,
+    AppendArgs, Command, DropArgs, EventsArgs, NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand,
     RaceArgs, RebuildArgs, RunArgs, SeekArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, run,
 };
 pub use failure::{Exit, Failure};

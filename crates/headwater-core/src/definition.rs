@@ -152,7 +152,7 @@ impl Definition {
 }
 
 /// What lies in the schema beside the read models.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 16] = [
     "streams",
     "events",
     "snapshots",
@@ -161,12 +161,14 @@ const RESERVED: [&str; 14] = [
     "instances",
     "leases",
     "operations",
+    "parked",
     "migrations",
     "settled",
     "all_events",
     "all_checkpoints",
     "all_leases",
     "all_operations",
+    "all_parked",
 ];
 
 /// A fingerprint in its parts.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Event, ReadModel, Recorded, Result, Row, StoreTx, Value};
+use crate::{Event, FailurePolicy, ReadModel, Recorded, Result, Row, RowTx, Value};
 
 /// A projection as a pure function: the default kind.
 ///
@@ -17,6 +17,9 @@ pub trait Fold: ReadModel {
 
     /// Raise it when the code of the fold changes, so that the read model must be rebuilt.
     const VERSION: u32 = 1;
+
+    /// What becomes of an event that cannot be applied.
+    const ON_FAILURE: FailurePolicy = FailurePolicy::STOP;
 
     /// The keys of the rows that the event touches; none where it does not matter here. One that is
     /// named twice is folded once.
@@ -38,6 +41,9 @@ pub trait SqlProjection: Send + Sync + 'static {
     /// Raise it when the code changes, so that the read model must be rebuilt.
     const VERSION: u32 = 1;
 
+    /// What becomes of an event that cannot be applied.
+    const ON_FAILURE: FailurePolicy = FailurePolicy::STOP;
+
     /// Each table with the statement that makes it: `create table {name} (...)`, in SQL that both
     /// databases understand.
     const TABLES: &'static [(&'static str, &'static str)];
@@ -57,13 +63,13 @@ pub trait SqlProjection: Send + Sync + 'static {
 /// In its SQL `{name}` stands for the projection's own table, in the generation that is being
 /// written, and `$1`, `$2` ... for the parameters.
 pub struct BatchTx<'a> {
-    tx: &'a mut dyn StoreTx,
+    tx: &'a mut dyn RowTx,
     generation: u32,
 }
 
 impl<'a> BatchTx<'a> {
     /// The batch's view of a transaction; the runner makes it.
-    pub fn new(tx: &'a mut dyn StoreTx, generation: u32) -> Self {
+    pub fn new(tx: &'a mut dyn RowTx, generation: u32) -> Self {
         Self { tx, generation }
     }
 

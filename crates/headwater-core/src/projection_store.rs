@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Checkpoint, Definition, Difference, Failure, GenerationState, Instance, Leases, Operation,
-    Position, Result, Row, Table, Value, Work,
+    Parked, Position, Result, Row, Table, Value, Work,
 };
 
 /// The checkpoints and read models beside a log.
@@ -34,6 +34,9 @@ pub trait ProjectionStore: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<Work>>;
 
+    /// The events that were set aside at a generation, in the order of the log.
+    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>>;
+
     /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
 
@@ -41,9 +44,40 @@ pub trait ProjectionStore: Send + Sync + 'static {
     async fn begin(&self) -> Result<Box<dyn StoreTx>>;
 }
 
+/// What a batch does to the rows of a read model.
+#[async_trait]
+pub trait RowTx: Send {
+    /// The rows with these keys, without the column `position`, in any order.
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>>;
+
+    /// Writes rows, each with the position that last touched it, over those with the same keys.
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()>;
+
+    /// Removes the rows with these keys.
+    async fn remove(&mut self, table: &Table, generation: u32, keys: Vec<Vec<Value>>)
+    -> Result<()>;
+
+    /// Runs a statement of the user's; `{name}` stands for a table in this generation.
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64>;
+
+    /// Runs a query of the user's; `{name}` stands for a table in this generation.
+    async fn fetch(&mut self, generation: u32, sql: &str, parameters: &[Value])
+    -> Result<Vec<Row>>;
+}
+
 /// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.
 #[async_trait]
-pub trait StoreTx: Send {
+pub trait StoreTx: RowTx {
     /// Makes the tables and the checkpoint of a new generation, at position 0.
     async fn create_generation(
         &mut self,
@@ -106,32 +140,12 @@ pub trait StoreTx: Send {
     /// longer than a moment: roll back and try again.
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()>;
 
-    /// The rows with these keys, without the column `position`, in any order.
-    async fn load(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Vec<Value>>>;
+    /// Sets events aside at the generation of `at`, each with why, or notes that one was tried again.
+    async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()>;
 
-    /// Writes rows, each with the position that last touched it, over those with the same keys.
-    async fn save(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        rows: Vec<(Vec<Value>, Position)>,
-    ) -> Result<()>;
-
-    /// Removes the rows with these keys.
-    async fn remove(&mut self, table: &Table, generation: u32, keys: Vec<Vec<Value>>)
-    -> Result<()>;
-
-    /// Runs a statement of the user's; `{name}` stands for a table in this generation.
-    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64>;
-
-    /// Runs a query of the user's; `{name}` stands for a table in this generation.
-    async fn fetch(&mut self, generation: u32, sql: &str, parameters: &[Value])
-    -> Result<Vec<Row>>;
+    /// Takes an event that was set aside back, since it was applied or is given up; `false` where it was
+    /// not there.
+    async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool>;
 
     /// Commits. Once begun, it is not undone by dropping the future.
     ///

@@ -16,6 +16,7 @@ mod errors;
 mod hints;
 mod leases;
 mod migrate;
+mod parked;
 mod pooler;
 mod read;
 mod read_model;

@@ -5,8 +5,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
-    Migrated, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot,
-    Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
+    Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row, Settings,
+    Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
     task::shielded,
 };
@@ -291,6 +291,10 @@ impl ProjectionStore for PostgresStore {
         lease: Duration,
     ) -> Result<Vec<Work>> {
         self.keep(instance, wanted, lease).await
+    }
+
+    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
+        self.list_parked(at).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

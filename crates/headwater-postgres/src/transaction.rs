@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Position, Result, Row,
-    StoreTx, Table, Value, expand_generation, task::shielded,
+    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
+    Result, Row, RowTx, StoreTx, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -75,6 +75,61 @@ impl PostgresTx {
             self.connection = None;
         }
         self.end("rollback").await
+    }
+}
+
+#[async_trait]
+impl RowTx for PostgresTx {
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>> {
+        let store = self.store.clone();
+        let rows =
+            read_model::load(self.step(), &store.inner.statements, table, generation, keys).await;
+        self.done(rows)
+    }
+
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()> {
+        let store = self.store.clone();
+        let saved =
+            read_model::save(self.step(), &store.inner.statements, table, generation, rows).await;
+        self.done(saved)
+    }
+
+    async fn remove(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<()> {
+        let store = self.store.clone();
+        let removed =
+            read_model::remove(self.step(), &store.inner.statements, table, generation, keys).await;
+        self.done(removed)
+    }
+
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
+        self.execute_query(values::bind(sql, parameters)).await
+    }
+
+    async fn fetch(
+        &mut self,
+        generation: u32,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>> {
+        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
+        let rows = self.step().fetch_all(values::bind(sql, parameters)).await;
+        values::decode(self.done(rows.map_err(of_statement))?)
     }
 }
 
@@ -237,56 +292,31 @@ impl StoreTx for PostgresTx {
         self.done(shown)
     }
 
-    async fn load(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Vec<Value>>> {
+    async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()> {
         let store = self.store.clone();
-        let rows =
-            read_model::load(self.step(), &store.inner.statements, table, generation, keys).await;
-        self.done(rows)
+        for event in events.iter().cloned() {
+            let park = sqlx::query(checked(&store.inner.statements.parked_save))
+                .bind(at.projection.clone())
+                .bind(number(at.generation))
+                .bind(event.position.to_i64())
+                .bind(event.event_id)
+                .bind(event.stream.as_str().to_owned())
+                .bind(event.event_type)
+                .bind(i64::try_from(event.bytes).unwrap_or(i64::MAX))
+                .bind(i32::try_from(event.attempts).unwrap_or(i32::MAX))
+                .bind(event.error)
+                .bind(event.retry);
+            self.execute_query(park).await?;
+        }
+        Ok(())
     }
 
-    async fn save(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        rows: Vec<(Vec<Value>, Position)>,
-    ) -> Result<()> {
-        let store = self.store.clone();
-        let saved =
-            read_model::save(self.step(), &store.inner.statements, table, generation, rows).await;
-        self.done(saved)
-    }
-
-    async fn remove(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<()> {
-        let store = self.store.clone();
-        let removed =
-            read_model::remove(self.step(), &store.inner.statements, table, generation, keys).await;
-        self.done(removed)
-    }
-
-    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
-        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
-        self.execute_query(values::bind(sql, parameters)).await
-    }
-
-    async fn fetch(
-        &mut self,
-        generation: u32,
-        sql: &str,
-        parameters: &[Value],
-    ) -> Result<Vec<Row>> {
-        let sql = expand_generation(sql, &self.store.inner.statements.prefix, generation);
-        let rows = self.step().fetch_all(values::bind(sql, parameters)).await;
-        values::decode(self.done(rows.map_err(of_statement))?)
+    async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool> {
+        let unpark = sqlx::query(checked(&self.store.clone().inner.statements.parked_remove))
+            .bind(at.projection.clone())
+            .bind(number(at.generation))
+            .bind(event);
+        Ok(self.execute_query(unpark).await? > 0)
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {

@@ -7,8 +7,8 @@ use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Decoder, Definition, Error, Filter, Fold, Position, ReadModel, Recorded, Result, StoreTx,
-    TableDefinition, Value,
+    Decoder, Definition, Error, FailurePolicy, Filter, Fold, Position, ReadModel, Recorded, Result,
+    RowTx, TableDefinition, Value,
 };
 
 use crate::projector::{Applier, Events, Projector, filter_of};
@@ -45,6 +45,10 @@ impl<F: Fold> Projector for FoldProjector<F> {
 
     fn filter(&self) -> &Filter {
         &self.filter
+    }
+
+    fn on_failure(&self) -> FailurePolicy {
+        F::ON_FAILURE
     }
 
     fn begin(&self, empty: bool) -> Box<dyn Applier> {
@@ -91,7 +95,7 @@ impl<F: Fold> Applier for FoldApplier<F> {
         Ok(())
     }
 
-    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
+    async fn apply(&mut self, tx: &mut dyn RowTx, generation: u32) -> Result<()> {
         self.load(tx, generation).await?;
         let touched = self.fold()?;
         self.write(tx, generation, touched).await?;
@@ -104,7 +108,7 @@ impl<F: Fold> Applier for FoldApplier<F> {
 }
 
 impl<F: Fold> FoldApplier<F> {
-    async fn load(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
+    async fn load(&mut self, tx: &mut dyn RowTx, generation: u32) -> Result<()> {
         let mut missing = Vec::new();
         for key in self.events.iter().flat_map(|(_, keys)| keys) {
             if !self.rows.contains_key(key) {
@@ -168,7 +172,7 @@ impl<F: Fold> FoldApplier<F> {
 
     async fn write(
         &mut self,
-        tx: &mut dyn StoreTx,
+        tx: &mut dyn RowTx,
         generation: u32,
         touched: Vec<F::Key>,
     ) -> Result<()> {

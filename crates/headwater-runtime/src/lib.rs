@@ -11,6 +11,7 @@ mod fold;
 mod generation;
 mod keeper;
 mod operator;
+mod parking;
 mod patience;
 mod process;
 mod projector;

@@ -7,7 +7,7 @@
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Direction, Error, Filter, GenerationState, Log, Operation, Position, Reading,
-    Result,
+    Result, StoreTx,
 };
 use uuid::Uuid;
 
@@ -59,37 +59,58 @@ impl Operator {
         self.change(act, |at| Ok(Checkpoint { paused: false, ..at })).await
     }
 
-    /// Lets a projection that stands still try the same event again; also a build that failed.
+    /// Lets a projection that stands still try the same event again, and one that has set events aside
+    /// try all of them, in the order of the log; also a build that failed.
     ///
     /// # Errors
     ///
-    /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none stands still.
+    /// As for [`Operator::pause`]; [`Error::NoGeneration`] where there is nothing to try again.
     pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
-        let failed = generations.iter().find(|generation| generation.failure.is_some());
-        let on =
-            failed.map(|failed| failed.state).ok_or_else(|| lacks(projection, "stands still"))?;
+        let mut failed = None;
+        for generation in generations {
+            let mut parked = self.log.store().parked(&generation).await?;
+            parked.iter_mut().for_each(|parked| parked.retry = true);
+            let live = generation.state == GenerationState::Live;
+            if generation.failure.is_some() || (live && !parked.is_empty()) {
+                failed = Some((generation.state, parked));
+            }
+        }
+        let nothing = || lacks(projection, "stands still or has set events aside");
+        let (on, parked) = failed.ok_or_else(nothing)?;
         let act = Act { name: "retry", projection, on, detail: None };
-        self.change(act, |at| Ok(Checkpoint { failure: None, ..at })).await
+        let change = |at| Ok(Checkpoint { failure: None, ..at });
+        self.change_and(act, change, async |tx, at| tx.park(at, &parked).await).await
     }
 
-    /// Goes on behind the event at which a projection stands still; the event is named, so that it is
-    /// this one and no other that is left out of the read model.
+    /// Leaves out the event at which a projection stands still, or one that it has set aside. The event
+    /// is named, so that it is this one and no other that is missing in the read model.
     ///
     /// # Errors
     ///
-    /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it does not stand still at this event.
+    /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it is no such event.
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
         let detail = Some(format!("event {event}"));
         let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
-        self.change(act, |at| {
-            let failed = at.failure.as_ref().filter(|failure| failure.event_id == Some(event));
-            let Some(position) = failed.map(|failure| failure.position) else {
-                let wrong = format!("{projection} does not stand still at event {event}");
-                return Err(Error::InvalidInput(wrong));
-            };
-            let (event_id, event_position) = (Some(event), position);
-            Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
+        let wrong = || {
+            let wrong =
+                format!("{projection} neither stands still at event {event} nor has set it aside");
+            Error::InvalidInput(wrong)
+        };
+        let stands = |at: &Checkpoint| {
+            let failure = at.failure.as_ref()?;
+            (failure.event_id == Some(event)).then_some(failure.position)
+        };
+        let change = |at: Checkpoint| match stands(&at) {
+            Some(position) => {
+                let (event_id, event_position) = (Some(event), position);
+                Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
+            }
+            None => Ok(at),
+        };
+        self.change_and(act, change, async |tx, at| {
+            let left_out = stands(at).is_some() || tx.unpark(at, event).await?;
+            if left_out { Ok(()) } else { Err(wrong()) }
         })
         .await
     }
@@ -224,6 +245,16 @@ impl Operator {
         act: Act<'_>,
         change: impl FnOnce(Checkpoint) -> Result<Checkpoint>,
     ) -> Result<Checkpoint> {
+        self.change_and(act, change, async |_, _| Ok(())).await
+    }
+
+    /// The same with something else in the transaction, which sees the checkpoint as it was.
+    async fn change_and(
+        &self,
+        act: Act<'_>,
+        change: impl FnOnce(Checkpoint) -> Result<Checkpoint>,
+        and: impl AsyncFnOnce(&mut dyn StoreTx, &Checkpoint) -> Result<()>,
+    ) -> Result<Checkpoint> {
         let Act { name: action, projection, on, detail } = act;
         let generations = self.generations(projection).await?;
         let none = || {
@@ -243,6 +274,7 @@ impl Operator {
         let moved = || Error::CheckpointMoved { projection: projection.into() };
         let held = held.ok_or_else(moved)?;
         let changed = tx.amend(&held, &change(held.clone())?, None).await?;
+        and(&mut *tx, &held).await?;
         let (id, by) = (Uuid::now_v7(), self.by.clone());
         let (projection, generation) = (projection.to_owned(), Some(generation));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;

@@ -4,7 +4,9 @@ use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use headwater_core::{Decoder, Definition, Error, Event, Filter, Result, StoreTx, StoredEvent};
+use headwater_core::{
+    Decoder, Definition, Error, Event, FailurePolicy, Filter, Result, RowTx, StoredEvent,
+};
 
 /// The events of a batch.
 pub(crate) type Events<'a> = &'a mut dyn Iterator<Item = StoredEvent>;
@@ -16,6 +18,9 @@ pub(crate) trait Projector: Send + Sync {
 
     /// The events it reads.
     fn filter(&self) -> &Filter;
+
+    /// What becomes of an event that it cannot apply.
+    fn on_failure(&self) -> FailurePolicy;
 
     /// Begins to apply events to one generation; `empty` says that its tables hold nothing yet.
     fn begin(&self, empty: bool) -> Box<dyn Applier>;
@@ -30,7 +35,7 @@ pub(crate) trait Applier: Send {
     /// Applies the events taken in, in the batch's transaction.
     ///
     /// After an error, and where the transaction is rolled back, the applier must not be used again.
-    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()>;
+    async fn apply(&mut self, tx: &mut dyn RowTx, generation: u32) -> Result<()>;
 }
 
 /// The filter that lets the types of `E` through.

@@ -14,7 +14,7 @@ use std::{
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log, Position,
-    Reading, Result, StoredEvent,
+    Reading, Result, StoredEvent, Then,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
@@ -26,6 +26,7 @@ use crate::{
     app::RebuildOptions,
     batch,
     generation::{self, Generations},
+    parking::Parking,
     patience::Patience,
     projector::{Applier, Projector, guarded},
     runner,
@@ -73,6 +74,7 @@ pub(crate) struct Rebuild {
     /// The instance that has the lease on it.
     owner: Uuid,
     how: RebuildOptions,
+    parking: Parking,
     /// How the rows differ from those in service, once it was looked.
     verified: Option<Vec<Difference>>,
     when_held: WhenHeld,
@@ -97,6 +99,7 @@ impl Rebuild {
         projector: Arc<dyn Projector>,
         owner: Uuid,
     ) -> Self {
+        let parking = Parking::new(projector.on_failure());
         Self {
             log,
             reading,
@@ -104,6 +107,7 @@ impl Rebuild {
             projector,
             owner,
             how: RebuildOptions::default(),
+            parking,
             verified: None,
             when_held: WhenHeld::Leave,
             progress: None,
@@ -141,6 +145,11 @@ impl Rebuild {
             if self.batches > before {
                 patience.renew();
             }
+            if self.caught_up && self.parking.takes(&error) {
+                // One of the last events, in the swap: it is set aside where it is met without one.
+                self.caught_up = false;
+                continue;
+            }
             if let Err(error) = patience.wait_out(error).await {
                 self.note(&error).await;
                 return Err(error);
@@ -156,6 +165,7 @@ impl Rebuild {
         }
         let mut building = self.prepare().await?;
         self.generation = Some(building.generation);
+        self.parking.load(&self.log, &building).await?;
         let mut applier = self.projector.begin(building.position == Position::START);
         if !self.caught_up {
             let parts = self.reading.join(self.projector.filter(), building.position);
@@ -213,8 +223,10 @@ impl Rebuild {
                 self.catch_up(building, applier, parts).await?;
                 continue;
             };
-            let taken = batch::take_in(applier, live.position, events.into_iter())?;
-            *building = batch::apply_in(&mut *tx, applier, building, taken).await?;
+            let mut events = events;
+            let held = self.parking.hold_back(&mut events);
+            let taken = batch::take_in(applier, live.position, events.into_iter(), &held)?;
+            *building = batch::apply_in(&mut *tx, applier, building, taken, &held).await?;
             let (first, second) = (live.generation, building.generation);
             let differences = tx.compare(definition, first, second).await?;
             tx.commit().await?;
@@ -316,9 +328,8 @@ impl Rebuild {
                 let target = self.log.ceiling().await?.position;
                 self.report(building, Phase::Building, target);
                 let count = count(events.len());
-                let events = events.into_iter().map(Arc::unwrap_or_clone);
                 let turn = self.turn().await;
-                *building = batch::apply(&self.log, applier, building, position, events).await?;
+                *building = self.apply(building, applier, position, events).await?;
                 drop(turn);
                 self.events += count;
                 // Events that come while readers hold the old generation are no progress of the swap.
@@ -329,6 +340,34 @@ impl Rebuild {
             }
         }
         Ok(false)
+    }
+
+    /// Applies a part; where the projection sets aside what it cannot apply, event by event if need be.
+    async fn apply(
+        &mut self,
+        building: &Checkpoint,
+        applier: &mut dyn Applier,
+        to: Position,
+        events: Vec<Arc<StoredEvent>>,
+    ) -> Result<Checkpoint> {
+        if self.projector.on_failure().then == Then::Stop {
+            let events = events.into_iter().map(Arc::unwrap_or_clone);
+            return batch::apply(&self.log, applier, building, to, events, &[]).await;
+        }
+        let mut these: Vec<_> = events.iter().map(|event| StoredEvent::clone(event)).collect();
+        let held = self.parking.hold_back(&mut these);
+        let applied = batch::apply(&self.log, applier, building, to, these, &held);
+        match guarded(&self.projector.definition().name, applied).await {
+            Err(error) if self.parking.takes(&error) => {
+                let events = events.into_iter().map(Arc::unwrap_or_clone);
+                let singly =
+                    self.parking.apply_singly(&self.log, &*self.projector, building, to, events);
+                singly.await?;
+                // The applier has seen what was rolled back: a new one begins behind it.
+                Err(Error::CheckpointMoved { projection: building.projection.clone() })
+            }
+            applied => applied,
+        }
     }
 
     /// Applies the last events and swaps, in one transaction; `false` where too many have come, or another
@@ -354,9 +393,10 @@ impl Rebuild {
             tx.rollback().await?;
             return Ok(false);
         };
-        let count = count(events.len());
-        let taken = batch::take_in(applier, target, events.into_iter())?;
-        batch::apply_in(&mut *tx, applier, building, taken).await?;
+        let (count, mut events) = (count(events.len()), events);
+        let held = self.parking.hold_back(&mut events);
+        let taken = batch::take_in(applier, target, events.into_iter(), &held)?;
+        batch::apply_in(&mut *tx, applier, building, taken, &held).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
         self.events += count;

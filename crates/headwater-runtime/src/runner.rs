@@ -2,13 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use headwater_core::{Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Log, Position, Result};
+use headwater_core::{
+    Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Log, Parked, Position, Result,
+    StoredEvent,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::{
     batch,
     generation::{self, Generations},
+    parking::{self, Parking},
     patience::Patience,
     projector::{Applier, Projector, guarded},
 };
@@ -77,8 +81,17 @@ async fn persist(
 ) -> Result<()> {
     let name = &projector.definition().name;
     let mut patience = Patience::new(name, target.map_or(Duration::MAX, |_| PATIENCE));
-    let mut run =
-        Run { log, projector, target, owner, owned: None, singly_until: Position::START, at: None };
+    let mut run = Run {
+        log,
+        projector,
+        target,
+        owner,
+        owned: None,
+        parking: Parking::new(projector.on_failure()),
+        tries: (Position::START, 0),
+        singly_until: Position::START,
+        at: None,
+    };
     loop {
         let before = run.position();
         let Err(error) = guarded(name, run.go()).await else { return Ok(()) };
@@ -89,7 +102,7 @@ async fn persist(
         if error.kind() == ErrorKind::Retry {
             return Err(error);
         }
-        if !run.isolate() {
+        if !run.isolate() && !run.try_again_or_park(&error).await? {
             run.note(&error).await;
             return Err(error);
         }
@@ -105,15 +118,18 @@ struct Run<'a> {
     owner: Option<Uuid>,
     /// The generation and the epoch in which this owner has it.
     owned: Option<(u32, i64)>,
+    parking: Parking,
+    /// How often the event at this position was tried.
+    tries: (Position, u32),
     /// Up to here events are applied one by one, to find the one that fails.
     singly_until: Position,
     /// The checkpoint, and the batch that is being applied to it.
     at: Option<(Checkpoint, Option<Applying>)>,
 }
 
-/// A batch that is being applied: its first event, and where it ends.
+/// A batch that is being applied: its first event as it would be parked, and where it ends.
 struct Applying {
-    first: (Position, Uuid),
+    first: Parked,
     last: Position,
 }
 
@@ -139,6 +155,10 @@ impl Run<'_> {
             self.log.store().record_failure(&checkpoint, None).await?;
             checkpoint.failure = None;
         }
+        if self.owner.is_some() {
+            parking::retry(self.log, self.projector, &checkpoint).await?;
+        }
+        self.parking.load(self.log, &checkpoint).await?;
         let empty = checkpoint.position == Position::START;
         let mut applier = self.projector.begin(empty);
         let mut cursor = self.log.subscribe(self.projector.filter().clone(), checkpoint.position);
@@ -152,12 +172,11 @@ impl Run<'_> {
 
     async fn apply(&mut self, applier: &mut dyn Applier, batch: Batch) -> Result<()> {
         let Some((checkpoint, applying)) = &mut self.at else { return Ok(()) };
-        *applying = batch
-            .events
-            .first()
-            .map(|first| Applying { first: (first.position, first.id), last: batch.position });
-        let events = batch.events.into_iter();
-        *checkpoint = batch::apply(self.log, applier, checkpoint, batch.position, events).await?;
+        let Batch { mut events, position, .. } = batch;
+        let held = self.parking.hold_back(&mut events);
+        let first = |event: &StoredEvent| parking::parked(event, 0, String::new());
+        *applying = events.first().map(|event| Applying { first: first(event), last: position });
+        *checkpoint = batch::apply(self.log, applier, checkpoint, position, events, &held).await?;
         *applying = None;
         Ok(())
     }
@@ -181,11 +200,37 @@ impl Run<'_> {
     fn isolate(&mut self) -> bool {
         let Some((_, Some(applying))) = &self.at else { return false };
         let last = applying.last;
-        let many = applying.first.0 < last && self.singly_until < last;
+        let many = applying.first.position < last && self.singly_until < last;
         if many {
             self.singly_until = last;
         }
         many
+    }
+
+    /// After an event has failed by itself: whether its projection goes on, with another try of it or over
+    /// it, as it has declared.
+    async fn try_again_or_park(&mut self, error: &Error) -> Result<bool> {
+        let Some((checkpoint, Some(Applying { first, .. }))) = &self.at else { return Ok(false) };
+        if !parking::is_of_event(error) {
+            return Ok(false);
+        }
+        if self.tries.0 != first.position {
+            self.tries = (first.position, 0);
+        }
+        self.tries.1 += 1;
+        if let Some(pause) = self.parking.pause(error, self.tries.1) {
+            sleep(pause).await;
+            return Ok(true);
+        }
+        if !self.parking.takes(error) {
+            return Ok(false);
+        }
+        let event = Parked { attempts: self.tries.1, error: error.to_string(), ..first.clone() };
+        match self.parking.park(self.log, checkpoint, event).await {
+            // Where the store is away, the event is tried again and fails again.
+            Err(error) if error.kind() != ErrorKind::Retry => Err(error),
+            _ => Ok(true),
+        }
     }
 
     /// Notes at the checkpoint why it stands still.
@@ -200,10 +245,10 @@ impl Run<'_> {
             return;
         }
         let Some((checkpoint, applying)) = &self.at else { return };
-        let event = applying.as_ref().map(|applying| applying.first);
+        let event = applying.as_ref().map(|applying| &applying.first);
         let failure = Failure {
-            position: event.map_or(checkpoint.position, |(position, _)| position),
-            event_id: event.map(|(_, id)| id),
+            position: event.map_or(checkpoint.position, |event| event.position),
+            event_id: event.map(|event| event.event_id),
             error: error.to_string(),
         };
         if let Err(unnoted) = self.log.store().record_failure(checkpoint, Some(&failure)).await {

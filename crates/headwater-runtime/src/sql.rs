@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_core::{
-    BatchTx, Decoder, Definition, Filter, Recorded, Result, SqlProjection, StoreTx,
+    BatchTx, Decoder, Definition, FailurePolicy, Filter, Recorded, Result, RowTx, SqlProjection,
     TableDefinition, task,
 };
 
@@ -55,6 +55,10 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
         &self.filter
     }
 
+    fn on_failure(&self) -> FailurePolicy {
+        P::ON_FAILURE
+    }
+
     fn begin(&self, _empty: bool) -> Box<dyn Applier> {
         Box::new(SqlApplier { code: self.code.clone(), events: Vec::new() })
     }
@@ -68,7 +72,7 @@ impl<P: SqlProjection> Applier for SqlApplier<P> {
         Ok(())
     }
 
-    async fn apply(&mut self, tx: &mut dyn StoreTx, generation: u32) -> Result<()> {
+    async fn apply(&mut self, tx: &mut dyn RowTx, generation: u32) -> Result<()> {
         let events = std::mem::take(&mut self.events);
         task::in_batch(self.code.projection.apply(&mut BatchTx::new(tx, generation), &events)).await
     }

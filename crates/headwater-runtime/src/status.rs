@@ -26,6 +26,8 @@ pub struct ProjectionStatus {
     pub held_back: bool,
     /// The instance that works on it.
     pub owner: Option<String>,
+    /// How many events it has set aside.
+    pub parked: u64,
 }
 
 impl ProjectionStatus {

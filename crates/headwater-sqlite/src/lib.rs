@@ -14,6 +14,7 @@ mod errors;
 mod leases;
 mod migrate;
 mod page;
+mod parked;
 mod read;
 mod read_model;
 mod rows;

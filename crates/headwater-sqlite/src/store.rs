@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
-    Migrated, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store, StoreTx,
-    StreamInfo, StreamInfos, StreamName, Value, Work,
+    Migrated, Parked, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store,
+    StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -183,6 +183,10 @@ impl ProjectionStore for SqliteStore {
         lease: Duration,
     ) -> Result<Vec<Work>> {
         self.keep(instance, wanted, lease).await
+    }
+
+    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
+        self.list_parked(at).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

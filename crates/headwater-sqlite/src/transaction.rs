@@ -5,8 +5,8 @@
 
 use async_trait::async_trait;
 use headwater_core::{
-    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Position, Result, Row,
-    StoreTx, Table, Value, expand_generation, task::shielded,
+    Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
+    Result, Row, RowTx, StoreTx, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     compare,
     connections::{Transaction, WriterConnection},
     errors::of_statement,
-    read_model,
+    parked, read_model,
     rows::{Statement, fetch_all},
     store::{SqliteStore, now},
     values,
@@ -50,6 +50,62 @@ impl SqliteTx {
     fn done<T>(&mut self, result: Result<T>) -> Result<T> {
         self.done += usize::from(result.is_ok());
         result
+    }
+}
+
+#[async_trait]
+impl RowTx for SqliteTx {
+    async fn load(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<Vec<Vec<Value>>> {
+        let mut connection = self.step().await?;
+        let rows = read_model::load(&mut connection, table, generation, keys).await;
+        self.done(rows)
+    }
+
+    async fn save(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        rows: Vec<(Vec<Value>, Position)>,
+    ) -> Result<()> {
+        let mut connection = self.step().await?;
+        let saved = read_model::save(&mut connection, table, generation, rows).await;
+        self.done(saved)
+    }
+
+    async fn remove(
+        &mut self,
+        table: &Table,
+        generation: u32,
+        keys: Vec<Vec<Value>>,
+    ) -> Result<()> {
+        let mut connection = self.step().await?;
+        let removed = read_model::remove(&mut connection, table, generation, keys).await;
+        self.done(removed)
+    }
+
+    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
+        let sql = expand_generation(sql, "", generation);
+        let statement = values::user_query(sql, parameters)?;
+        let mut connection = self.step().await?;
+        let done = statement.execute(&mut *connection).await;
+        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
+    }
+
+    async fn fetch(
+        &mut self,
+        generation: u32,
+        sql: &str,
+        parameters: &[Value],
+    ) -> Result<Vec<Row>> {
+        let sql = expand_generation(sql, "", generation);
+        let mut connection = self.step().await?;
+        let rows = values::fetch(&mut connection, sql, parameters).await;
+        self.done(rows)
     }
 }
 
@@ -170,57 +226,16 @@ impl StoreTx for SqliteTx {
         self.done(promoted)
     }
 
-    async fn load(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<Vec<Vec<Value>>> {
+    async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()> {
         let mut connection = self.step().await?;
-        let rows = read_model::load(&mut connection, table, generation, keys).await;
-        self.done(rows)
+        let parked = parked::park(&mut connection, at, events).await;
+        self.done(parked)
     }
 
-    async fn save(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        rows: Vec<(Vec<Value>, Position)>,
-    ) -> Result<()> {
+    async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool> {
         let mut connection = self.step().await?;
-        let saved = read_model::save(&mut connection, table, generation, rows).await;
-        self.done(saved)
-    }
-
-    async fn remove(
-        &mut self,
-        table: &Table,
-        generation: u32,
-        keys: Vec<Vec<Value>>,
-    ) -> Result<()> {
-        let mut connection = self.step().await?;
-        let removed = read_model::remove(&mut connection, table, generation, keys).await;
-        self.done(removed)
-    }
-
-    async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
-        let sql = expand_generation(sql, "", generation);
-        let statement = values::user_query(sql, parameters)?;
-        let mut connection = self.step().await?;
-        let done = statement.execute(&mut *connection).await;
-        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
-    }
-
-    async fn fetch(
-        &mut self,
-        generation: u32,
-        sql: &str,
-        parameters: &[Value],
-    ) -> Result<Vec<Row>> {
-        let sql = expand_generation(sql, "", generation);
-        let mut connection = self.step().await?;
-        let rows = values::fetch(&mut connection, sql, parameters).await;
-        self.done(rows)
+        let unparked = parked::unpark(&mut connection, at, event).await;
+        self.done(unparked)
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
@@ -273,6 +288,9 @@ async fn drop_generation(
     let drop =
         sqlx::query(include_str!("checkpoint_drop.sql")).bind(&definition.name).bind(generation);
     change_one(connection, &definition.name, drop).await?;
+    let parked =
+        sqlx::query(include_str!("parked_drop.sql")).bind(&definition.name).bind(generation);
+    parked.execute(&mut *connection).await.map_err(of_statement)?;
     read_model::drop(connection, definition, generation).await
 }
 

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use headwater::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Position, Result,
-    Row, StreamInfo, StreamInfos, StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Parked, Position,
+    Result, Row, StreamInfo, StreamInfos, StreamName, Value,
     store::{Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work},
 };
 use tokio::{
@@ -255,6 +255,10 @@ impl ProjectionStore for Gated {
         lease: Duration,
     ) -> Result<Vec<Work>> {
         self.log().store().keep_leases(instance, wanted, lease).await
+    }
+
+    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
+        self.log().store().parked(at).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -146,17 +146,17 @@ pub use headwater_core::SqlProjection;
 pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
-    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, Filter, GenerationState,
-    Limits, Loaded, Migrated, NewEvent, Pooler, Pools, Position, Queue, ReadModel, Recorded,
-    Result, RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos,
-    StreamName, Table, Upcaster, Value, ValueError, codec, testing,
+    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Filter,
+    GenerationState, Limits, Loaded, Migrated, NewEvent, Parked, Pooler, Pools, Position, Queue,
+    ReadModel, Recorded, Result, RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent,
+    StreamInfo, StreamInfos, StreamName, Table, Then, Upcaster, Value, ValueError, codec, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
         BuiltBy, Definition, Instance, Lease, Leases, Look, Operation, ProjectionStore, Reading,
-        Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation, physical_name,
-        send_hint,
+        RowTx, Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation,
+        physical_name, send_hint,
     };
 }
 /// Declares types of event on an enum:

@@ -4,6 +4,7 @@ mod follow;
 mod history;
 mod list;
 mod operate;
+mod parked;
 mod rebuild;
 mod status;
 
@@ -76,6 +77,11 @@ Examples:
   headwater projections list
   headwater projections drop cart_summaries --generation 3";
 
+const PARKED_EXAMPLES: &str = "\
+Examples:
+  headwater projections parked
+  headwater projections parked cart_summaries --json";
+
 const HISTORY_EXAMPLES: &str = "\
 Examples:
   headwater projections history
@@ -113,18 +119,21 @@ pub enum ProjectionsCommand {
     /// Let a paused projection go on
     #[command(after_help = PAUSE_EXAMPLES)]
     Resume(OneArgs),
-    /// Let a projection that stands still try the same event again
+    /// Let a projection try again: the event at which it stands still, or those that it has set aside
     #[command(after_help = RETRY_EXAMPLES)]
     Retry(OneArgs),
-    /// Leave out the event at which a projection stands still
+    /// Leave out the event at which a projection stands still, or one that it has set aside
     #[command(after_help = SKIP_EXAMPLES)]
     Skip(SkipArgs),
     /// Move a projection to a position
     #[command(after_help = SEEK_EXAMPLES)]
     Seek(SeekArgs),
+    /// Show the events that projections have set aside, and why
+    #[command(after_help = PARKED_EXAMPLES)]
+    Parked(OfOneArgs),
     /// Show what operators have done
     #[command(after_help = HISTORY_EXAMPLES)]
-    History(HistoryArgs),
+    History(OfOneArgs),
     /// Keep the projections up to date, until Ctrl-C
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
@@ -141,9 +150,9 @@ pub struct NamesArgs {
     all: bool,
 }
 
-/// What `projections history` takes.
+/// Of which projection something is shown.
 #[derive(clap::Args)]
-pub struct HistoryArgs {
+pub struct OfOneArgs {
     /// Of this projection alone
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -231,7 +240,10 @@ pub(super) async fn run(
         ProjectionsCommand::Seek(args) => {
             with_log(options, async |log| operate::seek(log, args, out).await).await
         }
-        ProjectionsCommand::History(HistoryArgs { name }) => {
+        ProjectionsCommand::Parked(OfOneArgs { name }) => {
+            with_log(options, async |log| parked::list(log, name.as_deref(), out).await).await
+        }
+        ProjectionsCommand::History(OfOneArgs { name }) => {
             with_log(options, async |log| history::show(log, name.as_deref(), out).await).await
         }
         ProjectionsCommand::Run(args) => {

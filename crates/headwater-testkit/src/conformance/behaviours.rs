@@ -140,6 +140,12 @@ macro_rules! conformance {
                 a_generation_is_dropped_by_its_number,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;
+            parking:
+                a_parked_event_holds_its_stream_and_no_other,
+                an_event_parked_alone_holds_nothing,
+                an_event_is_tried_again_as_often_as_declared,
+                what_cannot_be_decoded_is_parked,
+                a_rebuild_parks_what_it_cannot_apply;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

@@ -24,6 +24,7 @@ pub mod lease;
 pub mod limits;
 pub mod migrate;
 pub mod operator;
+pub mod parking;
 mod postgres;
 pub mod projection;
 pub mod properties;

@@ -16,6 +16,7 @@ struct Stands<'a> {
     lag: u64,
     paused: bool,
     held_back: bool,
+    parked: u64,
     owner: Option<&'a str>,
     failure: Option<Why<'a>>,
 }
@@ -34,7 +35,8 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     } else if statuses.is_empty() {
         out.line("there are no projections yet")?;
     } else {
-        let header = ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", "BY", ""];
+        let header =
+            ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", "PARKED", "BY", ""];
         out.table(&header, statuses.iter().map(status_row))?;
     }
     let still: Vec<_> = statuses
@@ -42,7 +44,7 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
         .filter_map(|status| Some(stands_still(status, status.failure.as_ref()?)))
         .collect();
     if still.is_empty() {
-        return Ok(());
+        return parked(&statuses);
     }
     let failure = Failure::new(Exit::ProjectionFailed, "projection-failed", still.join("; "));
     let at_an_event = |status: &ProjectionStatus| {
@@ -59,6 +61,18 @@ pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(),
     })
 }
 
+/// Events that were set aside are missing in their read model, which nobody must take for well.
+fn parked(statuses: &[ProjectionStatus]) -> Result<(), Failure> {
+    let some = statuses.iter().filter(|status| status.parked > 0);
+    let some: Vec<_> =
+        some.map(|s| format!("{} has set {} events aside", s.projection, s.parked)).collect();
+    if some.is_empty() {
+        return Ok(());
+    }
+    let failure = Failure::new(Exit::ProjectionFailed, "events-parked", some.join("; "));
+    Err(failure.with_hint("`projections parked` shows them; `projections retry` applies them, `projections skip` leaves one out"))
+}
+
 fn stands(status: &ProjectionStatus) -> Stands<'_> {
     Stands {
         projection: &status.projection,
@@ -69,6 +83,7 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
         lag: status.lag(),
         paused: status.paused,
         held_back: status.held_back,
+        parked: status.parked,
         owner: status.owner.as_deref(),
         failure: status.failure.as_ref().map(|failure| Why {
             position: failure.position.0,
@@ -78,7 +93,7 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
     }
 }
 
-fn status_row(status: &ProjectionStatus) -> [String; 8] {
+fn status_row(status: &ProjectionStatus) -> [String; 9] {
     let word = match (&status.failure, status.generation, status.lag()) {
         (Some(_), ..) => "stands still",
         (None, 0, _) => "not begun",
@@ -94,6 +109,7 @@ fn status_row(status: &ProjectionStatus) -> [String; 8] {
         status.position.to_string(),
         status.head.to_string(),
         status.lag().to_string(),
+        status.parked.to_string(),
         status.owner.clone().unwrap_or_default(),
         word.to_owned(),
     ]

@@ -1,0 +1,5 @@
+insert into {schema}.parked (projection, generation, position, event_id, stream, type, bytes, attempts, error, retry,
+                    parked_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
+on conflict (projection, generation, position) do update
+set attempts = excluded.attempts, error = excluded.error, retry = excluded.retry, parked_at = excluded.parked_at

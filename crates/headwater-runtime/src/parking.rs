@@ -1,0 +1,213 @@
+//! Parking: what a projection does about events that it cannot apply, by its declared policy.
+//!
+//! A parked event is written in the transaction that moves the checkpoint over it, so that none is ever
+//! passed over without a trace.
+
+use std::{collections::HashSet, iter::once, time::Duration};
+
+use chrono::Utc;
+use futures_util::TryStreamExt as _;
+use headwater_core::{
+    Checkpoint, Direction, Error, FailurePolicy, Filter, Log, Parked, Position, Reading, Result,
+    StoredEvent, StreamName, Then,
+};
+
+use crate::{
+    batch,
+    projector::{Projector, guarded},
+};
+
+/// The pauses between tries of one event: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// What one generation of a projection has set aside.
+pub(crate) struct Parking {
+    policy: FailurePolicy,
+    /// The streams whose events wait behind one that is parked.
+    waiting: HashSet<StreamName>,
+}
+
+impl Parking {
+    /// Nothing is parked.
+    pub(crate) fn new(policy: FailurePolicy) -> Self {
+        Self { policy, waiting: HashSet::new() }
+    }
+
+    /// What was parked at this generation before.
+    pub(crate) async fn load(&mut self, log: &Log, at: &Checkpoint) -> Result<()> {
+        self.waiting.clear();
+        if self.policy.then == Then::Park {
+            let parked = log.store().parked(at).await?;
+            self.waiting.extend(parked.into_iter().map(|parked| parked.stream));
+        }
+        Ok(())
+    }
+
+    /// Takes those out of a batch that wait behind a parked event of their stream.
+    pub(crate) fn hold_back(&self, events: &mut Vec<StoredEvent>) -> Vec<Parked> {
+        if self.waiting.is_empty() {
+            return Vec::new();
+        }
+        let waits = |event: &mut StoredEvent| self.waiting.contains(&event.stream);
+        let behind = "waits behind an event of its stream that is parked";
+        events.extract_if(.., waits).map(|event| parked(&event, 0, behind.into())).collect()
+    }
+
+    /// How long to wait before an event is tried for another time; `None` where it is not to be.
+    pub(crate) fn pause(&self, error: &Error, tries: u32) -> Option<Duration> {
+        let again = !matches!(error, Error::Decode { .. }) && tries <= self.policy.retries;
+        let doubled = PAUSE.0 * 2_u32.saturating_pow(tries.saturating_sub(1).min(16));
+        again.then(|| doubled.min(PAUSE.1))
+    }
+
+    /// Whether an event at which this error came is set aside.
+    pub(crate) fn takes(&self, error: &Error) -> bool {
+        self.policy.then != Then::Stop && is_of_event(error)
+    }
+
+    /// Sets an event aside, and moves the checkpoint over it.
+    pub(crate) async fn park(
+        &mut self,
+        log: &Log,
+        from: &Checkpoint,
+        event: Parked,
+    ) -> Result<Checkpoint> {
+        let (to, last) = (event.position, (event.position, event.event_id));
+        let mut tx = log.store().begin().await?;
+        tx.advance(from, to, Some(last)).await?;
+        tx.park(from, std::slice::from_ref(&event)).await?;
+        tx.commit().await?;
+        tracing::warn!(
+            projection = %from.projection, position = %to, event_id = %event.event_id,
+            error = %event.error, "an event is parked"
+        );
+        if self.policy.then == Then::Park {
+            self.waiting.insert(event.stream);
+        }
+        let (event_position, event_id) = (last.0, Some(last.1));
+        Ok(Checkpoint { position: to, event_position, event_id, failure: None, ..from.clone() })
+    }
+
+    /// Applies the events of a failed batch one by one, and sets aside those that fail.
+    pub(crate) async fn apply_singly(
+        &mut self,
+        log: &Log,
+        projector: &dyn Projector,
+        from: &Checkpoint,
+        to: Position,
+        events: impl Iterator<Item = StoredEvent>,
+    ) -> Result<Checkpoint> {
+        let name = &projector.definition().name;
+        let mut at = from.clone();
+        for event in events {
+            let (position, mut tries) = (event.position, 0);
+            at = loop {
+                let mut events = vec![event.clone()];
+                let held = self.hold_back(&mut events);
+                let mut applier = projector.begin(false);
+                let applied = batch::apply(log, &mut *applier, &at, position, events, &held);
+                let error = match guarded(name, applied).await {
+                    Ok(next) => break next,
+                    Err(error) => error,
+                };
+                tries += 1;
+                match self.pause(&error, tries) {
+                    Some(pause) if is_of_event(&error) => tokio::time::sleep(pause).await,
+                    _ if self.takes(&error) => {
+                        let parked = parked(&event, tries, error.to_string());
+                        break self.park(log, &at, parked).await?;
+                    }
+                    _ => return Err(error),
+                }
+            };
+        }
+        if at.position < to {
+            let mut applier = projector.begin(false);
+            at = batch::apply(log, &mut *applier, &at, to, Vec::new(), &[]).await?;
+        }
+        Ok(at)
+    }
+}
+
+/// Tries the parked events again that an operator wants to be, in the order of the log. Behind one that
+/// fails again, those of its stream wait on.
+pub(crate) async fn retry(log: &Log, projector: &dyn Projector, at: &Checkpoint) -> Result<()> {
+    let name = &projector.definition().name;
+    let mut failed = HashSet::new();
+    for parked in log.store().parked(at).await?.into_iter().filter(|parked| parked.retry) {
+        let tried = if failed.contains(&parked.stream) {
+            Err(None)
+        } else {
+            guarded(name, apply_parked(log, projector, at, &parked)).await.map_err(Some)
+        };
+        let (attempts, error) = match tried {
+            Ok(()) => continue,
+            Err(Some(error)) if !is_of_event(&error) => return Err(error),
+            Err(Some(error)) => (parked.attempts + 1, error.to_string()),
+            Err(None) => (parked.attempts, parked.error.clone()),
+        };
+        failed.insert(parked.stream.clone());
+        let again = Parked { attempts, error, retry: false, ..parked };
+        let mut tx = log.store().begin().await?;
+        tx.advance(at, at.position, None).await?;
+        tx.park(at, &[again]).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Applies one parked event, and takes it back, in one transaction that the owner alone can commit.
+async fn apply_parked(
+    log: &Log,
+    projector: &dyn Projector,
+    at: &Checkpoint,
+    parked: &Parked,
+) -> Result<()> {
+    let reading = Reading::Log {
+        filter: Filter::all().event_id(parked.event_id),
+        after: Position(parked.position.0.saturating_sub(1)),
+        until: parked.position,
+        direction: Direction::Forward,
+    };
+    let (projection, position) = (at.projection.clone(), at.position);
+    let diverged = || Error::LogDiverged { projection, position };
+    let event = log.store().read(reading).try_next().await?.ok_or_else(diverged)?;
+    let mut applier = projector.begin(false);
+    applier.decode(&mut once(event))?;
+    let mut tx = log.store().begin().await?;
+    tx.advance(at, at.position, None).await?;
+    applier.apply(&mut *tx, at.generation).await?;
+    tx.unpark(at, parked.event_id).await?;
+    tx.commit().await?;
+    tracing::info!(
+        projection = %at.projection, position = %parked.position, event_id = %parked.event_id,
+        "a parked event is applied"
+    );
+    Ok(())
+}
+
+/// An event as it is parked.
+pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parked {
+    Parked {
+        position: event.position,
+        event_id: event.id,
+        stream: event.stream.clone(),
+        event_type: event.event.event_type.clone(),
+        bytes: u64::try_from(event.event.data.len()).unwrap_or(u64::MAX),
+        attempts,
+        error,
+        retry: false,
+        parked_at: Utc::now(),
+    }
+}
+
+/// Whether an error is of the event at hand, and not of the store, the log or the deployment.
+pub(crate) fn is_of_event(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Decode { .. }
+            | Error::Panicked { .. }
+            | Error::Mismatch { .. }
+            | Error::Database { .. }
+    )
+}

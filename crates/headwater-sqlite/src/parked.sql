@@ -1,0 +1,4 @@
+select position, event_id, stream, type, bytes, attempts, error, retry, parked_at
+from parked
+where projection = $1 and generation = $2
+order by position

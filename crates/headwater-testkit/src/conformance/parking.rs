@@ -1,0 +1,226 @@
+//! Events that a projection cannot apply: each declared policy does what it says, and nothing is passed
+//! over without a trace.
+
+use std::{
+    sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use headwater::{
+    App, BatchTx, Error, ExpectedVersion::Any, FailurePolicy, GenerationState::Live, Log, NewEvent,
+    Operator, Parked, Position, Recorded, Result, SqlProjection,
+};
+
+use super::{
+    Harness,
+    projection::{book, open, run_while},
+};
+use crate::{account::AccountEvent, eventually, fixtures::stream, within};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the projections of a test do about bookings of 13 cents.
+#[derive(Clone, Default)]
+struct Code {
+    /// Whether the code has been mended.
+    mended: Arc<AtomicBool>,
+    /// How often such a booking was tried.
+    tries: Arc<AtomicU32>,
+}
+
+/// Writes each booking down, one of 13 cents only where its code is mended.
+macro_rules! ledger {
+    ($ledger:ident, $name:literal, $policy:expr) => {
+        struct $ledger(Code);
+
+        #[async_trait]
+        impl SqlProjection for $ledger {
+            type Event = AccountEvent;
+            const NAME: &'static str = $name;
+            const ON_FAILURE: FailurePolicy = $policy;
+            const TABLES: &'static [(&'static str, &'static str)] = &[(
+                $name,
+                concat!(
+                    "create table {",
+                    $name,
+                    "} (stream text not null, version bigint not null, cents bigint not null, \
+                     primary key (stream, version))"
+                ),
+            )];
+
+            async fn apply(
+                &self,
+                tx: &mut BatchTx<'_>,
+                events: &[Recorded<AccountEvent>],
+            ) -> Result<()> {
+                for event in events {
+                    let AccountEvent::Booked { cents } = event.event else { continue };
+                    if cents == 13 {
+                        self.0.tries.fetch_add(1, SeqCst);
+                        assert!(self.0.mended.load(SeqCst), "on purpose");
+                    }
+                    let version = i64::try_from(event.version).expect("there are few");
+                    let row = [event.stream.as_str().into(), version.into(), cents.into()];
+                    tx.execute(concat!("insert into {", $name, "} values ($1, $2, $3)"), &row)
+                        .await?;
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+ledger!(Parking, "parking", FailurePolicy::PARK);
+ledger!(ParkingAlone, "parking_alone", FailurePolicy::PARK_ALONE);
+ledger!(Trying, "trying", FailurePolicy::STOP.retry(2));
+
+/// The rows of a ledger: stream, version and cents.
+async fn rows(log: &Log, name: &str) -> Vec<(String, i64, i64)> {
+    let sql = format!("select stream, version, cents from {{{name}}} order by stream, version");
+    let rows = log.query(&sql, &[]).await.expect("the read model can be queried");
+    let row = |row: &headwater::Row| {
+        Ok::<_, Error>((row.get("stream")?, row.get("version")?, row.get("cents")?))
+    };
+    rows.iter().map(row).collect::<Result<_>>().expect("they are as declared")
+}
+
+fn row(account: &str, version: i64, cents: i64) -> (String, i64, i64) {
+    (format!("account-{account}"), version, cents)
+}
+
+async fn parked(log: &Log, name: &str) -> Vec<Parked> {
+    let checkpoints = log.checkpoints().await.expect("they can be listed");
+    let live = checkpoints.iter().find(|c| c.projection == name && c.state == Live);
+    log.store().parked(live.expect("it is in service")).await.expect("they can be listed")
+}
+
+/// Where the parked events lie, how often each was tried.
+async fn places(log: &Log, name: &str) -> Vec<(Position, u32)> {
+    parked(log, name).await.iter().map(|parked| (parked.position, parked.attempts)).collect()
+}
+
+/// What waits behind it is applied after it, by an operator's word, once its cause is mended.
+pub async fn a_parked_event_holds_its_stream_and_no_other(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Parking(code.clone()));
+    let work = async {
+        open(log, "a", "ada").await;
+        book(log, "a", 1).await;
+        let bad = book(log, "a", 13).await;
+        let behind = book(log, "a", 2).await;
+        let last = book(log, "b", 3).await;
+        assert_eq!(log.wait_for("parking", last, PATIENCE).await, Ok(true), "it goes on");
+        assert_eq!(rows(log, "parking").await, [row("a", 2, 1), row("b", 1, 3)]);
+        assert_eq!(places(log, "parking").await, [(bad, 1), (behind, 0)]);
+        let first = parked(log, "parking").await.remove(0);
+        assert_eq!((first.stream.as_str(), &*first.event_type), ("account-a", "account.booked"));
+        assert!(first.error.contains("panicked") && first.bytes > 5, "{first:?}");
+        let status = app.status(log).await.expect("it has a status");
+        assert_eq!((status[0].parked, &status[0].failure), (2, &None));
+        // Tried again too early: it fails again, and nothing passes it.
+        let operator = Operator::new(log, "ada");
+        operator.retry("parking").await.expect("it is tried again");
+        eventually("it was tried", async || {
+            (places(log, "parking").await == [(bad, 2), (behind, 0)]).then_some(())
+        })
+        .await;
+        code.mended.store(true, SeqCst);
+        operator.retry("parking").await.expect("it is tried again");
+        eventually("all is applied", async || {
+            parked(log, "parking").await.is_empty().then_some(())
+        })
+        .await;
+        let last = book(log, "a", 4).await;
+        assert_eq!(log.wait_for("parking", last, PATIENCE).await, Ok(true), "its stream goes on");
+        let a = [row("a", 2, 1), row("a", 3, 13), row("a", 4, 2), row("a", 5, 4)];
+        assert_eq!(rows(log, "parking").await, [&a[..], &[row("b", 1, 3)]].concat());
+    };
+    run_while(&app, log, work).await;
+}
+
+/// Later events of its stream go on where that is declared.
+pub async fn an_event_parked_alone_holds_nothing(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(ParkingAlone(code.clone()));
+    let bad = book(log, "a", 13).await;
+    book(log, "a", 2).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    assert_eq!(rows(log, "parking_alone").await, [row("a", 2, 2)]);
+    assert_eq!(places(log, "parking_alone").await, [(bad, 1)]);
+    let id = parked(log, "parking_alone").await[0].event_id;
+    let operator = Operator::new(log, "ada");
+    operator.skip("parking_alone", id).await.expect("it is left out");
+    assert_eq!(places(log, "parking_alone").await, []);
+    let again = operator.skip("parking_alone", id).await;
+    assert!(matches!(again, Err(Error::InvalidInput(_))), "{again:?}");
+    let nothing = operator.retry("parking_alone").await;
+    assert!(matches!(nothing, Err(Error::NoGeneration { .. })), "{nothing:?}");
+    book(log, "a", 5).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on");
+    assert_eq!(rows(log, "parking_alone").await, [row("a", 2, 2), row("a", 3, 5)]);
+}
+
+/// As often as it is declared, then it stands still; a decode error at once.
+pub async fn an_event_is_tried_again_as_often_as_declared(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Trying(code.clone()));
+    book(log, "a", 1).await;
+    book(log, "a", 13).await;
+    let ended = within("it stops", app.catch_up(log)).await;
+    assert_eq!(ended, Err(Error::Panicked { projection: "trying".into() }));
+    // With the whole batch, then alone: the first time, and twice more.
+    assert_eq!(code.tries.load(SeqCst), 4);
+    assert_eq!(rows(log, "trying").await, [row("a", 1, 1)]);
+    code.mended.store(true, SeqCst);
+    Operator::new(log, "ada").retry("trying").await.expect("it is tried again");
+    within("it goes on", app.catch_up(log)).await.expect("it goes on");
+    assert_eq!(rows(log, "trying").await, [row("a", 1, 1), row("a", 2, 13)]);
+}
+
+/// What cannot be decoded is parked as well, without another try, and retried through the upcasters.
+pub async fn what_cannot_be_decoded_is_parked(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().sql_projection(Parking(Code::default()));
+    let name = stream("account-a");
+    let of_first_schema = NewEvent::from_json("account.booked", 1, r#"{"amount":7}"#);
+    let poison = NewEvent::from_json("account.booked", 2, r#"{"secret":1}"#);
+    let bad = log.append(&name, Any, [poison.clone()]).await.expect("it is JSON").position();
+    let behind = log.append(&name, Any, [of_first_schema]).await.expect("it is JSON").position();
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    assert_eq!(places(log, "parking").await, [(bad, 1), (behind, 0)]);
+    let why = parked(log, "parking").await.remove(0).error;
+    assert!(why.contains("account.booked") && !why.contains("secret"), "{why}");
+    let operator = Operator::new(log, "ada");
+    operator.skip("parking", poison.id).await.expect("it is left out");
+    operator.retry("parking").await.expect("what waits is tried again");
+    let applied = async {
+        eventually("it is applied", async || parked(log, "parking").await.is_empty().then_some(()))
+            .await;
+    };
+    run_while(&app, log, applied).await;
+    assert_eq!(rows(log, "parking").await, [row("a", 2, 700)]);
+}
+
+/// In a generation of its own, with what it sets aside itself; the others are as they were.
+pub async fn a_rebuild_parks_what_it_cannot_apply(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Parking(code.clone()));
+    for n in 0..30 {
+        book(log, &format!("a{}", n % 3), if n == 10 { 13 } else { n }).await;
+    }
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    let before = (rows(log, "parking").await, places(log, "parking").await.len());
+    assert_eq!((before.0.len(), before.1), (23, 7));
+    let names = ["parking".to_owned()];
+    within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    assert_eq!((rows(log, "parking").await, places(log, "parking").await.len()), before);
+    code.mended.store(true, SeqCst);
+    within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    assert_eq!((rows(log, "parking").await.len(), parked(log, "parking").await.len()), (30, 0));
+}
