@@ -8,7 +8,7 @@ use std::{collections::HashMap, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, NewEvent, Recorded, Result, Stored, StoredEvent, limits};
+use crate::{Error, Filter, NewEvent, Recorded, Result, Stored, StoredEvent, limits};
 
 /// A type whose values are domain events; usually written by `#[derive(Event)]`.
 ///
@@ -117,6 +117,18 @@ impl<E: Event> Decoder<E> {
         let mut types: Vec<_> = self.types.values().collect();
         types.sort_by_key(|event_type| event_type.name);
         types
+    }
+
+    /// The filter that lets these types through.
+    pub fn filter(&self) -> Filter {
+        let mut filter = Filter::all();
+        for event_type in self.types() {
+            filter.types.push(event_type.name.into());
+            if !filter.categories.iter().any(|category| category == event_type.category) {
+                filter.categories.push(event_type.category.into());
+            }
+        }
+        filter
     }
 
     /// Decodes one event, through the upcasters where it was written with an older schema.

@@ -1,20 +1,29 @@
 //! The log as its users hold it: append, read, follow.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
+use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use crate::{
-    Append, Appended, Ceiling, Checkpoint, Cursor, Direction, Error, EventStream, ExpectedVersion,
-    Filter, GenerationState, Migrated, NewEvent, Position, ReadModel, Reading, Result, Row, Store,
-    StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, physical_name, quoted,
-    tail::Tail, task,
+    Append, Appended, Ceiling, Checkpoint, Cursor, Decoder, Direction, Error, EventStream,
+    ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Position, ReadModel,
+    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits,
+    physical_name, quoted, tail::Tail, task,
 };
 
 /// How long an append of unknown outcome is tried again.
 const SETTLING: Duration = Duration::from_millis(1_500);
+
+/// How often a move of a checkpoint is looked for that another process may have made.
+const OTHERS: Duration = Duration::from_millis(50);
 
 /// An append-only log of events in a database. Cloning is cheap and shares the connections.
 ///
@@ -24,6 +33,8 @@ const SETTLING: Duration = Duration::from_millis(1_500);
 pub struct Log {
     store: Arc<dyn Store>,
     tail: Tail,
+    /// Sent whenever this process has moved a checkpoint.
+    moves: watch::Sender<()>,
 }
 
 impl fmt::Debug for Log {
@@ -35,12 +46,17 @@ impl fmt::Debug for Log {
 impl Log {
     /// The log in `store`.
     pub fn new(store: impl Store) -> Self {
-        Self { store: Arc::new(store), tail: Tail::default() }
+        Self { store: Arc::new(store), tail: Tail::default(), moves: watch::Sender::default() }
     }
 
     /// The newest events, for all who follow the log.
     pub(crate) fn tail(&self) -> &Tail {
         &self.tail
+    }
+
+    /// Tells those who wait for a projection that this process has moved a checkpoint.
+    pub fn checkpoint_moved(&self) {
+        self.moves.send_replace(());
     }
 
     /// The store underneath, for what runs over a log.
@@ -290,7 +306,8 @@ impl Log {
     ) -> Result<bool> {
         task::refuse_in_batch()?;
         let reached = async {
-            let mut pause = Duration::from_millis(2);
+            // Subscribed before the first look, so that no move falls between.
+            let mut moves = self.moves.subscribe();
             loop {
                 let checkpoints = self.store.checkpoints().await?;
                 let live = checkpoints
@@ -302,11 +319,34 @@ impl Log {
                 if live.is_some_and(|checkpoint| checkpoint.failure.is_some()) {
                     return Ok(false);
                 }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(100));
+                // Another process may keep it up to date.
+                let _moved = timeout(OTHERS, moves.changed()).await;
             }
         };
-        tokio::time::timeout(patience, reached).await.unwrap_or(Ok(false))
+        timeout(patience, reached).await.unwrap_or(Ok(false))
+    }
+
+    /// The rows of a fold as they were when the log ended at `position`, by their keys. It folds the log
+    /// from its start, in memory, and stores nothing; [`Log::position_at`] tells the position of a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EventDeclaration`] and [`Error::Decode`] (mend the code), [`Error::Unavailable`] (try
+    /// again) or [`Error::Database`].
+    pub async fn fold_at<F: Fold>(&self, position: Position) -> Result<HashMap<F::Key, F>> {
+        let decoder = Decoder::<F::Event>::new()?;
+        let (filter, after, direction) = (decoder.filter(), Position::START, Direction::Forward);
+        let mut events = self.read_below_ceiling(filter, after, position, direction);
+        let mut rows = HashMap::new();
+        while let Some(event) = events.try_next().await? {
+            let event = decoder.decode(event)?;
+            let keys: HashSet<_> = F::keys(&event).into_iter().collect();
+            for key in keys {
+                let row = F::fold(rows.remove(&key), &key, &event);
+                rows.extend(row.map(|row| (key, row)));
+            }
+        }
+        Ok(rows)
     }
 
     /// Closes the connections, after what is under way has ended.

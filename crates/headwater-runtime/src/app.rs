@@ -31,6 +31,9 @@ pub struct App {
     lease: Duration,
 }
 
+/// How often a wait for all projections looks whether one of them stands still.
+const SETTLED: Duration = Duration::from_secs(5);
+
 /// The shortest and the longest lease that can be given.
 const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
@@ -175,6 +178,33 @@ impl App {
             running.spawn(async move { runner::catch_up(&log, &*projector, target).await });
         }
         all(running).await.map(drop)
+    }
+
+    /// Waits until every projection has applied what lies at or below `position`, for as long as it takes:
+    /// for tests, which then look at read models without waiting of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] where a projection stands still before it has come so far;
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn settled(&self, log: &Log, position: Position) -> Result<()> {
+        self.check()?;
+        for name in self.names() {
+            while !log.wait_for(name, position, SETTLED).await? {
+                let status = self.status(log).await?;
+                let live = |s: &&ProjectionStatus| {
+                    s.projection == name && s.state == GenerationState::Live
+                };
+                let Some(failure) = status.iter().find(live).and_then(|s| s.failure.as_ref())
+                else {
+                    continue;
+                };
+                let reason =
+                    format!("{name} stands still at {}: {}", failure.position, failure.error);
+                return Err(Error::Mismatch { reason });
+            }
+        }
+        Ok(())
     }
 
     /// Where each projection stands; in an app without projections, each that the store knows. A

@@ -20,6 +20,7 @@ pub(crate) async fn apply(
     match apply_in(&mut *tx, applier, from, taken, parked).await {
         Ok(checkpoint) => {
             tx.commit().await?;
+            log.checkpoint_moved();
             Ok(checkpoint)
         }
         Err(error) => {

@@ -11,7 +11,7 @@ use headwater_core::{
     RowTx, TableDefinition, Value,
 };
 
-use crate::projector::{Applier, Events, Projector, filter_of};
+use crate::projector::{Applier, Events, Projector};
 
 /// How many rows are kept between batches.
 const KEPT: usize = 100_000;
@@ -34,7 +34,7 @@ impl<F: Fold> FoldProjector<F> {
             vec![TableDefinition::Columns(table)],
         );
         definition.check()?;
-        Ok(Self { definition, filter: filter_of(&decoder), decoder: Arc::new(decoder) })
+        Ok(Self { definition, filter: decoder.filter(), decoder: Arc::new(decoder) })
     }
 }
 

@@ -4,9 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use headwater_core::{
-    Decoder, Definition, Error, Event, FailurePolicy, Filter, Result, RowTx, StoredEvent,
-};
+use headwater_core::{Definition, Error, FailurePolicy, Filter, Result, RowTx, StoredEvent};
 
 /// The events of a batch.
 pub(crate) type Events<'a> = &'a mut dyn Iterator<Item = StoredEvent>;
@@ -36,18 +34,6 @@ pub(crate) trait Applier: Send {
     ///
     /// After an error, and where the transaction is rolled back, the applier must not be used again.
     async fn apply(&mut self, tx: &mut dyn RowTx, generation: u32) -> Result<()>;
-}
-
-/// The filter that lets the types of `E` through.
-pub(crate) fn filter_of<E: Event>(decoder: &Decoder<E>) -> Filter {
-    let mut filter = Filter::all();
-    for event_type in decoder.types() {
-        filter.types.push(event_type.name.into());
-        if !filter.categories.iter().any(|category| category == event_type.category) {
-            filter.categories.push(event_type.category.into());
-        }
-    }
-    filter
 }
 
 /// Runs work that calls code of the user's; where that panics, its projection stops and the others

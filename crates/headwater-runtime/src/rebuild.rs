@@ -399,6 +399,7 @@ impl Rebuild {
         batch::apply_in(&mut *tx, applier, building, taken, &held).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
+        self.log.checkpoint_moved();
         self.events += count;
         Ok(true)
     }

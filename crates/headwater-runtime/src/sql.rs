@@ -8,7 +8,7 @@ use headwater_core::{
     TableDefinition, task,
 };
 
-use crate::projector::{Applier, Events, Projector, filter_of};
+use crate::projector::{Applier, Events, Projector};
 
 /// A projection in SQL.
 pub(crate) struct SqlProjector<P: SqlProjection> {
@@ -41,7 +41,7 @@ impl<P: SqlProjection> SqlProjector<P> {
             P::TABLES.iter().map(table).collect(),
         );
         definition.check()?;
-        let filter = filter_of(&decoder);
+        let filter = decoder.filter();
         Ok(Self { definition, filter, code: Arc::new(Code { projection, decoder }) })
     }
 }

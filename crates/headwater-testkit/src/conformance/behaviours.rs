@@ -218,6 +218,8 @@ macro_rules! conformance {
                 an_event_may_touch_many_rows_and_remove_some,
                 a_row_that_an_event_names_twice_is_folded_once,
                 a_running_projection_sees_new_events,
+                settled_projections_hold_all_events,
+                a_fold_can_be_asked_as_of_a_position,
                 rows_and_checkpoint_agree_at_each_moment,
                 a_failing_projection_stops_while_others_go_on,
                 a_projection_that_panics_stops_while_others_go_on,

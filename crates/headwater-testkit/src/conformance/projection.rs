@@ -16,7 +16,7 @@ use crate::{
     account::{Account, AccountEvent, AccountOpened, Balance, Owners},
     eventually,
     fixtures::{failure, stream},
-    seed, within,
+    scale, seed, within,
 };
 
 /// Both kinds of projection.
@@ -199,6 +199,45 @@ pub(super) async fn run_while<T>(app: &App, log: &Log, work: impl Future<Output 
             panic!("the projections ended by themselves: {ended:?}")
         }
     }
+}
+
+/// No wait of the test's own: whoever has settled sees all rows.
+pub async fn settled_projections_hold_all_events(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = app();
+    open(log, "a", "ada").await;
+    let work = async {
+        for n in 1..=20 * i64::from(scale()) {
+            let position = book(log, "a", 1).await;
+            app.settled(log, position).await.expect("they go on");
+            assert_eq!(balances(log).await, [balance("a", "ada", n, n)]);
+        }
+        let poison = NewEvent::from_json("account.booked", 2, r#"{"secret":1}"#);
+        let poisoned = log.append(&stream("account-a"), Any, [poison]).await.expect("it is JSON");
+        let stands = failure(app.settled(log, poisoned.position()).await);
+        assert!(matches!(&stands, Error::Mismatch { reason } if reason.contains("balances")));
+    };
+    run_while(&app, log, work).await;
+}
+
+/// A fold of the log up to a position is what the read model was then, and stores nothing.
+pub async fn a_fold_can_be_asked_as_of_a_position(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    let opened = open(log, "b", "bob").await;
+    let booked = book(log, "a", 5).await;
+    append(log, "b", &[AccountEvent::Closed { reason: "moved".into() }]).await;
+    let at = async |position| {
+        let rows = log.fold_at::<Balance>(position).await.expect("the log can be folded");
+        let mut rows: Vec<_> = rows.into_values().collect();
+        rows.sort_by(|one, other| one.account.cmp(&other.account));
+        rows
+    };
+    assert_eq!(at(Position::START).await, []);
+    assert_eq!(at(opened).await, [balance("a", "ada", 0, 0), balance("b", "bob", 0, 0)]);
+    assert_eq!(at(booked).await, [balance("a", "ada", 5, 1), balance("b", "bob", 0, 0)]);
+    assert_eq!(at(Position::END).await, [balance("a", "ada", 5, 1)]);
+    assert_eq!(log.checkpoints().await.expect("they can be listed"), []);
 }
 
 /// At each moment the rows are those of the checkpoint: looked at in one statement.
