@@ -1,11 +1,15 @@
 //! The commands, one file each.
 
 mod append;
+mod doctor;
 mod events;
+mod export;
+pub(crate) mod import;
 mod migrate;
 mod projections;
 mod race;
 mod streams;
+mod verify;
 
 use std::time::Duration;
 
@@ -13,13 +17,17 @@ use headwater::{App, Log};
 
 pub use self::{
     append::AppendArgs,
+    doctor::DoctorArgs,
     events::EventsArgs,
+    export::ExportArgs,
+    import::ImportArgs,
     projections::{
         DropArgs, NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand, RebuildArgs, RunArgs,
         SeekArgs, SkipArgs,
     },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
+    verify::VerifyArgs,
 };
 use crate::{Failure, Options, Output};
 
@@ -44,6 +52,15 @@ pub enum Command {
     /// Look at projections, run and rebuild them
     #[command(subcommand, after_help = projections::EXAMPLES)]
     Projections(ProjectionsCommand),
+    /// Write the whole log to a file, an event a line
+    #[command(after_help = export::EXAMPLES)]
+    Export(ExportArgs),
+    /// Check the log against itself
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(VerifyArgs),
+    /// Say what is wrong with the database, or will be, and what cures it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(DoctorArgs),
     /// Try on your own database what the log promises of order
     #[command(after_help = race::EXAMPLES)]
     Race(RaceArgs),
@@ -75,6 +92,11 @@ pub async fn run(options: &Options, command: Command, app: &App) -> Result<(), F
             with_log(options, async |log| streams::show(log, args, out).await).await
         }
         Command::Projections(command) => projections::run(options, command, app, out).await,
+        Command::Export(args) => {
+            with_log(options, async |log| export::run(log, args, options, out).await).await
+        }
+        Command::Verify(args) => verify::run(options, args, out).await,
+        Command::Doctor(args) => doctor::run(options, args, out).await,
         Command::Race(args) => race::run(options, args, out).await,
     };
     // What was found stands before the reason for ending.
@@ -86,7 +108,14 @@ async fn with_log<T>(
     options: &Options,
     work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let log = options.connect_as_is().await?;
+    within(options.connect_as_is().await?, work).await
+}
+
+/// Works with a log, and closes it whatever happens.
+async fn within<T>(
+    log: Log,
+    work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let outcome = work(&log).await;
     close(&log).await;
     outcome

@@ -50,13 +50,16 @@
 //! A service embeds it, as the example shop does; its API is as stable as that of the crate
 //! `headwater`.
 
+mod checksum;
 mod columns;
 mod commands;
 mod envelope;
 mod failure;
 mod interrupt;
+mod line;
 mod options;
 mod output;
+mod pace;
 mod progress;
 mod redact;
 mod start;
@@ -67,8 +70,9 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, DropArgs, EventsArgs, NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand,
-    RaceArgs, RebuildArgs, RunArgs, SeekArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, run,
+    AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, ImportArgs, NamesArgs,
+    OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RunArgs, SeekArgs, ShowArgs,
+    SkipArgs, StreamCommand, StreamsArgs, VerifyArgs, run,
 };
 pub use failure::{Exit, Failure};
 pub use interrupt::Interrupt;
@@ -84,7 +88,17 @@ struct Cli {
     #[command(flatten)]
     options: Options,
     #[command(subcommand)]
-    command: Command,
+    command: All,
+}
+
+/// The commands of every service, and those whose names a service is likely to need itself.
+#[derive(clap::Subcommand)]
+enum All {
+    #[command(flatten)]
+    Service(Command),
+    /// Append what an export wrote, byte for byte and in its order
+    #[command(after_help = commands::import::EXAMPLES)]
+    Import(ImportArgs),
 }
 
 const HELP: &str = "\
@@ -109,7 +123,16 @@ Exit codes:
 /// It reads the process's arguments, has a runtime of its own, and reports failures: return what it
 /// yields from `main`.
 pub fn main(app: App) -> ExitCode {
-    start(|cli: Cli| async move { run(&cli.options, cli.command, &app).await })
+    start(|Cli { options, command }: Cli| async move {
+        match command {
+            All::Service(command) => run(&options, command, &app).await,
+            All::Import(args) => {
+                let mut output = Output::new(&options);
+                let done = commands::import::run(&options, args, &mut output).await;
+                output.flush().and(done)
+            }
+        }
+    })
 }
 
 /// The whole command line, for shell completions and manual pages.

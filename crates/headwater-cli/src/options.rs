@@ -116,6 +116,12 @@ impl Options {
         Ok(self.open(self.database_url()?, false).await?)
     }
 
+    /// Opens the log as it is, with other settings than the usual ones.
+    pub(crate) async fn connect_with(&self, settings: Settings) -> Result<Log, Failure> {
+        let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
+        Ok(headwater::connect_with(self.database_url()?, settings).await?)
+    }
+
     pub(crate) async fn open(&self, url: &str, migrate: bool) -> headwater::Result<Log> {
         let settings = Settings { schema: self.schema.clone(), migrate, ..Settings::default() };
         headwater::connect_with(url, settings).await

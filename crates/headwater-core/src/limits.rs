@@ -1,6 +1,8 @@
 //! The limits of an append, checked before any SQL, so that bad input never reaches the store.
 
-use crate::{Append, Error, NewEvent, Result};
+use std::collections::HashSet;
+
+use crate::{Append, Error, ExpectedVersion, NewEvent, Result};
 
 /// How long a stream's, a category's or an event type's name may be, in bytes.
 pub const NAME_BYTES: usize = 512;
@@ -38,16 +40,17 @@ impl Limits {
             return Err(Error::InvalidInput("an append needs at least one event".into()));
         }
         at_most("the append, in events,", events().count(), self.events)?;
-        let mut streams: Vec<_> = appends.iter().map(|append| &append.stream).collect();
-        let mut ids: Vec<_> = events().map(|event| event.id).collect();
-        streams.sort_unstable();
-        ids.sort_unstable();
-        if let Some(twice) = streams.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::InvalidInput(format!(
-                "stream {} is named twice in one append: put its events together",
-                twice[0]
-            )));
+        let mut begun = HashSet::with_capacity(appends.len());
+        // Expected versions are all compared with the streams as they are before the append.
+        for Append { stream, expected, .. } in appends {
+            if !begun.insert(stream) && *expected != ExpectedVersion::Any {
+                return Err(Error::InvalidInput(format!(
+                    "stream {stream} is named twice in one append: only its first part can expect a version"
+                )));
+            }
         }
+        let mut ids: Vec<_> = events().map(|event| event.id).collect();
+        ids.sort_unstable();
         if let Some(twice) = ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(Error::InvalidInput(format!(
                 "event id {} is used twice in one append",

@@ -80,7 +80,9 @@ impl Log {
 
     /// Appends to several streams, all or nothing, each with its expected version.
     ///
-    /// The events lie in the log in the order given. An append with the same event ids and the same
+    /// The events lie in the log in the order given. A stream that comes again, with
+    /// [`ExpectedVersion::Any`], goes on behind its part before, so that events of several streams can
+    /// lie between each other. An append with the same event ids and the same
     /// content as an earlier one changes nothing and yields the first result.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    Append, Appended, Ceiling, EventStream, Position, ProjectionStore, Reading, Result, Snapshot,
-    StoredEvent, StreamInfo, StreamInfos, StreamName,
+    Append, Appended, Ceiling, EventStream, Fault, Finding, Position, ProjectionStore, Reading,
+    Result, Snapshot, StoredEvent, StreamInfo, StreamInfos, StreamName,
 };
 
 /// An append-only log in a database.
@@ -46,6 +46,15 @@ pub trait Store: ProjectionStore {
 
     /// Puts a snapshot in the place of the stream's last one.
     async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()>;
+
+    /// What the tables of the log contradict each other in, each kind at most `limit` times: versions,
+    /// positions within a stream, the streams beside their events, ids. It goes through the whole log, and
+    /// leaves to the database what must be sorted.
+    async fn faults(&self, limit: u32) -> Result<Vec<Fault>>;
+
+    /// What is wrong with the database that holds the log, or will be. It changes nothing, and takes a few
+    /// seconds at most, unless it is to be thorough.
+    async fn examine(&self, thorough: bool) -> Result<Vec<Finding>>;
 
     /// Brings the schema up to date; safe to call from many processes at the same moment.
     async fn migrate(&self) -> Result<Migrated>;

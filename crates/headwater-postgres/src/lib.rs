@@ -13,6 +13,8 @@ mod checkpoint;
 mod compare;
 mod connections;
 mod errors;
+mod examine;
+mod faults;
 mod hints;
 mod leases;
 mod migrate;

@@ -4,9 +4,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
-    Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row, Settings,
-    Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Instance, Leases,
+    Limits, Look, Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row,
+    Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
     task::shielded,
 };
@@ -239,6 +239,14 @@ impl Store for PostgresStore {
 
     async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
         self.put_snapshot(stream, snapshot).await
+    }
+
+    async fn faults(&self, limit: u32) -> Result<Vec<Fault>> {
+        self.find_faults(limit).await
+    }
+
+    async fn examine(&self, _thorough: bool) -> Result<Vec<Finding>> {
+        self.examine_all().await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

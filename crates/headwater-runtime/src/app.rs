@@ -343,7 +343,7 @@ impl App {
         let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
         let instance = process::instance(&self.instance, Vec::new());
         let owner = instance.id;
-        let _tenure = Tenure::take(log, instance, work, self.lease).await?;
+        let tenure = Tenure::take(log, instance, work, self.lease).await?;
         let reading = SharedReading::new(log.clone());
         let turns = rebuild::turns();
         let (report, mut reports) = mpsc::unbounded_channel();
@@ -359,7 +359,9 @@ impl App {
         while let Some(report) = reports.recv().await {
             progress(&report);
         }
-        let mut rebuilt = all(running).await?;
+        let rebuilt = all(running).await;
+        tenure.end().await;
+        let mut rebuilt = rebuilt?;
         rebuilt.sort_by_key(|done| known.iter().position(|name| *name == done.projection));
         Ok(rebuilt)
     }

@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use headwater_core::{Error, Instance, Leases, Log, Result, Work};
 use tokio::{task::JoinHandle, time::sleep};
 
-use crate::{keeper::leave_behind, process};
+use crate::{
+    keeper::{leave_behind, take_leave},
+    process,
+};
 
 /// How often it looks whether what another had is free.
 const LOOK: Duration = Duration::from_millis(100);
@@ -15,6 +18,7 @@ pub(crate) struct Tenure {
     log: Log,
     instance: Instance,
     renewing: Option<JoinHandle<()>>,
+    given_up: bool,
 }
 
 impl Tenure {
@@ -29,7 +33,7 @@ impl Tenure {
         work: Vec<Work>,
         lease: Duration,
     ) -> Result<Self> {
-        let mut tenure = Self { log: log.clone(), instance, renewing: None };
+        let mut tenure = Self { log: log.clone(), instance, renewing: None, given_up: false };
         let mut seen = HashMap::new();
         loop {
             let leases = log.store().leases().await?;
@@ -53,6 +57,18 @@ impl Tenure {
             }
         }));
         Ok(tenure)
+    }
+
+    /// Gives the leases up, so that nobody has to wait for them to run out.
+    pub(crate) async fn end(mut self) {
+        if let Some(renewing) = self.renewing.take() {
+            renewing.abort();
+            let _ended = renewing.await;
+        }
+        if let Err(error) = take_leave(&self.log, &self.instance).await {
+            tracing::debug!(%error, "the leases of a rebuild are not given up: they run out");
+        }
+        self.given_up = true;
     }
 
     /// Refuses where the lease of another has more time left than when it was last seen.
@@ -84,6 +100,8 @@ impl Drop for Tenure {
         if let Some(renewing) = self.renewing.take() {
             renewing.abort();
         }
-        leave_behind(&self.log, &self.instance);
+        if !self.given_up {
+            leave_behind(&self.log, &self.instance);
+        }
     }
 }

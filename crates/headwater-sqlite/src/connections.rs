@@ -12,6 +12,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    path::Path,
     sync::Arc,
 };
 
@@ -77,6 +78,15 @@ impl Connections {
 
     pub(crate) fn pool(&self) -> &SqlitePool {
         &self.pool
+    }
+
+    /// The file; none where the database is in memory.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        (!self.memory).then(|| self.options.get_filename())
+    }
+
+    pub(crate) fn options(&self) -> &SqliteConnectOptions {
+        &self.options
     }
 
     /// A connection that sees every committed event; for one page or one statement.

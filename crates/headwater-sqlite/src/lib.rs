@@ -11,6 +11,8 @@ mod compare;
 mod connect;
 mod connections;
 mod errors;
+mod examine;
+mod faults;
 mod leases;
 mod migrate;
 mod page;

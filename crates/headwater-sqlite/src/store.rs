@@ -5,9 +5,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Instance, Leases, Limits, Look,
-    Migrated, Parked, Position, ProjectionStore, Reading, Result, Row, Settings, Snapshot, Store,
-    StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Instance, Leases,
+    Limits, Look, Migrated, Parked, Position, ProjectionStore, Reading, Result, Row, Settings,
+    Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
 };
 use sqlx::SqlitePool;
@@ -146,6 +146,14 @@ impl Store for SqliteStore {
 
     async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
         self.put_snapshot(stream, snapshot).await
+    }
+
+    async fn faults(&self, limit: u32) -> Result<Vec<Fault>> {
+        self.find_faults(limit).await
+    }
+
+    async fn examine(&self, thorough: bool) -> Result<Vec<Finding>> {
+        self.examine_all(thorough).await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

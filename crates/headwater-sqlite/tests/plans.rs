@@ -58,3 +58,18 @@ async fn no_reading_sorts_and_each_uses_its_index() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_looks_for_faults_sorts_nothing_but_them() {
+    let file = file().await;
+    fill(&file.store, 20, 5_000).await;
+    for (sql, index) in [
+        (include_str!("../src/faults_versions.sql"), "sqlite_autoindex_events_2"),
+        (include_str!("../src/faults_streams.sql"), "sqlite_autoindex_events_2"),
+        (include_str!("../src/faults_ids.sql"), "sqlite_autoindex_events_1"),
+    ] {
+        let plan = plan(file.store.pool(), sql).await;
+        assert!(plan.contains(&format!("COVERING INDEX {index}")), "{sql}:\n{plan}");
+        assert_eq!(plan.matches("TEMP B-TREE").count(), 1, "{sql} sorts more:\n{plan}");
+    }
+}

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use headwater::{
-    Append, Appended, Checkpoint, Error, EventStream, Failure, Log, Migrated, Parked, Position,
-    Result, Row, StreamInfo, StreamInfos, StreamName, Value,
+    Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Log, Migrated,
+    Parked, Position, Result, Row, StreamInfo, StreamInfos, StreamName, Value,
     store::{Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work},
 };
 use tokio::{
@@ -219,6 +219,14 @@ impl Store for Gated {
 
     async fn save_snapshot(&self, stream: &StreamName, snapshot: Snapshot) -> Result<()> {
         self.log().store().save_snapshot(stream, snapshot).await
+    }
+
+    async fn faults(&self, limit: u32) -> Result<Vec<Fault>> {
+        self.log().store().faults(limit).await
+    }
+
+    async fn examine(&self, thorough: bool) -> Result<Vec<Finding>> {
+        self.log().store().examine(thorough).await
     }
 
     async fn migrate(&self) -> Result<Migrated> {

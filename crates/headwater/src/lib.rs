@@ -146,10 +146,11 @@ pub use headwater_core::SqlProjection;
 pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
-    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Filter,
-    GenerationState, Limits, Loaded, Migrated, NewEvent, Parked, Pooler, Pools, Position, Queue,
-    ReadModel, Recorded, Result, RetryPolicy, Row, Settings, Snapshots, Stored, StoredEvent,
-    StreamInfo, StreamInfos, StreamName, Table, Then, Upcaster, Value, ValueError, codec, testing,
+    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Fault,
+    Filter, Finding, GenerationState, Limits, Loaded, Migrated, NewEvent, Parked, Pooler, Pools,
+    Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row, Settings, Severity, Snapshots,
+    Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Then, Upcaster, Value,
+    ValueError, codec, finding, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {

@@ -258,13 +258,15 @@ pub(super) async fn run(
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {
     app.check()?;
-    if app.names().is_empty() {
-        let message = format!(
-            "this program holds no projections: run `projections {command}` with the service's own binary"
-        );
-        return Err(Failure::new(Exit::BadInput, "needs-service", message));
-    }
-    Ok(())
+    if app.names().is_empty() { Err(without_code(command)) } else { Ok(()) }
+}
+
+/// The failure of a program that does not hold the code, where nobody else that runs has it.
+fn without_code(command: &str) -> Failure {
+    let message = format!(
+        "this program holds no projections: run `projections {command}` with the service's own binary"
+    );
+    Failure::new(Exit::BadInput, "needs-service", message)
 }
 
 async fn keep_up_to_date(log: &Log, args: RunArgs, app: &App) -> Result<(), Failure> {

@@ -8,13 +8,18 @@ use std::{
 };
 
 use headwater::{ExpectedVersion, NewEvent, StreamName};
+use headwater_testkit::postgres::TestDatabase;
 use serde_json::Value;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 /// An empty folder in which a log may lie.
 pub struct Place {
     folder: TempDir,
     program: PathBuf,
+    url: String,
+    /// Goes with the place.
+    _database: Option<TestDatabase>,
 }
 
 /// How a command ended.
@@ -29,7 +34,8 @@ impl Place {
     /// Nothing there yet, for the `headwater` binary.
     pub fn empty() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_headwater")).to_owned();
-        Self { folder: TempDir::new().unwrap(), program }
+        let url = "sqlite://log.db".into();
+        Self { folder: TempDir::new().unwrap(), program, url, _database: None }
     }
 
     /// A migrated log, for the `headwater` binary.
@@ -37,6 +43,20 @@ impl Place {
         let place = Self::empty();
         place.ok(&["migrate"]);
         place
+    }
+
+    /// A migrated log in PostgreSQL.
+    pub async fn in_postgres() -> Self {
+        let database = headwater_testkit::postgres::database().await;
+        let place = Self { url: database.url().into(), _database: Some(database), ..Self::empty() };
+        place.ok(&["migrate"]);
+        place
+    }
+
+    /// The URL of its log, from wherever.
+    pub fn url(&self) -> String {
+        let folder = self.folder.path().display();
+        self.url.replace("sqlite://", &format!("sqlite://{folder}/"))
     }
 
     /// The same log, for the service in `examples/service.rs`.
@@ -48,7 +68,7 @@ impl Place {
 
     /// The same log, for the `headwater` binary.
     pub fn into_bare(self) -> Self {
-        Self { folder: self.folder, ..Self::empty() }
+        Self { program: Self::empty().program, ..self }
     }
 
     /// Where the log lies.
@@ -63,7 +83,7 @@ impl Place {
         for variable in ["HEADWATER_SCHEMA", "HEADWATER_LOG", "RUST_LOG"] {
             command.env_remove(variable);
         }
-        command.env("DATABASE_URL", "sqlite://log.db");
+        command.env("DATABASE_URL", &self.url);
         command
     }
 
@@ -92,6 +112,20 @@ impl Place {
         child.wait_with_output().unwrap().into()
     }
 
+    /// Runs statements on the database by hand.
+    pub async fn sql(&self, statements: &str) {
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+        if self.url.starts_with("sqlite:") {
+            let mut connection = sqlx::SqliteConnection::connect(&self.url()).await.unwrap();
+            statements.execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        } else {
+            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            statements.execute(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+        }
+    }
+
     /// Appends `count` events to one stream.
     pub fn fill(&self, stream: &str, event_type: &str, count: usize) {
         for number in 0..count {
@@ -102,9 +136,8 @@ impl Place {
 
     /// Opens so many thousand carts in pounds.
     pub fn fill_with_carts(&self, thousands: usize) {
-        let url = format!("sqlite://{}", self.folder.path().join("log.db").display());
         let carts = async {
-            let log = headwater::connect(&url).await.unwrap();
+            let log = headwater::connect(&self.url()).await.unwrap();
             for thousand in 0..thousands {
                 let stream = StreamName::new("cart", thousand).unwrap();
                 let opened = || NewEvent::from_json("cart.opened", 1, r#"{"currency":"GBP"}"#);
@@ -113,8 +146,16 @@ impl Place {
             }
             log.close().await;
         };
-        tokio::runtime::Runtime::new().unwrap().block_on(carts);
+        block_on(carts);
     }
+}
+
+/// On a thread of its own, since a test may be in a runtime already.
+fn block_on(work: impl Future<Output = ()> + Send) {
+    std::thread::scope(|scope| {
+        let run = || tokio::runtime::Runtime::new().unwrap().block_on(work);
+        scope.spawn(run).join().unwrap();
+    });
 }
 
 impl From<Output> for Ended {

@@ -111,6 +111,39 @@ pub async fn events_of_one_append_lie_in_the_log_in_the_order_given(harness: &dy
     assert_eq!(read, ids);
 }
 
+/// A stream may come again, so that events of several streams lie between each other.
+pub async fn a_stream_that_comes_again_in_an_append_goes_on(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-a", 3).await;
+    let appends = [
+        Append::new(stream("thing-z"), None, events(2)),
+        one("thing-a", Exact(3)),
+        append("thing-z", 1),
+        append("thing-a", 2),
+        append("thing-z", 1),
+    ];
+    let ids: Vec<_> = appends.iter().flat_map(|a| a.events.iter().map(|e| e.id)).collect();
+    let applied = log.append_all(appends.clone()).await.expect("it expects what is there");
+    let versions = |appended: &headwater::Appended| -> Vec<_> {
+        appended.streams.iter().map(|stream| stream.version).collect()
+    };
+    assert_eq!(versions(&applied), [2, 4, 3, 6, 4]);
+    let read: Vec<_> = all(log).await.into_iter().skip(3).collect();
+    assert_eq!(read.iter().map(|event| event.id).collect::<Vec<_>>(), ids);
+    assert_eq!(crate::fixtures::versions(&read), [1, 2, 4, 3, 5, 6, 4]);
+    let again = log.append_all(appends).await.expect("it is recognised");
+    assert!(again.repeated);
+    assert_eq!(again.streams, applied.streams);
+    let conflict =
+        refused(log, [append("thing-z", 1), one("thing-a", Exact(5)), append("thing-z", 1)]);
+    let stream_a = stream("thing-a");
+    assert_eq!(
+        conflict.await,
+        Error::VersionConflict { stream: stream_a, expected: Exact(5), actual: 6 }
+    );
+    assert_eq!(all(log).await.len(), 10);
+}
+
 /// Sixteen writers on one stream, each at any version.
 pub async fn concurrent_appends_leave_no_hole_in_a_stream(harness: &dyn Harness) {
     let log = harness.log();

@@ -21,6 +21,7 @@ macro_rules! conformance {
                 an_append_to_many_streams_is_all_or_nothing,
                 a_conflict_names_the_first_stream_that_is_elsewhere,
                 events_of_one_append_lie_in_the_log_in_the_order_given,
+                a_stream_that_comes_again_in_an_append_goes_on,
                 concurrent_appends_leave_no_hole_in_a_stream,
                 of_writers_with_one_expected_version_exactly_one_wins,
                 appends_to_the_same_streams_in_opposite_orders_do_not_deadlock,
@@ -75,6 +76,9 @@ macro_rules! conformance {
                 streams_are_listed_by_category,
                 a_refused_append_makes_no_stream,
                 many_streams_can_be_listed_in_part;
+            health:
+                a_log_that_only_headwater_has_written_has_no_fault,
+                an_examination_of_a_new_log_finds_no_error;
             ceiling:
                 the_ceiling_of_an_empty_log_is_its_start,
                 an_acknowledged_append_lies_below_the_ceiling,

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
-use headwater::{Append, Error, ErrorKind, ExpectedVersion::Any, Limits, NewEvent, Settings};
+use headwater::{
+    Append, Error, ErrorKind,
+    ExpectedVersion::{self, Any, Exact},
+    Limits, NewEvent, Settings,
+};
 use uuid::Uuid;
 
 use super::{Harness, only_where_shared};
@@ -148,11 +152,16 @@ pub async fn an_append_that_contradicts_itself_is_refused(harness: &dyn Harness)
     let log = harness.log();
     let id = Uuid::now_v7();
     let empty = Append::new(stream("thing-1"), Any, []);
+    let expecting = |expected| Append::new(stream("thing-1"), expected, [event(1)]);
     for (what, appends) in [
         ("no stream", vec![]),
         ("no event", vec![empty.clone()]),
         ("one stream without an event", vec![append("thing-2", 1), empty]),
-        ("a stream twice", vec![append("thing-1", 1), append("thing-2", 1), append("thing-1", 1)]),
+        (
+            "two versions of a stream",
+            vec![append("thing-1", 1), append("thing-2", 1), expecting(Exact(1))],
+        ),
+        ("no stream behind one", vec![append("thing-1", 1), expecting(ExpectedVersion::None)]),
         ("an id twice in a stream", to_thing([event(1).id(id), event(2).id(id)]).to_vec()),
         (
             "an id twice in two streams",

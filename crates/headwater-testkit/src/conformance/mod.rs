@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod commands;
 pub mod deploy;
 mod harness;
+pub mod health;
 pub mod idempotency;
 pub mod lease;
 pub mod limits;

@@ -48,6 +48,9 @@ pub(super) async fn rebuild(
     let checkpoints = log.checkpoints().await?;
     let live = || checkpoints.iter().filter(|checkpoint| checkpoint.state == Live);
     let all: Vec<_> = live().map(|checkpoint| checkpoint.projection.clone()).collect();
+    if all.is_empty() {
+        return Err(super::without_code("rebuild"));
+    }
     let names = if names.is_empty() { &all } else { names };
     let before = |name: &str| live().find(|c| c.projection == name).map_or(0, |c| c.generation);
     let mut asked = Vec::new();

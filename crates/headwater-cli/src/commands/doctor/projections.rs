@@ -1,0 +1,196 @@
+//! What the checkpoints say of the projections: which stand still, and which are behind.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use headwater::{
+    Checkpoint, Direction, Filter, Finding, GenerationState, Log, Position, finding::span,
+    store::Reading,
+};
+
+use crate::Failure;
+
+/// How long an event may wait for a projection without a word.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) async fn findings(log: &Log) -> Result<Vec<Finding>, Failure> {
+    let mut findings = Vec::new();
+    for checkpoint in log.checkpoints().await? {
+        let waiting = waiting_since(log, checkpoint.position).await?;
+        findings.extend(of(&checkpoint, waiting, Utc::now()));
+        findings.extend(parked(&checkpoint, log.store().parked(&checkpoint).await?.len()));
+    }
+    Ok(findings)
+}
+
+/// When the first event behind a position was recorded. Not by the ceiling, since a look at that may tell
+/// others what it found, which would be a change.
+async fn waiting_since(log: &Log, after: Position) -> Result<Option<DateTime<Utc>>, Failure> {
+    let (filter, until, direction) = (Filter::all(), Position::END, Direction::Forward);
+    let reading = Reading::Log { filter, after, until, direction };
+    let first = log.store().read(reading).try_next().await?;
+    Ok(first.map(|event| event.recorded_at))
+}
+
+fn of(
+    checkpoint: &Checkpoint,
+    waiting: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<Finding> {
+    let Checkpoint { projection, position, .. } = checkpoint;
+    let ago = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
+    let still = ago(checkpoint.updated_at);
+    if checkpoint.held_back && checkpoint.state == GenerationState::Building {
+        let what = format!("a build of {projection} waits for an operator");
+        return Some(
+            Finding::note("build-held-back", what)
+                .means("it is kept up to date beside the read model in service")
+                .cure(format!(
+                    "`projections promote {projection}` puts it into service, `projections drop` gives it up"
+                )),
+        );
+    }
+    if checkpoint.state == GenerationState::Building {
+        return (still > PATIENCE).then(|| {
+            let still = span(still);
+            let what = format!("a rebuild of {projection} has not gone on for {still}");
+            Finding::note("rebuild-left", what)
+                .means("its tables take room; the read model in service is as it was")
+                .cure(format!("`projections rebuild {projection}` goes on with it"))
+        });
+    }
+    if let Some(failure) = &checkpoint.failure {
+        let at = failure.position;
+        let what = format!("{projection} stands still at position {at}: {}", failure.error);
+        return Some(
+            Finding::error("projection-failed", what)
+                .means("its read model grows old; nothing was skipped")
+                .cure(
+                    "mend the projection and start its service again, or `projections rebuild` it; \
+                     `projections skip` leaves an event out",
+                ),
+        );
+    }
+    if checkpoint.paused {
+        let what = format!("{projection} is paused, at position {position}");
+        return Some(
+            Finding::note("projection-paused", what)
+                .means("an operator has paused it, as `projections history` tells")
+                .cure(format!("`projections resume {projection}`")),
+        );
+    }
+    let waiting = ago(waiting?);
+    if waiting <= PATIENCE {
+        return None;
+    }
+    let waits = span(waiting);
+    Some(if still > PATIENCE {
+        let what = format!("{projection} has been at position {position} for {}", span(still));
+        Finding::warning("projection-idle", what)
+            .means(format!(
+                "events have been waiting for it for {waits}: nothing runs it, or a \
+                transaction holds readers back"
+            ))
+            .cure(
+                "start its service, or `projections run`; `projections rebuild` where it is \
+                not needed as it is",
+            )
+    } else {
+        let what = format!("{projection} is {waits} behind the log, at position {position}");
+        Finding::warning("projection-behind", what)
+            .means("it goes on, and its queries show what was then")
+            .cure(
+                "wait where it catches up; otherwise make its batches cheaper, or rebuild it, \
+                which is quicker",
+            )
+    })
+}
+
+fn parked(checkpoint: &Checkpoint, events: usize) -> Option<Finding> {
+    let projection = &checkpoint.projection;
+    (events > 0).then(|| {
+        Finding::error("events-parked", format!("{projection} has set {events} events aside"))
+            .means("they are missing in its read model")
+            .cure(format!(
+                "`projections parked {projection}` shows why; `projections retry` applies them once \
+                 that is mended"
+            ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater::{Failure as StandStill, Severity};
+
+    use super::*;
+
+    fn time(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            projection: "sales".into(),
+            generation: 1,
+            state: GenerationState::Live,
+            position: Position(7),
+            event_id: None,
+            event_position: Position(7),
+            epoch: 1,
+            fingerprint: String::new(),
+            failure: None,
+            updated_at: time(1_000),
+            paused: false,
+            held_back: false,
+            rebuild_asked: None,
+            of_this_log: true,
+        }
+    }
+
+    fn found(
+        change: fn(&mut Checkpoint),
+        waiting: Option<i64>,
+        now: i64,
+    ) -> Option<(&'static str, Severity)> {
+        let mut checkpoint = checkpoint();
+        change(&mut checkpoint);
+        let finding = of(&checkpoint, waiting.map(time), time(now))?;
+        Some((finding.code, finding.severity))
+    }
+
+    #[test]
+    fn a_projection_that_has_everything_may_rest_for_ever() {
+        assert_eq!(found(|_| {}, None, 1_000_000), None);
+        assert_eq!(found(|_| {}, Some(1_990), 2_000), None, "the event has only just come");
+    }
+
+    #[test]
+    fn one_that_rests_while_events_wait_is_told_from_one_that_is_slow() {
+        assert_eq!(found(|_| {}, Some(1_001), 1_200), Some(("projection-idle", Severity::Warning)));
+        let slow = found(|checkpoint| checkpoint.updated_at = time(1_190), Some(1_001), 1_200);
+        assert_eq!(slow, Some(("projection-behind", Severity::Warning)));
+    }
+
+    #[test]
+    fn one_that_has_failed_is_an_error_and_a_rebuild_that_was_left_a_note() {
+        let failed: fn(&mut Checkpoint) = |checkpoint| {
+            let error = "no".into();
+            checkpoint.failure = Some(StandStill { position: Position(8), event_id: None, error });
+        };
+        assert_eq!(found(failed, None, 1_000), Some(("projection-failed", Severity::Error)));
+        let building: fn(&mut Checkpoint) =
+            |checkpoint| checkpoint.state = GenerationState::Building;
+        assert_eq!(found(building, Some(1), 1_061), Some(("rebuild-left", Severity::Note)));
+        assert_eq!(found(building, Some(1), 1_060), None);
+        let held: fn(&mut Checkpoint) = |checkpoint| {
+            checkpoint.state = GenerationState::Building;
+            checkpoint.held_back = true;
+        };
+        assert_eq!(found(held, Some(1), 1_060), Some(("build-held-back", Severity::Note)));
+        let paused: fn(&mut Checkpoint) = |checkpoint| checkpoint.paused = true;
+        assert_eq!(found(paused, Some(1), 9_000), Some(("projection-paused", Severity::Note)));
+        assert_eq!(parked(&checkpoint(), 0), None);
+        assert_eq!(parked(&checkpoint(), 2).map(|f| f.severity), Some(Severity::Error));
+    }
+}
