@@ -1,8 +1,9 @@
 //! What every command takes: which log, and in which form the answer is wanted.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
-use headwater::{Log, Settings};
+use headwater::{Error, Log, Settings};
+use tokio::time::timeout;
 
 use crate::{Exit, Failure, redact};
 
@@ -41,6 +42,9 @@ pub struct Options {
     #[arg(long, global = true, help_heading = HEADING)]
     no_progress: bool,
 }
+
+/// How long a database may take to let in somebody who only looks.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 const HEADING: &str = "Options of every command";
 
@@ -111,15 +115,21 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// As for [`Options::connect`], and [`Exit::Failed`] where the schema is not up to date.
+    /// As for [`Options::connect`], [`Exit::Failed`] where the schema is not up to date, and
+    /// [`Exit::TryAgain`] where the database does not answer within 4 s.
     pub async fn connect_as_is(&self) -> Result<Log, Failure> {
-        Ok(self.open(self.database_url()?, false).await?)
+        self.connect_with(Settings::default()).await
     }
 
-    /// Opens the log as it is, with other settings than the usual ones.
+    /// The same with settings of the command's own.
     pub(crate) async fn connect_with(&self, settings: Settings) -> Result<Log, Failure> {
         let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
-        Ok(headwater::connect_with(self.database_url()?, settings).await?)
+        let silent = || {
+            let reason = format!("the database does not answer within {} s", PATIENCE.as_secs());
+            Error::Unavailable { reason }
+        };
+        let opened = timeout(PATIENCE, headwater::connect_with(self.database_url()?, settings));
+        Ok(opened.await.unwrap_or_else(|_elapsed| Err(silent()))?)
     }
 
     pub(crate) async fn open(&self, url: &str, migrate: bool) -> headwater::Result<Log> {

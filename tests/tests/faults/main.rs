@@ -28,4 +28,5 @@ mod process_killed;
 mod rebuild_killed;
 mod rebuild_stalled;
 mod refused;
+mod restored;
 mod server_killed;

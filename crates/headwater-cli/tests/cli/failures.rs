@@ -98,3 +98,65 @@ fn a_file_that_is_no_log_is_one_sentence() {
     let migrated = place.json(&["migrate"]);
     assert_eq!(migrated[0]["from"], 0);
 }
+
+/// Every command that looks at a log, with what it needs.
+const COMMANDS: &[&[&str]] = &[
+    &["append", "cart-1", "cart.opened", "--data", "{}"],
+    &["events"],
+    &["streams"],
+    &["stream", "show", "cart-1"],
+    &["export"],
+    &["import", "/dev/null"],
+    &["verify"],
+    &["doctor"],
+    &["projections", "list"],
+    &["projections", "status"],
+    &["projections", "rebuild", "currencies"],
+    &["projections", "verify", "--all"],
+    &["projections", "promote", "currencies"],
+    &["projections", "rollback", "currencies"],
+    &["projections", "drop", "currencies", "--generation", "1", "--yes"],
+    &["projections", "pause", "currencies"],
+    &["projections", "resume", "currencies"],
+    &["projections", "retry", "currencies"],
+    &[
+        "projections",
+        "skip",
+        "currencies",
+        "--event",
+        "00000000-0000-0000-0000-000000000000",
+        "--yes",
+    ],
+    &["projections", "seek", "currencies", "1", "--yes"],
+    &["projections", "parked"],
+    &["projections", "history"],
+];
+
+#[test]
+fn of_a_database_that_is_down_or_silent_every_command_says_so_within_five_seconds() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().map(|address| (address.port(), silent)).unwrap();
+    for port in [closed_port(), silent.0] {
+        let url = format!("postgres://headwater@127.0.0.1:{port}/shop");
+        let ask = |arguments: &&[&'static str]| {
+            let arguments = [*arguments, &["--json", "--database-url", &url]].concat();
+            // Export and import are of the bare binary, the others of every service.
+            let place = Place::empty();
+            let bare = arguments[0] == "import";
+            let place = if bare { place } else { place.into_service() };
+            let begun = std::time::Instant::now();
+            let ended = place.run(&arguments);
+            assert_eq!(ended.exit, 3, "{arguments:?}: {ended:?}");
+            assert_eq!(ended.error()["code"], "unavailable", "{arguments:?}");
+            assert_eq!((&*ended.stdout, ended.stderr.lines().count()), ("", 1), "{ended:?}");
+            let took = begun.elapsed();
+            assert!(took < std::time::Duration::from_secs(5), "{arguments:?} took {took:?}");
+        };
+        std::thread::scope(|scope| {
+            for four in COMMANDS.chunks(4) {
+                let asked: Vec<_> = four.iter().map(|one| scope.spawn(|| ask(one))).collect();
+                asked.into_iter().for_each(|asked| asked.join().unwrap());
+            }
+        });
+    }
+}

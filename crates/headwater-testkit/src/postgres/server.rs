@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,6 +22,7 @@ use super::{
 /// when this is dropped or the test process ends.
 pub struct Server {
     guardian: Guardian,
+    binaries: PathBuf,
     port: u16,
     password: String,
 }
@@ -75,6 +78,37 @@ impl Server {
         }
     }
 
+    /// What `pg_dump` makes of a database of this server.
+    ///
+    /// # Panics
+    ///
+    /// Where it fails.
+    pub fn dump(&self, database: &str) -> Vec<u8> {
+        let program = self.binaries.join("pg_dump");
+        let dumped = Command::new(program).arg(self.url(database)).output();
+        let dumped = dumped.expect("pg_dump lies beside the server");
+        assert!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
+        dumped.stdout
+    }
+
+    /// Restores a dump into a new database of this server, and yields its URL.
+    ///
+    /// # Panics
+    ///
+    /// Where it fails.
+    pub async fn restore(&self, database: &str, dump: &[u8]) -> String {
+        let url = self.create_database(database).await;
+        let mut psql = Command::new(self.binaries.join("psql"))
+            .args(["--quiet", "--set", "ON_ERROR_STOP=1", &url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("psql lies beside the server");
+        psql.stdin.take().expect("it is piped").write_all(dump).expect("psql reads");
+        assert!(psql.wait().expect("it ends").success(), "the dump cannot be restored");
+        url
+    }
+
     pub(super) async fn start(binaries: &Path) -> Result<Self, String> {
         let mut tried = Self::try_start(binaries).await;
         // Another process may take the free port between our look and the server's.
@@ -92,11 +126,11 @@ impl Server {
         let password = super::random_password();
         let binaries = binaries.to_owned();
         let begin = {
-            let password = password.clone();
+            let (binaries, password) = (binaries.clone(), password.clone());
             move || begin(&binaries, port, &password)
         };
         let guardian = tokio::task::spawn_blocking(begin).await.map_err(|e| e.to_string())??;
-        let mut server = Self { guardian, port, password };
+        let mut server = Self { guardian, binaries, port, password };
         server.wait_until_ready().await?;
         Ok(server)
     }
