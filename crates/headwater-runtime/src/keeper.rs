@@ -1,7 +1,7 @@
 //! The keeper: one for each instance of a service; it sees to it that the projections are shared among
 //! the instances, and that each piece of work is done by one of them.
 //!
-//! It looks at everybody's leases twice a second, takes its fair share, and gives up what is more. What
+//! It looks at everybody's leases four times a second, takes its fair share, and gives up what is more. What
 //! it does is renewed well before its lease runs out. It stops work only where it sees that another has
 //! it: an instance that is cut off from the database can do no harm, since its checkpoints have moved to
 //! an epoch of the next owner's.
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How often a keeper looks at the leases, unless they are very short.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// How long it may take to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,6 +1,9 @@
 //! The database goes away in the middle of the work, and comes back.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{TryStreamExt as _, future::join_all};
 use headwater::{
@@ -10,15 +13,16 @@ use headwater_testkit::{
     account::Balance,
     eventually,
     fixtures::{event, stream},
-    postgres::Server,
-    within,
+    postgres::{self, Server},
+    scale, seed, within,
 };
 use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use tokio::time::sleep;
 
 use crate::{
     audit::{Audit, app, caught_up},
     follower::Follower,
-    load::{book, fill},
+    load::{Load, book, fill},
     refused::sentence,
 };
 
@@ -80,6 +84,39 @@ async fn while_postgresql_is_away_everything_says_so_and_goes_on_by_itself_after
     follower.agrees_with(&audit).await;
     caught_up(&log).await;
     audit.agrees_with_read_models(&log).await;
+    assert!(!running.is_finished());
+    running.abort();
+    log.close().await;
+}
+
+/// As in a failover, or by an impatient operator: whoever is connected is thrown out, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_all_sessions_are_ended_every_200_ms_a_service_goes_on_by_itself() {
+    let database = postgres::database().await;
+    let log = connect(database.url()).await.unwrap();
+    fill(&log, 1_000).await;
+    let running = tokio::spawn({
+        let log = log.clone();
+        async move { app().run(&log).await }
+    });
+    let follower = Follower::start(&log);
+    let load = Load::start(&log, 4, seed("sessions_ended"), Arc::new(|_| {}));
+    let name = database.name();
+    let mut admin = PgConnection::connect(&database.url().replace(name, "postgres")).await.unwrap();
+    let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
+    let (rounds, mut ended) = (10 * scale(), 0);
+    for _ in 0..rounds {
+        sleep(Duration::from_millis(200)).await;
+        ended += sqlx::query_scalar::<_, i64>(end).bind(name).fetch_one(&mut admin).await.unwrap();
+    }
+    load.progress(50).await;
+    let ledger = load.stop().await;
+    let audit = Audit::of(&log).await;
+    audit.agrees_with(&ledger);
+    follower.agrees_with(&audit).await;
+    caught_up(&log).await;
+    audit.agrees_with_read_models(&log).await;
+    println!("{ended} sessions ended in {rounds} rounds; {} events", audit.events.len());
     assert!(!running.is_finished());
     running.abort();
     log.close().await;

@@ -17,6 +17,7 @@ mod answer_lost;
 mod broken_reading;
 mod cancellation;
 mod database_away;
+mod deploy;
 mod fight;
 mod four_processes;
 mod full_queue;
