@@ -166,15 +166,23 @@ pub(crate) async fn discard(
     by: &str,
 ) -> Result<()> {
     let projection = definition.name.clone();
+    let live = Generations::of(log, definition).await?.live().cloned();
     let mut tx = log.store().begin().await?;
     let held = tx.hold(&projection, generation).await?;
     let Some(held) = held.filter(|held| held.state != GenerationState::Live) else {
         let lacks = "has this number and is not in service";
         return Err(Error::NoGeneration { projection, lacks });
     };
-    // Whoever builds it looks anew.
+    // Whoever builds it looks anew, and finds that nobody asks for it any more.
     tx.amend(&held, &held, None).await?;
     tx.drop_generation(definition, generation).await?;
+    if let Some(live) = live
+        && let Some(live) = tx.hold(&projection, live.generation).await?
+        && live.rebuild_asked.is_some()
+    {
+        let asked = Checkpoint { rebuild_asked: None, held_back: false, ..live.clone() };
+        tx.amend(&live, &asked, None).await?;
+    }
     let (id, generation, by) = (Uuid::now_v7(), Some(generation), by.to_owned());
     let action = "drop";
     tx.record(&Operation { id, action, projection, generation, detail: None, by }).await?;

@@ -29,6 +29,7 @@ Examples:
 const STATUS_EXAMPLES: &str = "\
 Examples:
   headwater projections status
+  headwater projections status cart_summaries
   headwater projections status --json || echo 'a projection stands still'";
 
 const REBUILD_EXAMPLES: &str = "\
@@ -95,7 +96,7 @@ pub enum ProjectionsCommand {
     List,
     /// Say where each projection stands; exit code 5 where one stands still
     #[command(after_help = STATUS_EXAMPLES)]
-    Status,
+    Status(OfOneArgs),
     /// Build read models anew, beside the ones in service, and swap them in
     ///
     /// A program that has their code builds them itself; any other asks the running service to.
@@ -193,8 +194,9 @@ pub(super) async fn run(
         ProjectionsCommand::List => {
             with_log(options, async |log| list::list(log, app, out).await).await
         }
-        ProjectionsCommand::Status => {
-            with_log(options, async |log| status::status(log, app, out).await).await
+        ProjectionsCommand::Status(OfOneArgs { name }) => {
+            with_log(options, async |log| status::status(log, name.as_deref(), app, out).await)
+                .await
         }
         ProjectionsCommand::Rebuild(args) if app.names().is_empty() => {
             app.check()?;

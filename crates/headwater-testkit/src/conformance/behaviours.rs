@@ -142,6 +142,7 @@ macro_rules! conformance {
                 a_row_that_was_altered_by_hand_is_named,
                 a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
+                a_build_that_is_dropped_is_not_asked_for_any_more,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;
             parking:

@@ -317,6 +317,26 @@ pub async fn a_generation_is_dropped_by_its_number(harness: &dyn Harness) {
     assert_eq!(acts(log).await, [("drop".to_owned(), "ada".to_owned())]);
 }
 
+/// A build that is dropped is not begun again, by whoever was asked for it.
+pub async fn a_build_that_is_dropped_is_not_asked_for_any_more(harness: &dyn Harness) {
+    let log = harness.log();
+    let running = app();
+    open(log, "a", "ada").await;
+    let work = async {
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        operator(log).rebuild("balances", true).await.expect("it is asked for");
+        becomes(log, &[(1, Live), (2, Building)]).await;
+        app().drop_generation(log, "balances", 2, "ada").await.expect("it is dropped");
+        // Long enough for a keeper to look several times.
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(generations(log).await, [(1, Live)]);
+    };
+    run_while(&running, log, work).await;
+}
+
 /// A rolling deploy: the new code builds its read model beside the old one, which the old code keeps up
 /// to date until they are swapped; and an operator can go back.
 pub async fn changed_code_builds_itself_beside_the_old(harness: &dyn Harness) {

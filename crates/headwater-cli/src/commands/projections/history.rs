@@ -3,7 +3,7 @@
 use headwater::{Log, Row};
 use serde::Serialize;
 
-use crate::{Failure, Output};
+use crate::{Failure, Output, envelope::time};
 
 #[derive(Serialize)]
 struct Operation {
@@ -16,7 +16,7 @@ struct Operation {
 }
 
 pub(super) async fn show(log: &Log, name: Option<&str>, out: &mut Output) -> Result<(), Failure> {
-    let sql = "select cast(done_at as text) as done_at, action, projection, generation, detail, done_by \
+    let sql = "select done_at, action, projection, generation, detail, done_by \
                from {all_operations} where $1 = '' or projection = $1 order by id desc";
     let rows = log.query(sql, &[name.unwrap_or_default().into()]).await?;
     let operations = rows.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
@@ -32,7 +32,7 @@ pub(super) async fn show(log: &Log, name: Option<&str>, out: &mut Output) -> Res
 
 fn operation(row: &Row) -> headwater::Result<Operation> {
     Ok(Operation {
-        done_at: row.get("done_at")?,
+        done_at: time(row.get("done_at")?),
         action: row.get("action")?,
         projection: row.get("projection")?,
         generation: row.get("generation")?,

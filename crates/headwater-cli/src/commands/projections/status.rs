@@ -1,6 +1,6 @@
 //! `projections status`: where each projection stands, and why one does not go on.
 
-use headwater::{App, Failure as StandStill, Log, ProjectionStatus};
+use headwater::{App, Error, Failure as StandStill, Log, ProjectionStatus};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -28,8 +28,21 @@ struct Why<'a> {
     error: &'a str,
 }
 
-pub(super) async fn status(log: &Log, app: &App, out: &mut Output) -> Result<(), Failure> {
-    let statuses = app.status(log).await?;
+pub(super) async fn status(
+    log: &Log,
+    name: Option<&str>,
+    app: &App,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let mut statuses = app.status(log).await?;
+    if let Some(name) = name {
+        let known: Vec<_> = statuses.iter().map(|status| status.projection.clone()).collect();
+        statuses.retain(|status| status.projection == name);
+        if statuses.is_empty() {
+            let (projection, known) = (name.into(), known.join(", "));
+            return Err(Error::UnknownProjection { projection, known }.into());
+        }
+    }
     if out.is_json() {
         statuses.iter().try_for_each(|status| out.object(&stands(status)))?;
     } else if statuses.is_empty() {
