@@ -195,12 +195,26 @@ pub enum Error {
     },
 
     /// Another instance is building the next generation of this projection.
-    #[error("{projection} is being rebuilt by {owner}: `projections status` shows how far it is")]
+    #[error(
+        "{projection} is being rebuilt{}: `projections status` shows how far it is, `projections drop` gives it up",
+        .owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default()
+    )]
     RebuildUnderWay {
         /// The projection.
         projection: String,
-        /// What an operator knows the instance by.
-        owner: String,
+        /// What an operator knows the instance by that builds it; nothing where none does now.
+        owner: Option<String>,
+    },
+
+    /// No instance is running that has the code to do this.
+    #[error(
+        "no instance is running that has the code of generation {generation} of {projection}: start it, and try again"
+    )]
+    NoInstance {
+        /// The projection.
+        projection: String,
+        /// The generation that is to be worked on.
+        generation: u32,
     },
 
     /// The projection has no generation of this kind.
@@ -287,6 +301,7 @@ impl Error {
             | Self::CheckpointMoved { .. }
             | Self::RebuildUnderWay { .. }
             | Self::NotCaughtUp { .. }
+            | Self::NoInstance { .. }
             | Self::PromoteBlocked { .. } => ErrorKind::Retry,
             Self::IdempotencyConflict { .. }
             | Self::TooLarge { .. }
@@ -335,6 +350,7 @@ impl Error {
             Self::ProjectionPaused { .. } => "projection-paused",
             Self::RebuildUnderWay { .. } => "rebuild-under-way",
             Self::NoGeneration { .. } => "no-generation",
+            Self::NoInstance { .. } => "no-instance",
             Self::NotCaughtUp { .. } => "not-caught-up",
             Self::PromoteBlocked { .. } => "promote-blocked",
             Self::Mismatch { .. } => "mismatch",

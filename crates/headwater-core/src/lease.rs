@@ -71,6 +71,11 @@ impl Leases {
         self.leases.iter().find(|lease| lease.work == *work && !lease.left.is_zero())
     }
 
+    /// Whether an instance is there that has the code of this definition.
+    pub fn has_code(&self, definition: Uuid) -> bool {
+        self.instances.iter().any(|instance| instance.runs.contains(&definition))
+    }
+
     /// What an operator knows an instance by; its id where it is gone.
     pub fn name_of(&self, instance: Uuid) -> String {
         let known = self.instances.iter().find(|there| there.id == instance);

@@ -63,7 +63,7 @@ pub use limits::Limits;
 pub use log::{Log, expand, expand_generation};
 pub use operation::Operation;
 pub use outcome::{CommandError, Done, RetryPolicy};
-pub use parked::{FailurePolicy, Parked, Then};
+pub use parked::{FailurePolicy, OnFailure, Parked};
 pub use position::{Ceiling, Position};
 pub use projection::{BatchTx, Fold, SqlProjection};
 pub use projection_store::{ProjectionStore, RowTx, StoreTx};

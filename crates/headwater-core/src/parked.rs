@@ -36,12 +36,12 @@ pub struct FailurePolicy {
     /// one before and half a minute at most. What cannot be decoded is not tried again.
     pub retries: u32,
     /// What is done then.
-    pub then: Then,
+    pub then: OnFailure,
 }
 
 /// What a projection does about an event that it cannot apply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Then {
+pub enum OnFailure {
     /// It stands still, until an operator says what to do. Nothing is missing in its rows meanwhile.
     #[default]
     Stop,
@@ -54,17 +54,17 @@ pub enum Then {
 
 impl FailurePolicy {
     /// Stand still at once.
-    pub const STOP: Self = Self { retries: 0, then: Then::Stop };
+    pub const STOP: Self = Self { retries: 0, then: OnFailure::Stop };
 
     /// Set the event and all later ones of its stream aside.
-    pub const PARK: Self = Self { retries: 0, then: Then::Park };
+    pub const PARK: Self = Self { retries: 0, then: OnFailure::Park };
 
     /// Set the event alone aside.
-    pub const PARK_ALONE: Self = Self { retries: 0, then: Then::ParkAlone };
+    pub const PARK_ALONE: Self = Self { retries: 0, then: OnFailure::ParkAlone };
 
     /// Try again so many times before.
     #[must_use]
-    pub const fn retry(self, retries: u32) -> Self {
+    pub const fn retries(self, retries: u32) -> Self {
         Self { retries, ..self }
     }
 }

@@ -143,6 +143,9 @@ pub trait StoreTx: RowTx {
     /// Sets events aside at the generation of `at`, each with why, or notes that one was tried again.
     async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()>;
 
+    /// Marks all events that were set aside to be tried again.
+    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()>;
+
     /// Takes an event that was set aside back, since it was applied or is given up; `false` where it was
     /// not there.
     async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool>;

@@ -1,6 +1,6 @@
 //! What a store must be able to do for a log; what lies beside the log is in `projection_store.rs`.
 //!
-//! Users meet a store as a [`Log`](crate::Log). To write one, implement the three traits and run the
+//! Users meet a store as a [`Log`](crate::Log). To write one, implement the traits here and there, and run the
 //! conformance suite of `headwater-testkit` over it.
 
 use async_trait::async_trait;

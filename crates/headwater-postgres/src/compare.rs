@@ -19,28 +19,33 @@ pub(crate) async fn compare(
             TableDefinition::Columns(table) => table.key().map(|c| c.name.to_owned()).collect(),
             TableDefinition::Sql { name, .. } => key(connection, statements, name, first).await?,
         };
-        let key: Vec<_> = key.iter().map(|name| format!("{}::text", quoted(name))).collect();
+        let key: Vec<_> =
+            key.iter().map(|name| format!("compared.{}::text", quoted(name))).collect();
+        let key = if key.is_empty() { "''".to_owned() } else { key.join(", ") };
+        // Rows are compared as text, since there are types without an equality, such as json.
         let rows = |generation| {
             format!(
-                "select t::text as content, concat_ws(', ', {}) as key from {}{} as t",
-                if key.is_empty() { "''".into() } else { key.join(", ") },
+                "select (compared.*)::text as content, min(concat_ws(', ', {key}) collate \"C\") as key, \
+                        count(*) as times \
+                 from {}{} as compared group by 1",
                 statements.prefix,
                 physical_name(table.name(), generation)
             )
         };
         let sql = format!(
             "select min(coalesce(a.key, b.key) collate \"C\"), \
-                    count(*) filter (where b.content is null), \
-                    count(*) filter (where a.content is null) \
+                    coalesce(sum(greatest(coalesce(a.times, 0) - coalesce(b.times, 0), 0)), 0)::bigint, \
+                    coalesce(sum(greatest(coalesce(b.times, 0) - coalesce(a.times, 0), 0)), 0)::bigint \
              from ({}) as a full join ({}) as b using (content) \
-             where a.content is null or b.content is null",
+             where a.times is distinct from b.times",
             rows(first),
             rows(second)
         );
         let rows = connection.fetch_all(sqlx::query(AssertSqlSafe(sql))).await;
         let found = rows.and_then(|rows| rows.first().map(difference).transpose());
-        if let Some((Some(key), only_first, only_second)) = found.map_err(of_statement)? {
-            let table = table.name().to_owned();
+        let (key, only_first, only_second) = found.map_err(of_statement)?.unwrap_or_default();
+        if only_first + only_second > 0 {
+            let (table, key) = (table.name().to_owned(), key.unwrap_or_default());
             differences.push(Difference { table, key, only_first, only_second });
         }
     }

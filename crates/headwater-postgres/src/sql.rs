@@ -59,6 +59,7 @@ statements! {
     operation_record,
     parked,
     parked_remove,
+    parked_retry,
     parked_save,
     publish_settled,
     read_log,

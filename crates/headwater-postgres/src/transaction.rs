@@ -311,6 +311,13 @@ impl StoreTx for PostgresTx {
         Ok(())
     }
 
+    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()> {
+        let retry = sqlx::query(checked(&self.store.clone().inner.statements.parked_retry))
+            .bind(at.projection.clone())
+            .bind(number(at.generation));
+        self.execute_query(retry).await.map(drop)
+    }
+
     async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool> {
         let unpark = sqlx::query(checked(&self.store.clone().inner.statements.parked_remove))
             .bind(at.projection.clone())

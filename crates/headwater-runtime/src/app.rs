@@ -7,10 +7,12 @@ use headwater_core::{
     Position, Result, Row, SqlProjection, Work,
 };
 use tokio::{sync::mpsc, task::JoinSet};
+use uuid::Uuid;
 
 use crate::{
     fold::FoldProjector,
-    generation,
+    generation::{self, Generations},
+    held_leases::HeldLeases,
     keeper::Keeper,
     process,
     projector::Projector,
@@ -19,7 +21,6 @@ use crate::{
     shared_reading::SharedReading,
     sql::SqlProjector,
     status::{Progress, ProjectionStatus, Rebuilt},
-    tenure::Tenure,
 };
 
 /// The projections of a service.
@@ -32,7 +33,7 @@ pub struct App {
 }
 
 /// How often a wait for all projections looks whether one of them stands still.
-const SETTLED: Duration = Duration::from_secs(5);
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The shortest and the longest lease that can be given.
 const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
@@ -114,10 +115,14 @@ impl App {
         self.projectors.iter().map(|projector| projector.definition().name.as_str()).collect()
     }
 
-    /// Whether it has the code that built a generation with this fingerprint.
-    pub fn runs(&self, projection: &str, fingerprint: &str) -> bool {
-        let mut definitions = self.projectors.iter().map(|projector| projector.definition());
-        definitions.any(|own| own.name == projection && own.fingerprint == fingerprint)
+    /// Whether it has the code that this generation was built from.
+    pub fn has_code_of(&self, generation: &Checkpoint) -> bool {
+        self.definition_ids().contains(&generation.definition_id())
+    }
+
+    /// The ids of what was declared.
+    pub(crate) fn definition_ids(&self) -> Vec<Uuid> {
+        self.projectors.iter().map(|projector| projector.definition().id()).collect()
     }
 
     /// Checks what was declared, as every use of the app does first.
@@ -185,8 +190,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::Mismatch`] where a projection stands still before it has come so far;
-    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    /// [`Error::Mismatch`] where a projection stands still before it has come so far, and
+    /// [`Error::ProjectionPaused`]; [`Error::Unavailable`] (try again) or [`Error::Database`].
     pub async fn settled(&self, log: &Log, position: Position) -> Result<()> {
         self.check()?;
         for name in self.names() {
@@ -252,24 +257,35 @@ impl App {
         names: &[String],
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
+        let projectors = self.named(names)?;
+        let leases = self.take_builds(log, &projectors).await?;
+        let verified = verify(log, &projectors, leases.owner(), progress).await;
+        leases.end().await;
+        verified
+    }
+
+    /// The projections of these names, or all, in the order in which they were added.
+    fn named(&self, names: &[String]) -> Result<Vec<Arc<dyn Projector>>> {
         self.check()?;
-        let building = |c: &Checkpoint| c.state == GenerationState::Building;
-        let wanted = |c: &Checkpoint| names.is_empty() || names.contains(&c.projection);
-        let checkpoints = log.checkpoints().await?;
-        // It would be taken for what is to be compared, and removed.
-        if let Some(build) = checkpoints.iter().find(|c| building(c) && wanted(c)) {
-            let owner = "an earlier command".into();
-            return Err(Error::RebuildUnderWay { projection: build.projection.clone(), owner });
+        let known = self.names();
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(rebuild::unknown(name, &known));
         }
-        let how = RebuildOptions { hold: true, verify: true };
-        let built = self.rebuild_with(log, names, &how, progress).await?;
-        for built in &built {
-            let own = |p: &&Arc<dyn Projector>| p.definition().name == built.projection;
-            if let Some(projector) = self.projectors.iter().find(own) {
-                generation::remove(log, projector.definition(), built.generation).await?;
-            }
-        }
-        Ok(built)
+        let wanted = |projector: &&Arc<dyn Projector>| {
+            names.is_empty() || names.contains(&projector.definition().name)
+        };
+        Ok(self.projectors.iter().filter(wanted).cloned().collect())
+    }
+
+    /// Takes the leases on building these.
+    async fn take_builds(
+        &self,
+        log: &Log,
+        projectors: &[Arc<dyn Projector>],
+    ) -> Result<HeldLeases> {
+        let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
+        let instance = process::instance(&self.instance, Vec::new());
+        HeldLeases::take(log, instance, work, self.lease).await
     }
 
     /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one
@@ -331,40 +347,64 @@ impl App {
         options: &RebuildOptions,
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
-        self.check()?;
-        let known = self.names();
-        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(rebuild::unknown(name, &known));
-        }
-        let wanted = |projector: &&Arc<dyn Projector>| {
-            names.is_empty() || names.contains(&projector.definition().name)
-        };
-        let projectors: Vec<_> = self.projectors.iter().filter(wanted).collect();
-        let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
-        let instance = process::instance(&self.instance, Vec::new());
-        let owner = instance.id;
-        let tenure = Tenure::take(log, instance, work, self.lease).await?;
-        let reading = SharedReading::new(log.clone());
-        let turns = rebuild::turns();
-        let (report, mut reports) = mpsc::unbounded_channel();
-        let begin = |projector: &Arc<dyn Projector>| {
-            let (reading, turns) = (reading.clone(), turns.clone());
-            Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
-                .report_to(report.clone())
-                .how(options.clone())
-                .run(WhenHeld::Leave)
-        };
-        let running: JoinSet<_> = projectors.into_iter().map(begin).collect();
-        drop((report, reading));
-        while let Some(report) = reports.recv().await {
-            progress(&report);
-        }
-        let rebuilt = all(running).await;
-        tenure.end().await;
-        let mut rebuilt = rebuilt?;
-        rebuilt.sort_by_key(|done| known.iter().position(|name| *name == done.projection));
-        Ok(rebuilt)
+        let projectors = self.named(names)?;
+        let leases = self.take_builds(log, &projectors).await?;
+        let built = build(log, &projectors, options, leases.owner(), progress).await;
+        leases.end().await;
+        built
     }
+}
+
+/// Builds these together, under leases of the owner's; yields them in the same order.
+async fn build(
+    log: &Log,
+    projectors: &[Arc<dyn Projector>],
+    how: &RebuildOptions,
+    owner: Uuid,
+    progress: &(dyn Fn(&Progress) + Send + Sync),
+) -> Result<Vec<Rebuilt>> {
+    let (reading, turns) = (SharedReading::new(log.clone()), rebuild::turns());
+    let (report, mut reports) = mpsc::unbounded_channel();
+    let begin = |projector: &Arc<dyn Projector>| {
+        let (reading, turns) = (reading.clone(), turns.clone());
+        Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
+            .report_to(report.clone())
+            .how(how.clone())
+            .run(WhenHeld::Leave)
+    };
+    let running: JoinSet<_> = projectors.iter().map(begin).collect();
+    drop((report, reading));
+    while let Some(report) = reports.recv().await {
+        progress(&report);
+    }
+    let mut built = all(running).await?;
+    built.sort_by_key(|b| projectors.iter().position(|p| p.definition().name == b.projection));
+    Ok(built)
+}
+
+/// Builds these, compares them with those in service, and removes what it has built, however that ended.
+async fn verify(
+    log: &Log,
+    projectors: &[Arc<dyn Projector>],
+    owner: Uuid,
+    progress: &(dyn Fn(&Progress) + Send + Sync),
+) -> Result<Vec<Rebuilt>> {
+    // Under the leases, so that none comes in between: it would be taken for what is to be compared.
+    for projector in projectors {
+        if Generations::of(log, projector.definition()).await?.building().is_some() {
+            let projection = projector.definition().name.clone();
+            return Err(Error::RebuildUnderWay { projection, owner: None });
+        }
+    }
+    let how = RebuildOptions { hold: true, verify: true };
+    let built = build(log, projectors, &how, owner, progress).await;
+    for projector in projectors {
+        let definition = projector.definition();
+        if let Some(building) = Generations::of(log, definition).await?.building() {
+            generation::remove(log, definition, building.generation).await?;
+        }
+    }
+    built
 }
 
 /// How a rebuild is done.

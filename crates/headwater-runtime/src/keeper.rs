@@ -19,6 +19,7 @@ use headwater_core::{
     Work,
 };
 use tokio::{
+    sync::Semaphore,
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -39,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long it may take to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a build rests that could not be begun.
+const REST: Duration = Duration::from_secs(10);
+
 /// Keeps the share of one instance.
 pub(crate) struct Keeper {
     log: Log,
@@ -51,6 +55,10 @@ pub(crate) struct Keeper {
     renewed: Option<Instant>,
     /// The projections whose generation in service other code has built, as their runners have found.
     changed: HashSet<String>,
+    /// Builds that failed before there was a checkpoint to note it at, and when.
+    failed: HashMap<Work, Instant>,
+    /// Turns to work, for what is built at the same time.
+    turns: Arc<Semaphore>,
     /// Whether the last look failed.
     away: bool,
 }
@@ -89,6 +97,8 @@ impl Keeper {
             running: HashMap::new(),
             renewed: None,
             changed: HashSet::new(),
+            failed: HashMap::new(),
+            turns: rebuild::turns(),
             away: false,
         }
     }
@@ -120,7 +130,7 @@ impl Keeper {
             task.end().await;
         }
         // Where it cannot be told, the leases run out.
-        let _told = timeout(FAREWELL, take_leave(&self.log, &self.instance)).await;
+        let _told = timeout(FAREWELL, release(&self.log, &self.instance)).await;
         self.renewed = None;
     }
 
@@ -130,8 +140,8 @@ impl Keeper {
         let log = self.log.clone();
         let store = log.store();
         let (leases, checkpoints) = try_join(store.leases(), store.checkpoints()).await?;
-        if process::bury(&log, &leases).await? {
-            return Ok(true);
+        if process::release_ended(&log, &leases).await? {
+            return Ok(false);
         }
         let (doable, missing) = self.doable(&checkpoints);
         if let Some(first) = missing {
@@ -177,8 +187,10 @@ impl Keeper {
             if fits && !live.paused {
                 doable.push((Work::live(&definition.name), definition.id()));
             }
-            if is_to_build(definition, &generations, live, fits) {
-                doable.push((Work::building(&definition.name), definition.id()));
+            let build = Work::building(&definition.name);
+            let rests = self.failed.get(&build).is_some_and(|failed| failed.elapsed() < REST);
+            if !rests && is_to_build(definition, &generations, live, fits) {
+                doable.push((build, definition.id()));
             }
         }
         (doable, missing)
@@ -186,7 +198,8 @@ impl Keeper {
 
     /// What this instance has leases on.
     fn held(&self, leases: &Leases) -> Vec<Work> {
-        let own = |lease: &&Lease| lease.owner == self.instance.id && !lease.left.is_zero();
+        // One that ran out is still this instance's as long as nobody has taken it.
+        let own = |lease: &&Lease| lease.owner == self.instance.id;
         leases.leases.iter().filter(own).map(|lease| lease.work.clone()).collect()
     }
 
@@ -209,11 +222,13 @@ impl Keeper {
 
     /// Begins what was granted and is not done yet. What is built at the same moment is read together.
     fn begin_all(&mut self, granted: Vec<Work>, leases: &Leases) {
-        let (reading, turns) = (SharedReading::new(self.log.clone()), rebuild::turns());
-        for work in granted {
-            if self.running.contains_key(&work) {
-                continue;
-            }
+        let new: Vec<_> =
+            granted.into_iter().filter(|work| !self.running.contains_key(work)).collect();
+        if new.is_empty() {
+            return;
+        }
+        let reading = SharedReading::new(self.log.clone());
+        for work in new {
             let projector =
                 self.projectors.iter().find(|p| p.definition().name == work.projection).cloned();
             let Some(projector) = projector else { continue };
@@ -225,7 +240,7 @@ impl Keeper {
             let (log, owner) = (self.log.clone(), self.instance.id);
             let task = match work.on {
                 GenerationState::Building => {
-                    let (reading, turns) = (reading.clone(), turns.clone());
+                    let (reading, turns) = (reading.clone(), self.turns.clone());
                     tokio::spawn(async move {
                         let build = rebuild::Rebuild::new(log, reading, turns, projector, owner);
                         build.run(WhenHeld::KeepUpToDate).await.err()
@@ -257,6 +272,7 @@ impl Keeper {
                 }
                 Some(Ok(Some(error))) => {
                     tracing::error!(projection = %work.projection, work = %work.on, %error, "it stands still");
+                    self.failed.insert(work, Instant::now());
                 }
                 // Only a fault of the runtime's own code can end it so, and must be seen.
                 Some(Err(panic)) if panic.is_panic() => resume_unwind(panic.into_panic()),
@@ -269,22 +285,22 @@ impl Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         if self.renewed.is_some() {
-            leave_behind(&self.log, &self.instance);
+            release_in_background(&self.log, &self.instance);
         }
     }
 }
 
 /// Tells the other instances that this one does nothing any more.
-pub(crate) async fn take_leave(log: &Log, instance: &Instance) -> Result<()> {
+pub(crate) async fn release(log: &Log, instance: &Instance) -> Result<()> {
     log.store().keep_leases(instance, &[], Duration::ZERO).await.map(drop)
 }
 
 /// The same for whoever is dropped, if there is still time.
-pub(crate) fn leave_behind(log: &Log, instance: &Instance) {
+pub(crate) fn release_in_background(log: &Log, instance: &Instance) {
     let (log, instance) = (log.clone(), instance.clone());
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
-            if let Err(error) = take_leave(&log, &instance).await {
+            if let Err(error) = release(&log, &instance).await {
                 tracing::debug!(%error, "the leases are not given up: they run out");
             }
         });

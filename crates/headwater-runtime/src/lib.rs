@@ -9,6 +9,7 @@ mod app;
 mod batch;
 mod fold;
 mod generation;
+mod held_leases;
 mod keeper;
 mod operator;
 mod parking;
@@ -21,7 +22,6 @@ mod share;
 mod shared_reading;
 mod sql;
 mod status;
-mod tenure;
 
 pub use app::{App, RebuildOptions};
 pub use operator::Operator;

@@ -6,12 +6,12 @@
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, Filter, GenerationState, Log, Operation, Position, Reading,
-    Result, StoreTx,
+    Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Position,
+    Reading, Result, StoreTx, Work,
 };
 use uuid::Uuid;
 
-use crate::rebuild::unknown;
+use crate::{app::App, rebuild::unknown};
 
 /// How many positions a build may be behind the log to be put into service.
 const NEAR: u64 = 10_000;
@@ -21,6 +21,8 @@ const NEAR: u64 = 10_000;
 pub struct Operator {
     log: Log,
     by: String,
+    /// The definitions that the operator's own program has.
+    code: Vec<Uuid>,
 }
 
 /// What an act changes.
@@ -35,7 +37,14 @@ struct Act<'a> {
 impl Operator {
     /// An operator; the record of each act says that it was done `by` them.
     pub fn new(log: &Log, by: impl Into<String>) -> Self {
-        Self { log: log.clone(), by: by.into() }
+        Self { log: log.clone(), by: by.into(), code: Vec::new() }
+    }
+
+    /// With the code of the operator's own program, which then does by [`App::rebuild`] what no instance
+    /// that runs can do.
+    #[must_use]
+    pub fn with_code(self, app: &App) -> Self {
+        Self { code: app.definition_ids(), ..self }
     }
 
     /// Lets a projection stand still, until it is resumed. Queries go on, and so do rebuilds.
@@ -67,20 +76,23 @@ impl Operator {
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where there is nothing to try again.
     pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
-        let mut failed = None;
-        for generation in generations {
-            let mut parked = self.log.store().parked(&generation).await?;
-            parked.iter_mut().for_each(|parked| parked.retry = true);
-            let live = generation.state == GenerationState::Live;
-            if generation.failure.is_some() || (live && !parked.is_empty()) {
-                failed = Some((generation.state, parked));
-            }
-        }
-        let nothing = || lacks(projection, "stands still or has set events aside");
-        let (on, parked) = failed.ok_or_else(nothing)?;
-        let act = Act { name: "retry", projection, on, detail: None };
+        let with = |state: GenerationState| generations.iter().find(move |g| g.state == state);
+        let failed = |state| with(state).is_some_and(|generation| generation.failure.is_some());
+        let act = |on| Act { name: "retry", projection, on, detail: None };
         let change = |at| Ok(Checkpoint { failure: None, ..at });
-        self.change_and(act, change, async |tx, at| tx.park(at, &parked).await).await
+        let mut tried = None;
+        if failed(GenerationState::Building) {
+            tried = Some(self.change(act(GenerationState::Building), change).await?);
+        }
+        let parked = match with(GenerationState::Live) {
+            Some(live) => !self.log.store().parked(live).await?.is_empty(),
+            None => false,
+        };
+        if parked || failed(GenerationState::Live) {
+            let retry = async |tx: &mut dyn StoreTx, at: &Checkpoint| tx.retry_parked(at).await;
+            tried = Some(self.change_and(act(GenerationState::Live), change, retry).await?);
+        }
+        tried.ok_or_else(|| lacks(projection, "stands still or has set events aside"))
     }
 
     /// Leaves out the event at which a projection stands still, or one that it has set aside. The event
@@ -120,8 +132,14 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// As for [`Operator::pause`]; [`Error::InvalidInput`] for a position above the ceiling.
+    /// As for [`Operator::pause`]; [`Error::InvalidInput`] for a position above the ceiling,
+    /// and for the start of the log.
     pub async fn seek(&self, projection: &str, to: Position) -> Result<Checkpoint> {
+        if to == Position::START {
+            let rebuild =
+                format!("from the start it is built anew: run `projections rebuild {projection}`");
+            return Err(Error::InvalidInput(rebuild));
+        }
         let ceiling = self.log.ceiling().await?.position;
         if to > ceiling {
             let beyond =
@@ -148,31 +166,22 @@ impl Operator {
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::RebuildUnderWay`] where one is being built already;
-    /// [`Error::NoGeneration`] where no instance is there that has the code.
+    /// [`Error::NoInstance`] where nobody runs who has the code.
     pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
-        let failed = match generations.iter().find(|g| g.state == GenerationState::Building) {
-            Some(building) if building.failure.is_none() => {
-                let work = headwater_core::Work::building(projection);
-                let owner = leases.held(&work).map(|lease| leases.name_of(lease.owner));
-                let owner = owner.unwrap_or_else(|| "an instance that is away".into());
+        if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
+            if building.failure.is_none() {
+                let held = leases.held(&Work::building(projection));
+                let owner = held.map(|lease| leases.name_of(lease.owner));
                 return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
             }
-            failed => failed.is_some(),
-        };
-        if failed {
-            let act =
-                Act { name: "rebuild", projection, on: GenerationState::Building, detail: None };
-            return self.change(act, |at| Ok(Checkpoint { failure: None, ..at })).await;
+            let act = Act { name: "rebuild", projection, on: building.state, detail: None };
+            let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
+            return self.change(act, again).await;
         }
-        let runs = |live: &Checkpoint| {
-            let id = headwater_core::Definition::id_of(projection, &live.fingerprint);
-            leases.instances.iter().any(|instance| instance.runs.contains(&id))
-        };
-        let live = generations.iter().find(|g| g.state == GenerationState::Live);
-        if !live.is_some_and(runs) {
-            return Err(lacks(projection, "a running instance has the code of"));
+        if let Some(live) = generations.iter().find(|g| g.state == GenerationState::Live) {
+            self.needs_code(&leases, live)?;
         }
         let detail = hold.then(|| "to be held back".to_owned());
         let act = Act { name: "rebuild", projection, on: GenerationState::Live, detail };
@@ -186,10 +195,14 @@ impl Operator {
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is held back,
-    /// [`Error::NotCaughtUp`] where it is too far behind.
+    /// [`Error::NotCaughtUp`] where it is too far behind, [`Error::NoInstance`] where nobody runs who has
+    /// the code.
     pub async fn promote(&self, projection: &str) -> Result<Checkpoint> {
         let ceiling = self.log.ceiling().await?.position;
         let on = GenerationState::Building;
+        if let Some(building) = self.generations(projection).await?.iter().find(|g| g.state == on) {
+            self.needs_code(&self.log.store().leases().await?, building)?;
+        }
         let act = Act { name: "promote", projection, on, detail: None };
         self.change(act, |at| {
             if !at.held_back {
@@ -210,17 +223,33 @@ impl Operator {
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is kept;
-    /// [`Error::RebuildUnderWay`] where another one is being built.
+    /// [`Error::RebuildUnderWay`] where another one is being built, [`Error::NoInstance`] where nobody runs
+    /// who has its code.
     pub async fn roll_back(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
+        let leases = self.log.store().leases().await?;
         if generations.iter().any(|g| g.state == GenerationState::Building) {
-            let owner = "an instance of the service".into();
+            let held = leases.held(&Work::building(projection));
+            let owner = held.map(|lease| leases.name_of(lease.owner));
             return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
+        }
+        if let Some(kept) = generations.iter().rev().find(|g| g.state == GenerationState::Retired) {
+            self.needs_code(&leases, kept)?;
         }
         let act = Act { name: "rollback", projection, on: GenerationState::Retired, detail: None };
         let state = GenerationState::Building;
         let to = |at| Ok(Checkpoint { state, paused: false, held_back: false, ..at });
         self.change(act, to).await
+    }
+
+    /// Refuses where nobody could work on this generation.
+    fn needs_code(&self, leases: &Leases, generation: &Checkpoint) -> Result<()> {
+        let id = generation.definition_id();
+        if self.code.contains(&id) || leases.has_code(id) {
+            return Ok(());
+        }
+        let (projection, generation) = (generation.projection.clone(), generation.generation);
+        Err(Error::NoInstance { projection, generation })
     }
 
     fn on_live<'a>(&self, name: &'static str, projection: &'a str) -> Act<'a> {
@@ -279,6 +308,7 @@ impl Operator {
         let (projection, generation) = (projection.to_owned(), Some(generation));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
+        self.log.checkpoint_moved();
         Ok(changed)
     }
 }

@@ -8,8 +8,8 @@ use std::{collections::HashSet, iter::once, time::Duration};
 use chrono::Utc;
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, FailurePolicy, Filter, Log, Parked, Position, Reading, Result,
-    StoredEvent, StreamName, Then,
+    Checkpoint, Direction, Error, FailurePolicy, Filter, Log, OnFailure, Parked, Position, Reading,
+    Result, StoredEvent, StreamName,
 };
 
 use crate::{
@@ -36,9 +36,13 @@ impl Parking {
     /// What was parked at this generation before.
     pub(crate) async fn load(&mut self, log: &Log, at: &Checkpoint) -> Result<()> {
         self.waiting.clear();
-        if self.policy.then == Then::Park {
-            let parked = log.store().parked(at).await?;
-            self.waiting.extend(parked.into_iter().map(|parked| parked.stream));
+        if self.policy.then == OnFailure::Park {
+            let sql = "select distinct stream from {all_parked} where projection = $1 and generation = $2";
+            let generation = i64::from(at.generation);
+            let parameters = [at.projection.as_str().into(), generation.into()];
+            for row in log.store().query(sql, &parameters).await? {
+                self.waiting.insert(StreamName::parse(&row.get::<String>("stream")?)?);
+            }
         }
         Ok(())
     }
@@ -62,7 +66,7 @@ impl Parking {
 
     /// Whether an event at which this error came is set aside.
     pub(crate) fn takes(&self, error: &Error) -> bool {
-        self.policy.then != Then::Stop && is_of_event(error)
+        self.policy.then != OnFailure::Stop && is_of_event(error)
     }
 
     /// Sets an event aside, and moves the checkpoint over it.
@@ -77,11 +81,12 @@ impl Parking {
         tx.advance(from, to, Some(last)).await?;
         tx.park(from, std::slice::from_ref(&event)).await?;
         tx.commit().await?;
+        log.checkpoint_moved();
         tracing::warn!(
             projection = %from.projection, position = %to, event_id = %event.event_id,
             error = %event.error, "an event is parked"
         );
-        if self.policy.then == Then::Park {
+        if self.policy.then == OnFailure::Park {
             self.waiting.insert(event.stream);
         }
         let (event_position, event_id) = (last.0, Some(last.1));
@@ -203,11 +208,19 @@ pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parke
 
 /// Whether an error is of the event at hand, and not of the store, the log or the deployment.
 pub(crate) fn is_of_event(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Decode { .. }
-            | Error::Panicked { .. }
-            | Error::Mismatch { .. }
-            | Error::Database { .. }
-    )
+    match error {
+        Error::Decode { .. } | Error::Panicked { .. } | Error::Mismatch { .. } => true,
+        Error::Database { code, .. } => is_of_values(code),
+        _ => false,
+    }
+}
+
+/// Whether a database has refused values, and not a right, a table or itself: SQLSTATE's classes of data
+/// exceptions and violated constraints, and what a function of the user's raises; SQLite's constraint,
+/// mismatch and too big.
+fn is_of_values(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => [18, 19, 20].contains(&(number & 0xff)),
+        _ => ["22", "23"].iter().any(|class| code.starts_with(class)) || code == "P0001",
+    }
 }

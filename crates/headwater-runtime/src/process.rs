@@ -1,18 +1,18 @@
 //! Processes: whether an instance that says nothing any more has ended, where this can be known.
 //!
-//! A process that was killed on this host need not be waited for until its leases run out. Where the
-//! guess is wrong, an instance loses its leases and looks for others: epochs keep the read models right.
+//! A process that was killed on this machine need not be waited for until its leases run out.
 
 use std::{path::Path, sync::LazyLock};
 
 use headwater_core::{Instance, Leases, Log, Result};
 use uuid::Uuid;
 
-use crate::keeper::take_leave;
+use crate::keeper::release;
 
-/// A process, in the form `host/number/start`, in which `start` is another one at each start.
+/// A process, in the form `place/number/start`: the place is the boot of the machine and the namespace in
+/// which processes have their numbers, the start is another one each time.
 static OWN: LazyLock<String> =
-    LazyLock::new(|| format!("{}/{}/{}", host(), std::process::id(), Uuid::now_v7()));
+    LazyLock::new(|| format!("{}/{}/{}", place(), std::process::id(), Uuid::now_v7()));
 
 /// An instance in this process.
 pub(crate) fn instance(name: &str, runs: Vec<Uuid>) -> Instance {
@@ -25,34 +25,47 @@ pub(crate) fn name() -> String {
 }
 
 /// Frees the work of instances whose processes have ended without a word; `true` where there were any.
-pub(crate) async fn bury(log: &Log, leases: &Leases) -> Result<bool> {
+pub(crate) async fn release_ended(log: &Log, leases: &Leases) -> Result<bool> {
     let mut any = false;
     for gone in leases.instances.iter().filter(|instance| has_ended(&instance.process, &OWN)) {
         tracing::warn!(instance = %gone.name, "its process has ended without giving its work up");
-        take_leave(log, gone).await?;
+        release(log, gone).await?;
         any = true;
     }
     Ok(any)
 }
 
-/// Whether another process of this host is known to have ended, as seen from the process `own`.
+/// Whether another process is known to have ended, as seen from the process `own`.
 fn has_ended(process: &str, own: &str) -> bool {
     let parts = |process: &str| {
         let (rest, start) = process.rsplit_once('/')?;
-        let (host, number) = rest.rsplit_once('/')?;
-        Some((host.to_owned(), number.to_owned(), start.to_owned()))
+        let (place, number) = rest.rsplit_once('/')?;
+        Some((place.to_owned(), number.to_owned(), start.to_owned()))
     };
-    let (Some((host, number, start)), Some(own)) = (parts(process), parts(own)) else {
+    let (Some((place, number, start)), Some(own)) = (parts(process), parts(own)) else {
         return false;
     };
-    // In a container that is started again its process has the same number as before.
-    let same_number = number == own.1;
-    host == own.0 && start != own.2 && (same_number || is_missing(&number))
+    // Numbers mean something in their own namespace alone.
+    let same_place = place == own.0 && place != NOWHERE;
+    same_place && start != own.2 && (number == own.1 || is_missing(&number))
 }
 
-/// Whether there is no process of this number; `false` where that cannot be known.
+/// Whether there is no process of this number.
 fn is_missing(number: &str) -> bool {
-    Path::new("/proc/self").exists() && !Path::new("/proc").join(number).exists()
+    !Path::new("/proc").join(number).exists()
+}
+
+/// A place in which nothing is known of other processes.
+const NOWHERE: &str = "";
+
+/// Where numbers of processes mean what they mean here.
+fn place() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let namespace = std::fs::read_link("/proc/self/ns/pid");
+    match (boot, namespace) {
+        (Ok(boot), Ok(namespace)) => format!("{} {}", boot.trim(), namespace.display()),
+        _ => NOWHERE.into(),
+    }
 }
 
 /// The name of this host, as its processes see it.
@@ -78,9 +91,11 @@ mod tests {
             (&format!("a/{pid}/before"), false),
             ("a/4194305/before", linux),
             ("b/4194305/before", false),
+            ("/1/before", false),
             ("nonsense", false),
         ] {
             assert_eq!(has_ended(process, own), ended, "{process}");
         }
+        assert!(!has_ended("/2/before", "/1/now"), "nothing is known of that place");
     }
 }

@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log, Position,
-    Reading, Result, StoredEvent, Then,
+    Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log, OnFailure,
+    Position, Reading, Result, StoredEvent,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
@@ -169,10 +169,10 @@ impl Rebuild {
         let mut applier = self.projector.begin(building.position == Position::START);
         if !self.caught_up {
             let parts = self.reading.join(self.projector.filter(), building.position);
-            self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+            self.caught_up = self.catch_up(&mut building, &mut applier, parts).await?;
         }
         if self.how.verify && self.verified.is_none() {
-            self.verified = Some(self.verify(&mut building, &mut *applier).await?);
+            self.verified = Some(self.verify(&mut building, &mut applier).await?);
         }
         loop {
             let held = self.caught_up && self.is_held_back(&building).await?;
@@ -186,7 +186,7 @@ impl Rebuild {
             // process may read yet.
             sleep(if held { HELD } else { AGAIN }).await;
             let parts = self.reading.alone(self.projector.filter(), building.position);
-            self.caught_up = self.catch_up(&mut building, &mut *applier, parts).await?;
+            self.caught_up = self.catch_up(&mut building, &mut applier, parts).await?;
             if !self.caught_up {
                 return Err(Error::Unavailable { reason: "the reading broke off".into() });
             }
@@ -197,13 +197,16 @@ impl Rebuild {
     async fn verify(
         &mut self,
         building: &mut Checkpoint,
-        applier: &mut dyn Applier,
+        applier: &mut Box<dyn Applier>,
     ) -> Result<Vec<Difference>> {
         loop {
             let definition = self.projector.definition();
             let Some(live) = Generations::of(&self.log, definition).await?.live().cloned() else {
                 return Ok(Vec::new());
             };
+            if live.fingerprint != definition.fingerprint {
+                return Err(Error::ProjectionChanged { projection: definition.name.clone() });
+            }
             if live.position < building.position {
                 runner::catch_up(&self.log, &*self.projector, building.position).await?;
             }
@@ -225,8 +228,8 @@ impl Rebuild {
             };
             let mut events = events;
             let held = self.parking.hold_back(&mut events);
-            let taken = batch::take_in(applier, live.position, events.into_iter(), &held)?;
-            *building = batch::apply_in(&mut *tx, applier, building, taken, &held).await?;
+            let taken = batch::take_in(&mut **applier, live.position, events.into_iter(), &held)?;
+            *building = batch::apply_in(&mut *tx, &mut **applier, building, taken, &held).await?;
             let (first, second) = (live.generation, building.generation);
             let differences = tx.compare(definition, first, second).await?;
             tx.commit().await?;
@@ -319,7 +322,7 @@ impl Rebuild {
     async fn catch_up(
         &mut self,
         building: &mut Checkpoint,
-        applier: &mut dyn Applier,
+        applier: &mut Box<dyn Applier>,
         mut parts: mpsc::Receiver<Result<Part>>,
     ) -> Result<bool> {
         while let Some(part) = parts.recv().await {
@@ -346,25 +349,26 @@ impl Rebuild {
     async fn apply(
         &mut self,
         building: &Checkpoint,
-        applier: &mut dyn Applier,
+        applier: &mut Box<dyn Applier>,
         to: Position,
         events: Vec<Arc<StoredEvent>>,
     ) -> Result<Checkpoint> {
-        if self.projector.on_failure().then == Then::Stop {
+        if self.projector.on_failure().then == OnFailure::Stop {
             let events = events.into_iter().map(Arc::unwrap_or_clone);
-            return batch::apply(&self.log, applier, building, to, events, &[]).await;
+            return batch::apply(&self.log, &mut **applier, building, to, events, &[]).await;
         }
         let mut these: Vec<_> = events.iter().map(|event| StoredEvent::clone(event)).collect();
         let held = self.parking.hold_back(&mut these);
-        let applied = batch::apply(&self.log, applier, building, to, these, &held);
+        let applied = batch::apply(&self.log, &mut **applier, building, to, these, &held);
         match guarded(&self.projector.definition().name, applied).await {
             Err(error) if self.parking.takes(&error) => {
                 let events = events.into_iter().map(Arc::unwrap_or_clone);
-                let singly =
-                    self.parking.apply_singly(&self.log, &*self.projector, building, to, events);
-                singly.await?;
-                // The applier has seen what was rolled back: a new one begins behind it.
-                Err(Error::CheckpointMoved { projection: building.projection.clone() })
+                let (log, projector) = (self.log.clone(), self.projector.clone());
+                let applied =
+                    self.parking.apply_singly(&log, &*projector, building, to, events).await?;
+                // The other one has taken in what was rolled back.
+                *applier = self.projector.begin(false);
+                Ok(applied)
             }
             applied => applied,
         }

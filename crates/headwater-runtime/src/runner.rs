@@ -211,7 +211,7 @@ impl Run<'_> {
     /// it, as it has declared.
     async fn try_again_or_park(&mut self, error: &Error) -> Result<bool> {
         let Some((checkpoint, Some(Applying { first, .. }))) = &self.at else { return Ok(false) };
-        if !parking::is_of_event(error) {
+        if !parking::is_of_event(error) && !matches!(error, Error::Database { .. }) {
             return Ok(false);
         }
         if self.tries.0 != first.position {

@@ -20,18 +20,20 @@ pub(crate) async fn compare(
         let (columns, key) = columns(connection, &physical_name(table.name(), first)).await?;
         let rows = |generation| {
             format!(
-                "select {} as content, {} as key from {}",
+                "select {} as content, min({}) as key, count(*) as times from {} group by 1",
                 together(columns.iter().map(|name| format!("quote({})", quoted(name)))),
-                together(key.iter().map(|name| quoted(name))),
+                together(
+                    key.iter().map(|name| format!("coalesce(cast({} as text), '')", quoted(name)))
+                ),
                 quoted(&physical_name(table.name(), generation)),
             )
         };
         let sql = format!(
             "with a as materialized ({}), b as materialized ({}) \
              select min(coalesce(a.key, b.key)), \
-                    count(*) filter (where b.content is null), \
-                    count(*) filter (where a.content is null) \
-             from a full join b using (content) where a.content is null or b.content is null",
+                    coalesce(sum(max(coalesce(a.times, 0) - coalesce(b.times, 0), 0)), 0), \
+                    coalesce(sum(max(coalesce(b.times, 0) - coalesce(a.times, 0), 0)), 0) \
+             from a full join b using (content) where a.times is not b.times",
             rows(first),
             rows(second)
         );
@@ -39,8 +41,9 @@ pub(crate) async fn compare(
             let count = |index| row.try_get::<i64, _>(index).map(|n| u64::try_from(n).unwrap_or(0));
             Ok((row.try_get::<Option<String>, _>(0)?, count(1)?, count(2)?))
         });
-        if let (Some(key), only_first, only_second) = found.await? {
-            let table = table.name().to_owned();
+        let (key, only_first, only_second) = found.await?;
+        if only_first + only_second > 0 {
+            let (table, key) = (table.name().to_owned(), key.unwrap_or_default());
             differences.push(Difference { table, key, only_first, only_second });
         }
     }

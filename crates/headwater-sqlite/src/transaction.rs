@@ -232,6 +232,14 @@ impl StoreTx for SqliteTx {
         self.done(parked)
     }
 
+    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()> {
+        let mut connection = self.step().await?;
+        let retry =
+            sqlx::query(include_str!("parked_retry.sql")).bind(&at.projection).bind(at.generation);
+        let marked = retry.execute(&mut *connection).await;
+        self.done(marked.map(drop).map_err(of_statement))
+    }
+
     async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool> {
         let mut connection = self.step().await?;
         let unparked = parked::unpark(&mut connection, at, event).await;

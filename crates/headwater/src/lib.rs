@@ -147,10 +147,10 @@ pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
     ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Fault,
-    Filter, Finding, GenerationState, Limits, Loaded, Migrated, NewEvent, Parked, Pooler, Pools,
-    Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row, Settings, Severity, Snapshots,
-    Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Then, Upcaster, Value,
-    ValueError, codec, finding, testing,
+    Filter, Finding, GenerationState, Limits, Loaded, Migrated, NewEvent, OnFailure, Parked,
+    Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
+    Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster,
+    Value, ValueError, codec, finding, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {

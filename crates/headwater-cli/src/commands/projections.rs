@@ -200,7 +200,10 @@ pub(super) async fn run(
         }
         ProjectionsCommand::Rebuild(args) if app.names().is_empty() => {
             app.check()?;
-            let RebuildArgs { names, hold, .. } = args;
+            let RebuildArgs { names, hold, verify, all: _ } = args;
+            if verify {
+                return Err(without_code("rebuild --verify"));
+            }
             with_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
                 .await
         }

@@ -105,6 +105,10 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("streams", "select"),
                 ("checkpoints", "select"),
                 ("settled", "select"),
+                ("identity", "select"),
+                ("leases", "select"),
+                ("instances", "select"),
+                ("parked", "select"),
             ],
         ),
         (
@@ -115,7 +119,21 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
         (
             Severity::Warning,
             "it cannot run projections; right for one that only reads or appends",
-            &[("checkpoints", "insert"), ("checkpoints", "update"), ("checkpoints", "delete")],
+            &[
+                ("checkpoints", "insert"),
+                ("checkpoints", "update"),
+                ("checkpoints", "delete"),
+                ("leases", "insert"),
+                ("leases", "update"),
+                ("leases", "delete"),
+                ("instances", "insert"),
+                ("instances", "update"),
+                ("instances", "delete"),
+                ("parked", "insert"),
+                ("parked", "update"),
+                ("parked", "delete"),
+                ("operations", "insert"),
+            ],
         ),
         (
             Severity::Note,

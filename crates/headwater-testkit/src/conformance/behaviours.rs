@@ -140,6 +140,8 @@ macro_rules! conformance {
                 a_build_is_held_back_promoted_and_left_again,
                 a_rebuild_can_be_held_back,
                 a_row_that_was_altered_by_hand_is_named,
+                tables_of_every_kind_are_compared,
+                a_verification_removes_what_it_has_built,
                 a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
                 a_build_that_is_dropped_is_not_asked_for_any_more,

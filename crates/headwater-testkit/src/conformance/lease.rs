@@ -309,7 +309,7 @@ pub async fn a_second_rebuild_is_refused(harness: &dyn Harness) {
         ended = within("it is refused", app.rebuild(log, &names, &|_| {})) => Some(ended),
     };
     let error = failure(refused.expect("it ends first"));
-    let (projection, owner) = ("balances".into(), "the-other-host:7".into());
+    let (projection, owner) = ("balances".into(), Some("the-other-host:7".into()));
     assert_eq!(error, Error::RebuildUnderWay { projection, owner });
     let all = log.store().checkpoints().await.expect("they can be listed");
     assert!(all.iter().all(|checkpoint| checkpoint.state == Live), "{all:?}");

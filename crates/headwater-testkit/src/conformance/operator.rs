@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use headwater::{
-    App, Checkpoint, Difference, Error,
+    App, BatchTx, Difference, Error,
     ExpectedVersion::Any,
     GenerationState::{self, Building, Live, Retired},
-    Log, NewEvent, Operator, Position, RebuildOptions, Result,
+    Log, NewEvent, Operator, Position, RebuildOptions, Recorded, Result, SqlProjection, Value,
 };
 use uuid::Uuid;
 
 use super::{
     Harness,
     deploy::{later_app, later_rows},
-    projection::{
-        app, balance, balances, balances_checkpoint, book, catch_up, open, run_while, status,
-    },
+    projection::{app, balance, balances, book, catch_up, open, run_while, status},
 };
 use crate::{
+    account::AccountEvent,
     eventually,
     fixtures::{failure, stream},
     within,
@@ -146,7 +146,8 @@ pub async fn a_projection_is_moved_to_a_position(harness: &dyn Harness) {
             (balances(log).await == [balance("a", "ada", 10, 2)]).then_some(())
         })
         .await;
-        operator(log).seek("balances", Position::START).await.expect("it is moved");
+        let start = failure(operator(log).seek("balances", Position::START).await);
+        assert!(matches!(start, Error::InvalidInput(_)), "{start:?}");
     };
     run_while(&app(), log, work).await;
 }
@@ -157,7 +158,7 @@ pub async fn a_running_instance_rebuilds_what_it_is_asked_for(harness: &dyn Harn
     open(log, "a", "ada").await;
     catch_up(log).await;
     let nobody = failure(operator(log).rebuild("balances", false).await);
-    assert!(matches!(nobody, Error::NoGeneration { .. }), "nobody has the code: {nobody:?}");
+    assert!(matches!(nobody, Error::NoInstance { generation: 1, .. }), "{nobody:?}");
     let work = async {
         let last = book(log, "a", 5).await;
         reaches(log, last).await;
@@ -218,9 +219,17 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     let rebuilt = rebuilt.expect("it is rebuilt");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
     assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
-    let behind = Checkpoint { position: Position::START, ..balances_checkpoint(log).await };
-    assert!(behind.position < log.ceiling().await.expect("it is told").position);
-    operator(log).promote("balances").await.expect("it has caught up");
+    let nobody = failure(operator(log).promote("balances").await);
+    let (projection, generation) = ("balances".into(), 2);
+    assert_eq!(nobody, Error::NoInstance { projection, generation });
+    let own = operator(log).with_code(&app);
+    for n in 0..11 {
+        crate::fixtures::append_to(log, &format!("thing-{n}"), 1_000).await;
+    }
+    let behind = failure(own.promote("balances").await);
+    assert!(matches!(behind, Error::NotCaughtUp { behind, .. } if behind > 10_000), "{behind:?}");
+    within("it catches up", app.rebuild(log, &names, &|_| {})).await.expect("it catches up");
+    own.promote("balances").await.expect("it has caught up");
     let rebuilt = within("a swap", app.rebuild(log, &names, &|_| {})).await.expect("it is swapped");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, false));
     assert_eq!(generations(log).await, [(1, Retired), (2, Live)]);
@@ -269,6 +278,77 @@ pub async fn a_row_that_was_altered_by_hand_is_named(harness: &dyn Harness) {
         [Some(1); 2]
     );
     assert_eq!(verify().await, [], "the rebuild has mended it");
+}
+
+/// Tables of every kind: a key that is a number, no key, a column that bears the name of its table.
+struct Odd;
+
+#[async_trait]
+impl SqlProjection for Odd {
+    type Event = AccountEvent;
+    const NAME: &'static str = "odd";
+    const TABLES: &'static [(&'static str, &'static str)] = &[
+        ("odd", "create table {odd} (number bigint primary key, odd bigint, t text)"),
+        ("keyless", "create table {keyless} (word text)"),
+    ];
+
+    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
+        for event in events {
+            let number = i64::try_from(event.position.0).expect("there are few");
+            let row = [number.into(), Value::Null, "x".into()];
+            tx.execute("insert into {odd} values ($1, $2, $3)", &row).await?;
+            tx.execute("insert into {keyless} values ($1)", &["same".into()]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whatever their columns and keys are, and however often a row occurs.
+pub async fn tables_of_every_kind_are_compared(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..3 {
+        open(log, &format!("a{n}"), "ada").await;
+    }
+    let app = App::new().sql_projection(Odd);
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    let verify = async || {
+        let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
+        verified.expect("it is verified").remove(0).verified.expect("it looked")
+    };
+    assert_eq!(verify().await, []);
+    let (odd, keyless) = (harness.table("odd__1"), harness.table("keyless__1"));
+    for sql in [
+        format!("update {odd} set odd = 7 where number = (select max(number) from {odd})"),
+        format!("insert into {keyless} values ('same'), ('same')"),
+    ] {
+        harness.execute_raw(&sql).await.expect("the tables are as expected");
+    }
+    let found = verify().await;
+    let counts: Vec<_> =
+        found.iter().map(|d| (d.table.as_str(), d.only_first, d.only_second)).collect();
+    assert_eq!(counts, [("odd", 1, 1), ("keyless", 2, 0)]);
+    assert!(found[0].key.parse::<u64>().is_ok_and(|key| key >= 3), "{found:?}");
+    assert_eq!(found[1].key, "");
+}
+
+/// What is built for it is gone also where it fails, and a build of another's is left alone.
+pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    poison(log).await;
+    let failed = within("it fails", app().verify(log, &[], &|_| {})).await;
+    assert!(matches!(failed, Err(Error::Decode { .. })), "{failed:?}");
+    assert_eq!(generations(log).await, [(1, Live)]);
+    let names = ["owners".to_owned()];
+    let (app, hold) = (app(), RebuildOptions { hold: true, verify: false });
+    within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {}))
+        .await
+        .expect("it is rebuilt");
+    let refused = failure(within("it is refused", app.verify(log, &names, &|_| {})).await);
+    assert_eq!(refused, Error::RebuildUnderWay { projection: "owners".into(), owner: None });
+    let all = log.store().checkpoints().await.expect("they can be listed");
+    assert_eq!(all.iter().filter(|c| c.state == Building).count(), 1);
 }
 
 /// Events come in, and instances apply them: what is compared is at the same position.

@@ -74,7 +74,7 @@ macro_rules! ledger {
 
 ledger!(Parking, "parking", FailurePolicy::PARK);
 ledger!(ParkingAlone, "parking_alone", FailurePolicy::PARK_ALONE);
-ledger!(Trying, "trying", FailurePolicy::STOP.retry(2));
+ledger!(Trying, "trying", FailurePolicy::STOP.retries(2));
 
 /// The rows of a ledger: stream, version and cents.
 async fn rows(log: &Log, name: &str) -> Vec<(String, i64, i64)> {

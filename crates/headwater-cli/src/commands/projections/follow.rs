@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use headwater::{
     App, Checkpoint,
-    GenerationState::{Building, Live, Retired},
+    GenerationState::{Building, Live},
     Log, Phase, Progress,
+    store::Work,
 };
 use serde::Serialize;
 use tokio::time::sleep;
@@ -73,7 +74,7 @@ pub(super) async fn promote(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
-    let building = operator(log).promote(name).await?;
+    let building = operator(log).with_code(app).promote(name).await?;
     swap(log, &building, before, app, options, out).await
 }
 
@@ -86,18 +87,7 @@ pub(super) async fn roll_back(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
-    if let Some(kept) = in_state(log, name, Retired).await?
-        && !is_run(log, &kept).await?
-        && !app.runs(name, &kept.fingerprint)
-    {
-        let generation = kept.generation;
-        let sentence = format!(
-            "no running instance has the code that built generation {generation} of {name}: nothing was changed"
-        );
-        return Err(Failure::new(Exit::TryAgain, "no-instance", sentence)
-            .with_hint("start the program of that time, and try again"));
-    }
-    let building = operator(log).roll_back(name).await?;
+    let building = operator(log).with_code(app).roll_back(name).await?;
     swap(log, &building, before, app, options, out).await
 }
 
@@ -112,18 +102,17 @@ async fn swap(
 ) -> Result<(), Failure> {
     let projection = &building.projection;
     let begun = Instant::now();
-    if !is_run(log, building).await? && app.runs(projection, &building.fingerprint) {
+    let leases = log.store().leases().await?;
+    if !leases.has_code(building.definition_id()) && app.has_code_of(building) {
         let names = [projection.clone()];
         app.rebuild(log, &names, &|_| {}).await.map_err(Failure::of_projection)?;
     }
     follow(log, &Asked { projection, before, begun }, options, out).await
 }
 
-/// Whether an instance is there that has the code of this generation.
-async fn is_run(log: &Log, generation: &Checkpoint) -> Result<bool, Failure> {
-    let leases = log.store().leases().await?;
-    let id = generation.definition_id();
-    Ok(leases.instances.iter().any(|instance| instance.runs.contains(&id)))
+/// Whether an instance builds it.
+async fn is_owned(log: &Log, projection: &str) -> Result<bool, Failure> {
+    Ok(log.store().leases().await?.held(&Work::building(projection)).is_some())
 }
 
 async fn in_state(
@@ -174,7 +163,8 @@ async fn follow(
 }
 
 async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Checkpoint, Failure> {
-    let (mut start, mut moved) = (None, Instant::now());
+    let end = log.ceiling().await?.position;
+    let (mut start, mut last, mut moved) = (None, None, Instant::now());
     loop {
         let head = log.ceiling().await?.position;
         let live = in_state(log, asked.projection, Live).await?;
@@ -185,7 +175,7 @@ async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Check
             if let Some(failure) = building.failure {
                 return Err(failed(asked.projection, &failure.error));
             }
-            if building.held_back && building.position >= head {
+            if building.held_back && building.position >= end {
                 return Ok(building);
             }
             let first = *start.get_or_insert(building.position);
@@ -198,7 +188,9 @@ async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Check
                 events: building.position.0.saturating_sub(first.0),
                 elapsed: asked.begun.elapsed(),
             });
-            moved = Instant::now();
+            if last != Some(building.position) || is_owned(log, asked.projection).await? {
+                (last, moved) = (Some(building.position), Instant::now());
+            }
         }
         if moved.elapsed() > PATIENCE {
             return Err(nobody(asked.projection));

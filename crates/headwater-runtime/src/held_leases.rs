@@ -4,9 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use headwater_core::{Error, Instance, Leases, Log, Result, Work};
 use tokio::{task::JoinHandle, time::sleep};
+use uuid::Uuid;
 
 use crate::{
-    keeper::{leave_behind, take_leave},
+    keeper::{release, release_in_background},
     process,
 };
 
@@ -14,14 +15,14 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Leases that are renewed in the background, until it is dropped; then they are given up.
-pub(crate) struct Tenure {
+pub(crate) struct HeldLeases {
     log: Log,
     instance: Instance,
     renewing: Option<JoinHandle<()>>,
     given_up: bool,
 }
 
-impl Tenure {
+impl HeldLeases {
     /// Takes the leases on all this work. What is left of an instance that is gone is waited for.
     ///
     /// # Errors
@@ -33,22 +34,22 @@ impl Tenure {
         work: Vec<Work>,
         lease: Duration,
     ) -> Result<Self> {
-        let mut tenure = Self { log: log.clone(), instance, renewing: None, given_up: false };
+        let mut held = Self { log: log.clone(), instance, renewing: None, given_up: false };
         let mut seen = HashMap::new();
         loop {
             let leases = log.store().leases().await?;
-            if process::bury(log, &leases).await? {
+            if process::release_ended(log, &leases).await? {
                 continue;
             }
-            tenure.refuse_renewed(&work, &leases, &mut seen)?;
-            let granted = log.store().keep_leases(&tenure.instance, &work, lease).await?;
+            held.refuse_renewed(&work, &leases, &mut seen)?;
+            let granted = log.store().keep_leases(&held.instance, &work, lease).await?;
             if granted.len() == work.len() {
                 break;
             }
             sleep(LOOK).await;
         }
-        let (log, instance) = (log.clone(), tenure.instance.clone());
-        tenure.renewing = Some(tokio::spawn(async move {
+        let (log, instance) = (log.clone(), held.instance.clone());
+        held.renewing = Some(tokio::spawn(async move {
             loop {
                 sleep(lease / 3).await;
                 if let Err(error) = log.store().keep_leases(&instance, &work, lease).await {
@@ -56,7 +57,12 @@ impl Tenure {
                 }
             }
         }));
-        Ok(tenure)
+        Ok(held)
+    }
+
+    /// The instance that has them.
+    pub(crate) fn owner(&self) -> Uuid {
+        self.instance.id
     }
 
     /// Gives the leases up, so that nobody has to wait for them to run out.
@@ -65,7 +71,7 @@ impl Tenure {
             renewing.abort();
             let _ended = renewing.await;
         }
-        if let Err(error) = take_leave(&self.log, &self.instance).await {
+        if let Err(error) = release(&self.log, &self.instance).await {
             tracing::debug!(%error, "the leases of a rebuild are not given up: they run out");
         }
         self.given_up = true;
@@ -84,7 +90,7 @@ impl Tenure {
             }
             let before = seen.insert(lease.work.clone(), lease.left);
             if before.is_some_and(|before| lease.left > before) {
-                let owner = leases.name_of(lease.owner);
+                let owner = Some(leases.name_of(lease.owner));
                 return Err(Error::RebuildUnderWay {
                     projection: lease.work.projection.clone(),
                     owner,
@@ -95,13 +101,13 @@ impl Tenure {
     }
 }
 
-impl Drop for Tenure {
+impl Drop for HeldLeases {
     fn drop(&mut self) {
         if let Some(renewing) = self.renewing.take() {
             renewing.abort();
         }
         if !self.given_up {
-            leave_behind(&self.log, &self.instance);
+            release_in_background(&self.log, &self.instance);
         }
     }
 }

@@ -1,0 +1,3 @@
+update {schema}.parked
+set retry = true
+where projection = $1 and generation = $2
