@@ -141,7 +141,7 @@ impl Append {
 /// An applied append: where its events lie now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// One entry for each stream, in the order of the append.
+    /// One entry for each part of the append, in its order; a stream that it names twice has two.
     pub streams: Vec<AppendedStream>,
     /// Whether the log held these events already, and this is their first result: from an
     /// earlier call, or from this one where the answer to its first try was lost.
@@ -151,7 +151,7 @@ pub struct Appended {
 /// The part of an applied append that went to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendedStream {
-    /// The version of the stream's last event of this append.
+    /// The version of the last event of this part.
     pub version: u64,
     /// The position of each event, in the order of the append.
     pub positions: Vec<Position>,

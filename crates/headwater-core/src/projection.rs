@@ -54,7 +54,8 @@ pub trait SqlProjection: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any error rolls the batch back. One of kind [`Retry`](crate::ErrorKind::Retry) is tried
-    /// again; another one stops the projection.
+    /// again; after another one the events are applied one by one, and [`ON_FAILURE`](Self::ON_FAILURE)
+    /// says what becomes of the one that fails.
     async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<Self::Event>]) -> Result<()>;
 }
 

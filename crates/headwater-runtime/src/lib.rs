@@ -2,8 +2,10 @@
 //!
 //! This crate is an inner room of the house: only the API of the crate `headwater` is stable.
 //!
-//! An [`App`] holds a `Projector` for each projection. The runner and the rebuild both hand it
-//! batches from a cursor, and each batch is one transaction: `batch.rs`.
+//! An [`App`] holds a `Projector` for each projection. The keeper of each instance decides by leases what
+//! it works on (`keeper.rs`, `share.rs`); the runner and the rebuild hand the projector batches from a
+//! cursor, and each batch is one transaction (`batch.rs`); what cannot be applied goes to `parking.rs`, and
+//! an [`Operator`] changes checkpoints from outside.
 
 mod app;
 mod batch;
