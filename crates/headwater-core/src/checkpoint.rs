@@ -21,7 +21,8 @@ pub struct Checkpoint {
     pub state: GenerationState,
     /// Everything at or below this position is in the read model.
     pub position: Position,
-    /// The last event that was applied: by it a restored or foreign log is recognised.
+    /// The last event of the log at or below the position: by it a log is recognised that was restored to an
+    /// earlier moment.
     pub event_id: Option<Uuid>,
     /// The position of that event.
     pub event_position: Position,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     Checkpoint, Definition, Difference, Failure, GenerationState, Instance, Leases, Operation,
-    Parked, Position, Result, Row, Table, Value, Work,
+    Parked, Position, Result, Row, StreamName, Table, Value, Work,
 };
 
 /// The checkpoints and read models beside a log.
@@ -143,8 +143,8 @@ pub trait StoreTx: RowTx {
     /// Sets events aside at the generation of `at`, each with why, or notes that one was tried again.
     async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()>;
 
-    /// Marks all events that were set aside to be tried again.
-    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()>;
+    /// Marks the events that were set aside to be tried again: all, or those of a stream.
+    async fn retry_parked(&mut self, at: &Checkpoint, stream: Option<&StreamName>) -> Result<()>;
 
     /// Takes an event that was set aside back, since it was applied or is given up; `false` where it was
     /// not there.

@@ -1,2 +1,2 @@
 delete from {schema}.leases
-where projection = $1
+where projection = $1 and work = $2

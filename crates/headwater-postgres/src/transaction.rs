@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
-    Result, Row, RowTx, StoreTx, Table, Value, expand_generation, task::shielded,
+    Result, Row, RowTx, StoreTx, StreamName, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -234,17 +234,19 @@ impl StoreTx for PostgresTx {
             .bind(to.paused)
             .bind(to.held_back)
             .bind(to.rebuild_asked)
-            .bind(owner);
+            .bind(owner)
+            .bind(to.of_this_log);
         if self.execute_query(query).await? != 1 {
             return Err(moved(&from.projection));
         }
         if owner.is_none() {
             let store = self.store.clone();
             let revoke = sqlx::query(checked(&store.inner.statements.lease_revoke))
-                .bind(from.projection.clone());
+                .bind(from.projection.clone())
+                .bind(from.state.as_str());
             self.execute_query(revoke).await?;
         }
-        Ok(Checkpoint { epoch: from.epoch + 1, of_this_log: true, ..to.clone() })
+        Ok(Checkpoint { epoch: from.epoch + 1, ..to.clone() })
     }
 
     async fn record(&mut self, operation: &Operation) -> Result<()> {
@@ -311,10 +313,11 @@ impl StoreTx for PostgresTx {
         Ok(())
     }
 
-    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()> {
+    async fn retry_parked(&mut self, at: &Checkpoint, stream: Option<&StreamName>) -> Result<()> {
         let retry = sqlx::query(checked(&self.store.clone().inner.statements.parked_retry))
             .bind(at.projection.clone())
-            .bind(number(at.generation));
+            .bind(number(at.generation))
+            .bind(stream.map(|stream| stream.as_str().to_owned()));
         self.execute_query(retry).await.map(drop)
     }
 

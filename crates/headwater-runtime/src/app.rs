@@ -401,7 +401,7 @@ async fn verify(
     for projector in projectors {
         let definition = projector.definition();
         if let Some(building) = Generations::of(log, definition).await?.building() {
-            generation::remove(log, definition, building.generation).await?;
+            generation::remove_build(log, definition, building.generation, owner).await?;
         }
     }
     built
@@ -458,7 +458,7 @@ fn entry(
         state: checkpoint.state,
         position: checkpoint.position,
         head: head.max(checkpoint.position),
-        failure: checkpoint.failure.clone(),
+        failure: checkpoint.failure.clone().or_else(|| diverged(checkpoint)),
         paused: checkpoint.paused,
         held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
         owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
@@ -466,6 +466,16 @@ fn entry(
             .get(&(checkpoint.projection.clone(), i64::from(checkpoint.generation)))
             .map_or(0, |count| u64::try_from(*count).unwrap_or(0)),
     }
+}
+
+/// What is wrong with a checkpoint of another log, which nobody may have tried yet.
+fn diverged(checkpoint: &Checkpoint) -> Option<Failure> {
+    let Checkpoint { projection, position, .. } = checkpoint.clone();
+    (!checkpoint.of_this_log).then(|| Failure {
+        position,
+        event_id: None,
+        error: Error::LogDiverged { projection, position }.to_string(),
+    })
 }
 
 /// Why this code cannot go on with a generation that stands still for no other cause.

@@ -48,12 +48,16 @@ impl Generations {
     }
 
     /// Those that were in service before the one that is kept for a rollback.
-    pub(crate) fn outdated(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn outdated(
+        &self,
+        is_kept: impl Fn(&Checkpoint) -> bool,
+    ) -> impl Iterator<Item = u32> {
         let retired = |c: &&Checkpoint| c.state == GenerationState::Retired;
         let kept = self.all.iter().filter(retired).map(|c| c.generation).max();
         self.all
             .iter()
             .filter(retired)
+            .filter(move |checkpoint| !is_kept(checkpoint))
             .map(|checkpoint| checkpoint.generation)
             .filter(move |generation| Some(*generation) != kept)
     }
@@ -142,19 +146,33 @@ pub(crate) async fn build(
     owner: Uuid,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
-    let mut built = tx.create_generation(definition, generation, GenerationState::Building).await?;
-    if hold {
-        let held_back = Checkpoint { held_back: true, ..built.clone() };
-        built = tx.amend(&built, &held_back, Some(owner)).await?;
-    }
+    let built = tx.create_generation(definition, generation, GenerationState::Building).await?;
+    // Refused where the lease is another's by now.
+    let held_back = Checkpoint { held_back: hold, ..built.clone() };
+    let built = tx.amend(&built, &held_back, Some(owner)).await?;
     tx.commit().await?;
     Ok(built)
 }
 
-/// Removes the tables and the checkpoint of a generation.
+/// Removes the tables and the checkpoint of a generation that was in service before.
 pub(crate) async fn remove(log: &Log, definition: &Definition, generation: u32) -> Result<()> {
     let mut tx = log.store().begin().await?;
     tx.drop_generation(definition, generation).await?;
+    tx.commit().await
+}
+
+/// Removes a build, by who has the lease on it.
+pub(crate) async fn remove_build(
+    log: &Log,
+    definition: &Definition,
+    generation: u32,
+    owner: Uuid,
+) -> Result<()> {
+    let mut tx = log.store().begin().await?;
+    if let Some(build) = tx.hold(&definition.name, generation).await? {
+        tx.amend(&build, &build, Some(owner)).await?;
+        tx.drop_generation(definition, generation).await?;
+    }
     tx.commit().await
 }
 

@@ -40,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long it may take to take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How long a build rests that could not be begun.
+/// How long that rests which could not be begun.
 const REST: Duration = Duration::from_secs(10);
 
 /// Keeps the share of one instance.
@@ -55,7 +55,7 @@ pub(crate) struct Keeper {
     renewed: Option<Instant>,
     /// The projections whose generation in service other code has built, as their runners have found.
     changed: HashSet<String>,
-    /// Builds that failed before there was a checkpoint to note it at, and when.
+    /// What failed before there was a checkpoint to note it at, and when.
     failed: HashMap<Work, Instant>,
     /// Turns to work, for what is built at the same time.
     turns: Arc<Semaphore>,
@@ -144,8 +144,20 @@ impl Keeper {
             return Ok(false);
         }
         let (doable, missing) = self.doable(&checkpoints);
-        if let Some(first) = missing {
-            return begin(&self.log, first.definition()).await.map(|()| true);
+        let mut begun = false;
+        for projector in missing {
+            let definition = projector.definition();
+            match begin(&log, definition).await {
+                Ok(()) => begun = true,
+                // The others are not held up by it.
+                Err(error) => {
+                    tracing::error!(projection = %definition.name, %error, "it cannot be begun");
+                    self.failed.insert(Work::live(&definition.name), Instant::now());
+                }
+            }
+        }
+        if begun {
+            return Ok(true);
         }
         let wanted = share(self.instance.id, &doable, &leases);
         // It must have ended before another may begin it; and what an operator has revoked begins anew.
@@ -170,14 +182,17 @@ impl Keeper {
         due || held.len() != wanted.len() || !wanted.iter().all(done)
     }
 
-    /// What this code can do now, and a projection that nobody has ever begun.
-    fn doable(&mut self, checkpoints: &[Checkpoint]) -> (Vec<Doable>, Option<Arc<dyn Projector>>) {
-        let (mut doable, mut missing) = (Vec::new(), None);
+    /// What this code can do now, and the projections that nobody has ever begun.
+    fn doable(&mut self, checkpoints: &[Checkpoint]) -> (Vec<Doable>, Vec<Arc<dyn Projector>>) {
+        let (mut doable, mut missing) = (Vec::new(), Vec::new());
+        self.failed.retain(|_, failed| failed.elapsed() < REST);
         for projector in &self.projectors {
             let definition = projector.definition();
             let generations = Generations::among(checkpoints, definition);
             let Some(live) = generations.live() else {
-                missing = Some(projector.clone());
+                if !self.failed.contains_key(&Work::live(&definition.name)) {
+                    missing.push(projector.clone());
+                }
                 continue;
             };
             if live.fingerprint == definition.fingerprint {
@@ -188,7 +203,7 @@ impl Keeper {
                 doable.push((Work::live(&definition.name), definition.id()));
             }
             let build = Work::building(&definition.name);
-            let rests = self.failed.get(&build).is_some_and(|failed| failed.elapsed() < REST);
+            let rests = self.failed.contains_key(&build);
             if !rests && is_to_build(definition, &generations, live, fits) {
                 doable.push((build, definition.id()));
             }

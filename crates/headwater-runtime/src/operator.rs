@@ -7,7 +7,7 @@
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Position,
-    Reading, Result, StoreTx, Work,
+    Reading, Result, StreamName, Work,
 };
 use uuid::Uuid;
 
@@ -32,6 +32,18 @@ struct Act<'a> {
     /// The generation that it concerns, by its state.
     on: GenerationState,
     detail: Option<String>,
+}
+
+/// What becomes of the events that a projection has set aside.
+enum Parkings {
+    Stay,
+    /// All are tried again.
+    Retry,
+    /// One is given up, and those of its stream are tried again.
+    LeaveOut {
+        event: Uuid,
+        stream: StreamName,
+    },
 }
 
 impl Operator {
@@ -89,8 +101,8 @@ impl Operator {
             None => false,
         };
         if parked || failed(GenerationState::Live) {
-            let retry = async |tx: &mut dyn StoreTx, at: &Checkpoint| tx.retry_parked(at).await;
-            tried = Some(self.change_and(act(GenerationState::Live), change, retry).await?);
+            let act = act(GenerationState::Live);
+            tried = Some(self.change_and(act, Parkings::Retry, change).await?);
         }
         tried.ok_or_else(|| lacks(projection, "stands still or has set events aside"))
     }
@@ -104,25 +116,27 @@ impl Operator {
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
         let detail = Some(format!("event {event}"));
         let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
-        let wrong = || {
-            let wrong =
-                format!("{projection} neither stands still at event {event} nor has set it aside");
-            Error::InvalidInput(wrong)
+        let live = self.generations(projection).await?;
+        let live = live.iter().find(|generation| generation.state == GenerationState::Live);
+        let parked = match live {
+            Some(live) => self.log.store().parked(live).await?,
+            None => Vec::new(),
         };
-        let stands = |at: &Checkpoint| {
-            let failure = at.failure.as_ref()?;
-            (failure.event_id == Some(event)).then_some(failure.position)
-        };
-        let change = |at: Checkpoint| match stands(&at) {
-            Some(position) => {
-                let (event_id, event_position) = (Some(event), position);
-                Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
-            }
-            None => Ok(at),
-        };
-        self.change_and(act, change, async |tx, at| {
-            let left_out = stands(at).is_some() || tx.unpark(at, event).await?;
-            if left_out { Ok(()) } else { Err(wrong()) }
+        if let Some(parked) = parked.into_iter().find(|parked| parked.event_id == event) {
+            // What waited behind it is tried now.
+            let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
+            return self.change_and(act, leave_out, Ok).await;
+        }
+        self.change(act, |at| {
+            let failed = at.failure.as_ref().filter(|failure| failure.event_id == Some(event));
+            let Some(position) = failed.map(|failure| failure.position) else {
+                let wrong = format!(
+                    "{projection} neither stands still at event {event} nor has set it aside"
+                );
+                return Err(Error::InvalidInput(wrong));
+            };
+            let (event_id, event_position) = (Some(event), position);
+            Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
         })
         .await
     }
@@ -154,7 +168,15 @@ impl Operator {
         self.change(act, |at| {
             let event_id = last.as_ref().map(|event| event.id);
             let event_position = last.as_ref().map_or(Position::START, |event| event.position);
-            Ok(Checkpoint { position: to, event_id, event_position, failure: None, ..at })
+            let of_this_log = true;
+            Ok(Checkpoint {
+                position: to,
+                event_id,
+                event_position,
+                failure: None,
+                of_this_log,
+                ..at
+            })
         })
         .await
     }
@@ -272,17 +294,17 @@ impl Operator {
     async fn change(
         &self,
         act: Act<'_>,
-        change: impl FnOnce(Checkpoint) -> Result<Checkpoint>,
+        change: impl FnOnce(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
-        self.change_and(act, change, async |_, _| Ok(())).await
+        self.change_and(act, Parkings::Stay, change).await
     }
 
-    /// The same with something else in the transaction, which sees the checkpoint as it was.
+    /// The same, with what becomes of the events that it has set aside.
     async fn change_and(
         &self,
         act: Act<'_>,
-        change: impl FnOnce(Checkpoint) -> Result<Checkpoint>,
-        and: impl AsyncFnOnce(&mut dyn StoreTx, &Checkpoint) -> Result<()>,
+        parkings: Parkings,
+        change: impl FnOnce(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
         let Act { name: action, projection, on, detail } = act;
         let generations = self.generations(projection).await?;
@@ -303,7 +325,16 @@ impl Operator {
         let moved = || Error::CheckpointMoved { projection: projection.into() };
         let held = held.ok_or_else(moved)?;
         let changed = tx.amend(&held, &change(held.clone())?, None).await?;
-        and(&mut *tx, &held).await?;
+        match parkings {
+            Parkings::Stay => {}
+            Parkings::Retry => tx.retry_parked(&held, None).await?,
+            Parkings::LeaveOut { event, stream } => {
+                if !tx.unpark(&held, event).await? {
+                    return Err(moved());
+                }
+                tx.retry_parked(&held, Some(&stream)).await?;
+            }
+        }
         let (id, by) = (Uuid::now_v7(), self.by.clone());
         let (projection, generation) = (projection.to_owned(), Some(generation));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;

@@ -12,6 +12,8 @@ use headwater_core::{
     Result, StoredEvent, StreamName,
 };
 
+use uuid::Uuid;
+
 use crate::{
     batch,
     projector::{Projector, guarded},
@@ -36,7 +38,8 @@ impl Parking {
     /// What was parked at this generation before.
     pub(crate) async fn load(&mut self, log: &Log, at: &Checkpoint) -> Result<()> {
         self.waiting.clear();
-        if self.policy.then == OnFailure::Park {
+        // Also under a policy that has changed since: what waits must not be overtaken.
+        if self.policy.then != OnFailure::ParkAlone {
             let sql = "select distinct stream from {all_parked} where projection = $1 and generation = $2";
             let generation = i64::from(at.generation);
             let parameters = [at.projection.as_str().into(), generation.into()];
@@ -45,6 +48,11 @@ impl Parking {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing waits behind a parked event.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Takes those out of a batch that wait behind a parked event of their stream.
@@ -74,12 +82,16 @@ impl Parking {
         &mut self,
         log: &Log,
         from: &Checkpoint,
+        held: &[Parked],
         event: Parked,
     ) -> Result<Checkpoint> {
         let (to, last) = (event.position, (event.position, event.event_id));
+        // Those of its batch that wait lie between, and must not be passed over either.
+        let before = held.iter().filter(|held| held.position < to).cloned();
+        let all: Vec<_> = before.chain(once(event.clone())).collect();
         let mut tx = log.store().begin().await?;
         tx.advance(from, to, Some(last)).await?;
-        tx.park(from, std::slice::from_ref(&event)).await?;
+        tx.park(from, &all).await?;
         tx.commit().await?;
         log.checkpoint_moved();
         tracing::warn!(
@@ -120,7 +132,7 @@ impl Parking {
                     Some(pause) if is_of_event(&error) => tokio::time::sleep(pause).await,
                     _ if self.takes(&error) => {
                         let parked = parked(&event, tries, error.to_string());
-                        break self.park(log, &at, parked).await?;
+                        break self.park(log, &at, &held, parked).await?;
                     }
                     _ => return Err(error),
                 }
@@ -136,17 +148,28 @@ impl Parking {
 
 /// Tries the parked events again that an operator wants to be, in the order of the log. Behind one that
 /// fails again, those of its stream wait on.
-pub(crate) async fn retry(log: &Log, projector: &dyn Projector, at: &Checkpoint) -> Result<()> {
+///
+/// Each that is applied raises the epoch: others keep rows in memory for as long as it stays as it is.
+pub(crate) async fn retry(
+    log: &Log,
+    projector: &dyn Projector,
+    mut at: Checkpoint,
+    owner: Uuid,
+) -> Result<Checkpoint> {
     let name = &projector.definition().name;
     let mut failed = HashSet::new();
-    for parked in log.store().parked(at).await?.into_iter().filter(|parked| parked.retry) {
+    for parked in log.store().parked(&at).await?.into_iter().filter(|parked| parked.retry) {
         let tried = if failed.contains(&parked.stream) {
             Err(None)
         } else {
-            guarded(name, apply_parked(log, projector, at, &parked)).await.map_err(Some)
+            let applied = apply_parked(log, projector, &at, owner, &parked);
+            guarded(name, applied).await.map_err(Some)
         };
         let (attempts, error) = match tried {
-            Ok(()) => continue,
+            Ok(next) => {
+                at = next;
+                continue;
+            }
             Err(Some(error)) if !is_of_event(&error) => return Err(error),
             Err(Some(error)) => (parked.attempts + 1, error.to_string()),
             Err(None) => (parked.attempts, parked.error.clone()),
@@ -154,11 +177,11 @@ pub(crate) async fn retry(log: &Log, projector: &dyn Projector, at: &Checkpoint)
         failed.insert(parked.stream.clone());
         let again = Parked { attempts, error, retry: false, ..parked };
         let mut tx = log.store().begin().await?;
-        tx.advance(at, at.position, None).await?;
-        tx.park(at, &[again]).await?;
+        at = tx.amend(&at, &at, Some(owner)).await?;
+        tx.park(&at, &[again]).await?;
         tx.commit().await?;
     }
-    Ok(())
+    Ok(at)
 }
 
 /// Applies one parked event, and takes it back, in one transaction that the owner alone can commit.
@@ -166,8 +189,9 @@ async fn apply_parked(
     log: &Log,
     projector: &dyn Projector,
     at: &Checkpoint,
+    owner: Uuid,
     parked: &Parked,
-) -> Result<()> {
+) -> Result<Checkpoint> {
     let reading = Reading::Log {
         filter: Filter::all().event_id(parked.event_id),
         after: Position(parked.position.0.saturating_sub(1)),
@@ -180,7 +204,7 @@ async fn apply_parked(
     let mut applier = projector.begin(false);
     applier.decode(&mut once(event))?;
     let mut tx = log.store().begin().await?;
-    tx.advance(at, at.position, None).await?;
+    let next = tx.amend(at, at, Some(owner)).await?;
     applier.apply(&mut *tx, at.generation).await?;
     tx.unpark(at, parked.event_id).await?;
     tx.commit().await?;
@@ -188,7 +212,7 @@ async fn apply_parked(
         projection = %at.projection, position = %parked.position, event_id = %parked.event_id,
         "a parked event is applied"
     );
-    Ok(())
+    Ok(next)
 }
 
 /// An event as it is parked.
@@ -209,7 +233,7 @@ pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parke
 /// Whether an error is of the event at hand, and not of the store, the log or the deployment.
 pub(crate) fn is_of_event(error: &Error) -> bool {
     match error {
-        Error::Decode { .. } | Error::Panicked { .. } | Error::Mismatch { .. } => true,
+        Error::Decode { .. } | Error::Panicked { .. } => true,
         Error::Database { code, .. } => is_of_values(code),
         _ => false,
     }

@@ -13,8 +13,8 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log, OnFailure,
-    Position, Reading, Result, StoredEvent,
+    BuiltBy, Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log,
+    OnFailure, Position, Reading, Result, StoredEvent,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
@@ -75,6 +75,8 @@ pub(crate) struct Rebuild {
     owner: Uuid,
     how: RebuildOptions,
     parking: Parking,
+    /// How many events were applied when the swap last failed.
+    swap_failed: Option<u64>,
     /// How the rows differ from those in service, once it was looked.
     verified: Option<Vec<Difference>>,
     when_held: WhenHeld,
@@ -108,6 +110,7 @@ impl Rebuild {
             owner,
             how: RebuildOptions::default(),
             parking,
+            swap_failed: None,
             verified: None,
             when_held: WhenHeld::Leave,
             progress: None,
@@ -145,7 +148,8 @@ impl Rebuild {
             if self.batches > before {
                 patience.renew();
             }
-            if self.caught_up && self.parking.takes(&error) {
+            let before = self.swap_failed.replace(self.events);
+            if self.caught_up && self.parking.takes(&error) && before != Some(self.events) {
                 // One of the last events, in the swap: it is set aside where it is met without one.
                 self.caught_up = false;
                 continue;
@@ -289,7 +293,9 @@ impl Rebuild {
                 Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {
                     return Err(error);
                 }
-                Err(_) => generation::remove(&self.log, definition, number).await?,
+                Err(_) => {
+                    generation::remove_build(&self.log, definition, number, self.owner).await?;
+                }
             }
         }
         self.resumed.get_or_insert(false);
@@ -353,7 +359,7 @@ impl Rebuild {
         to: Position,
         events: Vec<Arc<StoredEvent>>,
     ) -> Result<Checkpoint> {
-        if self.projector.on_failure().then == OnFailure::Stop {
+        if self.projector.on_failure().then == OnFailure::Stop && self.parking.is_empty() {
             let events = events.into_iter().map(Arc::unwrap_or_clone);
             return batch::apply(&self.log, &mut **applier, building, to, events, &[]).await;
         }
@@ -432,7 +438,9 @@ impl Rebuild {
     async fn clean_up(&self) {
         let definition = self.projector.definition();
         let Ok(generations) = Generations::of(&self.log, definition).await else { return };
-        for outdated in generations.outdated() {
+        // One of newer code is kept: it tells that code that an operator has gone back from it.
+        let newer = |c: &Checkpoint| definition.built_by(&c.fingerprint) == BuiltBy::NewerCode;
+        for outdated in generations.outdated(newer) {
             // Where a reader still holds it, the next rebuild removes it.
             if let Err(error) = generation::remove(&self.log, definition, outdated).await {
                 tracing::debug!(projection = %definition.name, outdated, %error, "kept for now");

@@ -131,6 +131,8 @@ struct Run<'a> {
 struct Applying {
     first: Parked,
     last: Position,
+    /// Those of it that wait behind a parked event.
+    held: Vec<Parked>,
 }
 
 impl Run<'_> {
@@ -155,8 +157,9 @@ impl Run<'_> {
             self.log.store().record_failure(&checkpoint, None).await?;
             checkpoint.failure = None;
         }
-        if self.owner.is_some() {
-            parking::retry(self.log, self.projector, &checkpoint).await?;
+        if let Some(owner) = self.owner {
+            checkpoint = parking::retry(self.log, self.projector, checkpoint, owner).await?;
+            self.owned = Some((checkpoint.generation, checkpoint.epoch));
         }
         self.parking.load(self.log, &checkpoint).await?;
         let empty = checkpoint.position == Position::START;
@@ -175,7 +178,11 @@ impl Run<'_> {
         let Batch { mut events, position, .. } = batch;
         let held = self.parking.hold_back(&mut events);
         let first = |event: &StoredEvent| parking::parked(event, 0, String::new());
-        *applying = events.first().map(|event| Applying { first: first(event), last: position });
+        *applying = events.first().map(|event| Applying {
+            first: first(event),
+            last: position,
+            held: held.clone(),
+        });
         *checkpoint = batch::apply(self.log, applier, checkpoint, position, events, &held).await?;
         *applying = None;
         Ok(())
@@ -210,7 +217,9 @@ impl Run<'_> {
     /// After an event has failed by itself: whether its projection goes on, with another try of it or over
     /// it, as it has declared.
     async fn try_again_or_park(&mut self, error: &Error) -> Result<bool> {
-        let Some((checkpoint, Some(Applying { first, .. }))) = &self.at else { return Ok(false) };
+        let Some((checkpoint, Some(Applying { first, held, .. }))) = &self.at else {
+            return Ok(false);
+        };
         if !parking::is_of_event(error) && !matches!(error, Error::Database { .. }) {
             return Ok(false);
         }
@@ -226,7 +235,7 @@ impl Run<'_> {
             return Ok(false);
         }
         let event = Parked { attempts: self.tries.1, error: error.to_string(), ..first.clone() };
-        match self.parking.park(self.log, checkpoint, event).await {
+        match self.parking.park(self.log, checkpoint, held, event).await {
             // Where the store is away, the event is tried again and fails again.
             Err(error) if error.kind() != ErrorKind::Retry => Err(error),
             _ => Ok(true),

@@ -1,7 +1,7 @@
 update checkpoints
 set position = $6,
-    event_id = coalesce($7, event_id),
-    event_position = coalesce($8, event_position),
+    event_id = coalesce((select id from events where events.position <= $6 order by events.position desc limit 1), $7, event_id),
+    event_position = coalesce((select max(events.position) from events where events.position <= $6), $8, event_position),
     failed_position = null,
     failed_event_id = null,
     error = null,

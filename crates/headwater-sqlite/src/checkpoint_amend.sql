@@ -10,7 +10,7 @@ set state = $5,
     paused = $13,
     held_back = $14,
     rebuild_asked = $15,
-    incarnation = (select incarnation from identity),
+    incarnation = case when $17 then (select incarnation from identity) else incarnation end,
     epoch = epoch + 1
 where projection = $1 and generation = $2 and epoch = $3 and position = $4
   and ($16 is null or exists (

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
-    Result, Row, RowTx, StoreTx, Table, Value, expand_generation, task::shielded,
+    Result, Row, RowTx, StoreTx, StreamName, Table, Value, expand_generation, task::shielded,
 };
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
@@ -180,18 +180,21 @@ impl StoreTx for SqliteTx {
             .bind(to.paused)
             .bind(to.held_back)
             .bind(to.rebuild_asked)
-            .bind(owner);
+            .bind(owner)
+            .bind(to.of_this_log);
         let amended = async {
             change_one(&mut connection, &from.projection, amend).await?;
             if owner.is_none() {
-                let revoke = sqlx::query(include_str!("lease_revoke.sql")).bind(&from.projection);
+                let revoke = sqlx::query(include_str!("lease_revoke.sql"))
+                    .bind(&from.projection)
+                    .bind(from.state.as_str());
                 revoke.execute(&mut *connection).await.map_err(of_statement)?;
             }
             Ok(())
         }
         .await;
         self.done(amended)?;
-        Ok(Checkpoint { epoch: from.epoch + 1, of_this_log: true, ..to.clone() })
+        Ok(Checkpoint { epoch: from.epoch + 1, ..to.clone() })
     }
 
     async fn record(&mut self, operation: &Operation) -> Result<()> {
@@ -232,10 +235,12 @@ impl StoreTx for SqliteTx {
         self.done(parked)
     }
 
-    async fn retry_parked(&mut self, at: &Checkpoint) -> Result<()> {
+    async fn retry_parked(&mut self, at: &Checkpoint, stream: Option<&StreamName>) -> Result<()> {
         let mut connection = self.step().await?;
-        let retry =
-            sqlx::query(include_str!("parked_retry.sql")).bind(&at.projection).bind(at.generation);
+        let retry = sqlx::query(include_str!("parked_retry.sql"))
+            .bind(&at.projection)
+            .bind(at.generation)
+            .bind(stream.map(StreamName::as_str));
         let marked = retry.execute(&mut *connection).await;
         self.done(marked.map(drop).map_err(of_statement))
     }

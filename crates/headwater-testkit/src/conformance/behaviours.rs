@@ -145,6 +145,9 @@ macro_rules! conformance {
                 a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
                 a_build_that_is_dropped_is_not_asked_for_any_more,
+                a_build_that_is_held_back_can_be_dropped,
+                no_act_but_a_seek_adopts_a_checkpoint_of_another_log,
+                a_projection_that_cannot_be_begun_holds_up_no_other,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;
             parking:
@@ -152,7 +155,10 @@ macro_rules! conformance {
                 an_event_parked_alone_holds_nothing,
                 an_event_is_tried_again_as_often_as_declared,
                 what_cannot_be_decoded_is_parked,
-                a_rebuild_parks_what_it_cannot_apply;
+                a_rebuild_parks_what_it_cannot_apply,
+                what_waits_beside_an_event_that_fails_is_set_aside_as_well,
+                what_waits_behind_an_event_that_is_left_out_goes_on,
+                what_waits_is_not_overtaken_under_another_policy;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

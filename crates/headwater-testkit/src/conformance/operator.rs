@@ -12,7 +12,7 @@ use headwater::{
 use uuid::Uuid;
 
 use super::{
-    Harness,
+    Dialect, Harness,
     deploy::{later_app, later_rows},
     projection::{app, balance, balances, book, catch_up, open, run_while, status},
 };
@@ -413,6 +413,73 @@ pub async fn a_build_that_is_dropped_is_not_asked_for_any_more(harness: &dyn Har
         reaches(log, last).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(generations(log).await, [(1, Live)]);
+    };
+    run_while(&running, log, work).await;
+}
+
+/// A build that a running instance keeps up to date is gone when it is dropped, and never in service.
+pub async fn a_build_that_is_held_back_can_be_dropped(harness: &dyn Harness) {
+    let log = harness.log();
+    let running = app();
+    open(log, "a", "ada").await;
+    let work = async {
+        let names = ["balances".to_owned()];
+        let hold = RebuildOptions { hold: true, verify: false };
+        let app = app();
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {}))
+            .await
+            .expect("it is built");
+        eventually("an instance keeps it up to date", async || {
+            let status = app.status(log).await.expect("it has a status");
+            status.iter().any(|s| s.state == Building && s.owner.is_some()).then_some(())
+        })
+        .await;
+        app.drop_generation(log, "balances", 2, "ada").await.expect("it is dropped");
+        let last = book(log, "a", 1).await;
+        reaches(log, last).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(generations(log).await, [(1, Live)]);
+    };
+    run_while(&running, log, work).await;
+}
+
+/// An act of an operator does not take a checkpoint of another log for one of this.
+pub async fn no_act_but_a_seek_adopts_a_checkpoint_of_another_log(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let (checkpoints, other) = (
+        harness.table("checkpoints"),
+        match harness.dialect() {
+            Dialect::Postgres => "'00000000-0000-0000-0000-000000000007'",
+            Dialect::Sqlite => "x'00000000000000000000000000000007'",
+        },
+    );
+    let sql =
+        format!("update {checkpoints} set incarnation = {other} where projection = 'balances'");
+    harness.execute_raw(&sql).await.expect("the table is as expected");
+    let told = status(log, "balances").await.failure.expect("it is told before anybody has tried");
+    assert!(told.error.contains("not of this log"), "{told:?}");
+    operator(log).pause("balances").await.expect("it is paused");
+    operator(log).resume("balances").await.expect("it is resumed");
+    let last = book(log, "a", 1).await;
+    let stopped = failure(within("it stops", app().catch_up(log)).await);
+    assert!(matches!(stopped, Error::LogDiverged { .. }), "{stopped:?}");
+    operator(log).seek("balances", last).await.expect("it is of this log from now on");
+    catch_up(log).await;
+}
+
+/// One that cannot be begun, since its table's name is taken, holds up no other.
+pub async fn a_projection_that_cannot_be_begun_holds_up_no_other(harness: &dyn Harness) {
+    let log = harness.log();
+    let taken = harness.table("odd__1");
+    harness.execute_raw(&format!("create table {taken} (a bigint)")).await.expect("it is made");
+    let running = app().sql_projection(Odd);
+    let work = async {
+        let last = open(log, "a", "ada").await;
+        reaches(log, last).await;
     };
     run_while(&running, log, work).await;
 }

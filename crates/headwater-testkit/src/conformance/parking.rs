@@ -75,6 +75,8 @@ macro_rules! ledger {
 ledger!(Parking, "parking", FailurePolicy::PARK);
 ledger!(ParkingAlone, "parking_alone", FailurePolicy::PARK_ALONE);
 ledger!(Trying, "trying", FailurePolicy::STOP.retries(2));
+// The same projection as `Parking`, declared otherwise.
+ledger!(Stopping, "parking", FailurePolicy::STOP);
 
 /// The rows of a ledger: stream, version and cents.
 async fn rows(log: &Log, name: &str) -> Vec<(String, i64, i64)> {
@@ -223,4 +225,58 @@ pub async fn a_rebuild_parks_what_it_cannot_apply(harness: &dyn Harness) {
     code.mended.store(true, SeqCst);
     within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
     assert_eq!((rows(log, "parking").await.len(), parked(log, "parking").await.len()), (30, 0));
+}
+
+/// One that waits and one that fails come in the same batch: both are set aside, and none is lost.
+pub async fn what_waits_beside_an_event_that_fails_is_set_aside_as_well(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Parking(code.clone()));
+    book(log, "a", 13).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    book(log, "a", 2).await;
+    book(log, "b", 13).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over both");
+    let streams: Vec<_> =
+        parked(log, "parking").await.iter().map(|p| p.stream.to_string()).collect();
+    assert_eq!(streams, ["account-a", "account-a", "account-b"]);
+    code.mended.store(true, SeqCst);
+    Operator::new(log, "ada").retry("parking").await.expect("all are tried again");
+    run_while(&app, log, all_applied(log)).await;
+    assert_eq!(rows(log, "parking").await, [row("a", 1, 13), row("a", 2, 2), row("b", 1, 13)]);
+}
+
+async fn all_applied(log: &Log) {
+    eventually("all is applied", async || parked(log, "parking").await.is_empty().then_some(()))
+        .await;
+}
+
+/// Once an event is left out, what waited behind it is applied without another word.
+pub async fn what_waits_behind_an_event_that_is_left_out_goes_on(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().sql_projection(Parking(Code::default()));
+    book(log, "a", 13).await;
+    book(log, "a", 2).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    let id = parked(log, "parking").await[0].event_id;
+    Operator::new(log, "ada").skip("parking", id).await.expect("it is left out");
+    run_while(&app, log, all_applied(log)).await;
+    assert_eq!(rows(log, "parking").await, [row("a", 2, 2)]);
+}
+
+/// Code that declares another policy overtakes nothing that waits.
+pub async fn what_waits_is_not_overtaken_under_another_policy(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Parking(code.clone()));
+    book(log, "a", 13).await;
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    let stopping = App::new().sql_projection(Stopping(code.clone()));
+    book(log, "a", 2).await;
+    within("it goes on", stopping.catch_up(log)).await.expect("it sets it aside");
+    assert_eq!(rows(log, "parking").await, []);
+    code.mended.store(true, SeqCst);
+    Operator::new(log, "ada").retry("parking").await.expect("both are tried again");
+    run_while(&stopping, log, all_applied(log)).await;
+    assert_eq!(rows(log, "parking").await, [row("a", 1, 13), row("a", 2, 2)]);
 }

@@ -41,6 +41,15 @@ fn of(
     let Checkpoint { projection, position, .. } = checkpoint;
     let ago = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
     let still = ago(checkpoint.updated_at);
+    if let (GenerationState::Building, Some(failure)) = (checkpoint.state, &checkpoint.failure) {
+        return Some(
+            Finding::error("rebuild-failed", format!("a rebuild of {projection} failed: {}", failure.error))
+                .means("the read model in service is as it was")
+                .cure(format!(
+                    "mend its code, then `projections retry {projection}`; `projections drop` gives it up"
+                )),
+        );
+    }
     if checkpoint.held_back && checkpoint.state == GenerationState::Building {
         let what = format!("a build of {projection} waits for an operator");
         return Some(

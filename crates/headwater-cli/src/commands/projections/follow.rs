@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use headwater::{
-    App, Checkpoint,
+    App, Checkpoint, Error,
     GenerationState::{Building, Live},
     Log, Phase, Progress,
     store::Work,
@@ -53,6 +53,11 @@ pub(super) async fn rebuild(
         return Err(super::without_code("rebuild"));
     }
     let names = if names.is_empty() { &all } else { names };
+    // Before any of them is asked for.
+    if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
+        let (projection, known) = (unknown.clone(), all.join(", "));
+        return Err(Error::UnknownProjection { projection, known }.into());
+    }
     let before = |name: &str| live().find(|c| c.projection == name).map_or(0, |c| c.generation);
     let mut asked = Vec::new();
     for projection in names {

@@ -43,7 +43,11 @@ pub(super) async fn rebuild(
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";
     let rebuilt = build(options, left, work).await?;
-    show(&rebuilt, out)
+    show(&rebuilt, out)?;
+    if out.is_json() {
+        return Ok(());
+    }
+    rebuilt.iter().flat_map(differences).try_for_each(|differs| out.line(sentence(&differs)))
 }
 
 /// Compares read models with what a fold of the log makes; exit code 5 where one differs.
