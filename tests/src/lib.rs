@@ -8,4 +8,6 @@ mod pages {
     struct Concepts;
     #[doc = include_str!("../../docs/cli.md")]
     struct Cli;
+    #[doc = include_str!("../../docs/metrics.md")]
+    struct Metrics;
 }

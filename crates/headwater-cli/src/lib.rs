@@ -61,6 +61,8 @@ mod options;
 mod output;
 mod pace;
 mod progress;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 mod redact;
 mod start;
 
@@ -78,6 +80,8 @@ pub use failure::{Exit, Failure};
 pub use interrupt::Interrupt;
 pub use options::Options;
 pub use output::Output;
+#[cfg(feature = "prometheus")]
+pub use prometheus::Prometheus;
 pub use redact::redact;
 pub use start::start;
 

@@ -12,12 +12,17 @@ use std::{
     time::Duration,
 };
 
+use metrics::{Gauge, Histogram};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::Instant,
 };
 
-use crate::{Append, Appended, Error, NewEvent, Result, settings::Queue};
+use crate::{
+    Append, Appended, Error, NewEvent, Result,
+    metrics::{APPEND_GROUP_EVENTS, APPEND_QUEUE_PLACES, number},
+    settings::Queue,
+};
 
 /// How many appends that wait are enough for a group beside those that are under way.
 const OVERLAP_APPENDS: usize = 16;
@@ -41,13 +46,36 @@ pub struct Waiting {
     pub since: Instant,
     reply: oneshot::Sender<Result<Appended>>,
     /// Given back when the append is answered.
-    room: OwnedSemaphorePermit,
+    room: Room,
+}
+
+/// A part of the queue.
+struct Room {
+    permit: OwnedSemaphorePermit,
+    taken: Gauge,
+}
+
+impl Room {
+    fn new(permit: OwnedSemaphorePermit, taken: Gauge) -> Self {
+        taken.increment(places(&permit));
+        Self { permit, taken }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.taken.decrement(places(&self.permit));
+    }
+}
+
+fn places(permit: &OwnedSemaphorePermit) -> f64 {
+    number(u64::try_from(permit.num_permits()).unwrap_or(u64::MAX))
 }
 
 impl Waiting {
     /// How much of the queue it takes.
     fn room(&self) -> usize {
-        self.room.num_permits()
+        self.room.permit.num_permits()
     }
 
     /// Answers the caller, who may be gone.
@@ -74,9 +102,9 @@ pub struct Batcher {
     writers: usize,
     queue: Queue,
     room: Arc<Semaphore>,
+    taken: Gauge,
 }
 
-#[derive(Default)]
 struct Places {
     /// How many writers are at work.
     writers: usize,
@@ -89,6 +117,8 @@ struct Places {
     /// How much room is taken by what waits in lanes, and how much may be.
     held: usize,
     held_at_most: usize,
+    /// How many events each group had.
+    groups: Histogram,
 }
 
 impl Batcher {
@@ -96,8 +126,17 @@ impl Batcher {
     pub fn new(bounds: Bounds, writers: usize, queue: Queue) -> Self {
         let room = Arc::new(Semaphore::new(queue.events));
         let held_at_most = queue.events / HELD_SHARE;
-        let places = Places { held_at_most, ..Places::default() };
-        Self { places: Arc::new(Mutex::new(places)), bounds, writers, queue, room }
+        let places = Places {
+            writers: 0,
+            taken: None,
+            queue: VecDeque::new(),
+            lanes: HashMap::new(),
+            held: 0,
+            held_at_most,
+            groups: APPEND_GROUP_EVENTS.histogram(&[]),
+        };
+        let (places, taken) = (Arc::new(Mutex::new(places)), APPEND_QUEUE_PLACES.gauge(&[]));
+        Self { places, bounds, writers, queue, room, taken }
     }
 
     /// Appends by way of the queue. `start` is to set a writer to work, in a task of its own.
@@ -135,6 +174,7 @@ impl Batcher {
                 room.expect("the queue is never closed")
             }
         };
+        let room = Room::new(room, self.taken.clone());
         let (reply, outcome) = oneshot::channel();
         let mut places = lock(&self.places);
         places.push(Waiting { appends, since: Instant::now(), reply, room });
@@ -215,6 +255,14 @@ impl Places {
     }
 }
 
+impl Places {
+    fn measure(&self, group: &[Waiting]) {
+        let appends = group.iter().flat_map(|waiting| &waiting.appends);
+        let events: usize = appends.map(|append| append.events.len()).sum();
+        self.groups.record(number(u64::try_from(events).unwrap_or(u64::MAX)));
+    }
+}
+
 impl Bounds {
     /// Takes the next group from a queue: at least one append, unless it is empty.
     fn cut(self, queue: &mut VecDeque<Waiting>) -> Vec<Waiting> {
@@ -256,7 +304,9 @@ impl Writer {
             return None;
         }
         places.taken = Some(Instant::now());
-        Some(self.bounds.cut(&mut places.queue))
+        let group = self.bounds.cut(&mut places.queue);
+        places.measure(&group);
+        Some(group)
     }
 }
 
@@ -298,6 +348,7 @@ impl Lane {
         }
         let group = self.bounds.cut(lane);
         places.held -= group.iter().map(Waiting::room).sum::<usize>();
+        places.measure(&group);
         Some(group)
     }
 }

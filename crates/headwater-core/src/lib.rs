@@ -27,6 +27,8 @@ mod known;
 mod lease;
 pub mod limits;
 mod log;
+mod meters;
+pub mod metrics;
 mod operation;
 mod outcome;
 mod parked;

@@ -9,13 +9,13 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, time::{Instant, timeout}};
 use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Decoder, Direction, Error, EventStream,
     ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Position, ReadModel,
-    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits,
+    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, meters::AppendMeter,
     physical_name, quoted, tail::Tail, task,
 };
 
@@ -35,6 +35,7 @@ pub struct Log {
     tail: Tail,
     /// Sent whenever this process has moved a checkpoint.
     moves: watch::Sender<()>,
+    meter: Arc<AppendMeter>,
 }
 
 impl fmt::Debug for Log {
@@ -46,7 +47,8 @@ impl fmt::Debug for Log {
 impl Log {
     /// The log in `store`.
     pub fn new(store: impl Store) -> Self {
-        Self { store: Arc::new(store), tail: Tail::default(), moves: watch::Sender::default() }
+        let (meter, moves) = (Arc::new(AppendMeter::new()), watch::Sender::default());
+        Self { store: Arc::new(store), tail: Tail::default(), meter, moves }
     }
 
     /// The newest events, for all who follow the log.
@@ -96,19 +98,23 @@ impl Log {
     pub async fn append_all(&self, appends: impl IntoIterator<Item = Append>) -> Result<Appended> {
         task::refuse_in_batch()?;
         let appends: Vec<Append> = appends.into_iter().collect();
-        match self.store.append(appends.clone()).await {
+        let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
+        let begun = Instant::now();
+        let outcome = match self.store.append(appends.clone()).await {
             Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
             outcome => outcome,
-        }
+        };
+        self.meter.ended(&outcome, events, begun.elapsed());
+        outcome
     }
 
     /// Tries an append of unknown outcome again with the same ids. Where the store stays away it
     /// remains unknown.
     async fn settle(&self, mut unknown: Error, appends: Vec<Append>) -> Result<Appended> {
-        let deadline = tokio::time::Instant::now() + SETTLING;
+        let deadline = Instant::now() + SETTLING;
         let mut pause = Duration::from_millis(50);
         loop {
-            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
+            tokio::time::sleep_until(deadline.min(Instant::now() + pause)).await;
             pause *= 2;
             match tokio::time::timeout_at(deadline, self.store.append(appends.clone())).await {
                 Err(_elapsed) => return Err(unknown),
@@ -212,7 +218,7 @@ impl Log {
     ///
     /// [`Error::Unavailable`] (try again) or [`Error::Database`].
     pub async fn ceiling(&self) -> Result<Ceiling> {
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         self.tail.look(&*self.store, None, now).await.map(|(ceiling, _)| ceiling)
     }
 

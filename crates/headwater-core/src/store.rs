@@ -59,6 +59,14 @@ pub trait Store: ProjectionStore {
     /// Brings the schema up to date; safe to call from many processes at the same moment.
     async fn migrate(&self) -> Result<Migrated>;
 
+    /// Whether the database answers, and has the schema that this program needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable), [`Error::SchemaTooOld`](crate::Error::SchemaTooOld) or
+    /// [`Error::SchemaTooNew`](crate::Error::SchemaTooNew).
+    async fn check(&self) -> Result<()>;
+
     /// Closes every connection, after what is under way has ended.
     async fn close(&self);
 

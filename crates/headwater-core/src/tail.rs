@@ -16,7 +16,9 @@ use std::{
 use futures_util::TryStreamExt as _;
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::{Ceiling, Direction, Filter, Position, Reading, Result, Store, StoredEvent};
+use crate::{
+    Ceiling, Direction, Filter, Position, Reading, Result, Store, StoredEvent, meters::CeilingMeter,
+};
 
 /// How many events are kept, and how many bytes of data.
 const KEPT: (usize, usize) = (2_000, 4 << 20);
@@ -30,6 +32,7 @@ pub(crate) struct Tail {
     followers: Arc<AtomicUsize>,
     looked: Arc<Mutex<Option<Looked>>>,
     window: Arc<Mutex<Window>>,
+    meter: Arc<CeilingMeter>,
 }
 
 /// What the last look found, and when it began. One that failed is told by its end.
@@ -99,7 +102,10 @@ impl Tail {
         });
         let at = if ceiling.is_ok() { began } else { Instant::now() };
         *looked = Some(Looked { at, ceiling: ceiling.clone() });
-        ceiling.map(|ceiling| (ceiling, began))
+        ceiling.map(|ceiling| {
+            self.meter.found(&ceiling, began);
+            (ceiling, began)
+        })
     }
 
     /// The events above `after`, up to the ceiling `until`, that the filter lets through.

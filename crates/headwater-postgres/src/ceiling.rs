@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headwater_core::{Ceiling, Look, Position, Result, task::shielded};
+use headwater_core::{Ceiling, Look, Position, Result, metrics::number, task::shielded};
 use sqlx::Row as _;
 use tokio::time::{Instant, sleep};
 
@@ -83,6 +83,8 @@ impl PostgresStore {
         settling.writers = writers.unwrap_or_default();
         settling.settled = Some(settled);
         let position = Position::from_i64(settled);
+        let drawn = settling.candidate.map_or(position, Position::from_i64);
+        self.inner.ceiling_lag.set(number(drawn.0.saturating_sub(position.0)));
         let newest = newest.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)?;
         Ok(Look { ceiling: Ceiling { position, unsettled: settling.candidate.is_some() }, newest })
     }

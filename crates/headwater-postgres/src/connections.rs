@@ -11,7 +11,8 @@ use std::{
     time::Duration,
 };
 
-use headwater_core::{Error, Result};
+use headwater_core::{Error, Result, metrics::CONNECTION_WAIT_SECONDS};
+use metrics::Histogram;
 use sqlx::{
     Connection as _, Executor as _, PgConnection, Postgres,
     postgres::{PgArguments, PgConnectOptions, PgRow},
@@ -62,6 +63,7 @@ struct Shared {
     limit: u32,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    waits: Histogram,
 }
 
 struct Idle {
@@ -71,12 +73,12 @@ struct Idle {
 }
 
 impl Connections {
-    /// At most `limit` connections, none of them opened yet. One that has rested for longer than
-    /// `trust` is asked whether it still lives, which costs a round trip.
-    pub(crate) fn new(route: Route, limit: u32, trust: Duration) -> Self {
+    /// At most `limit` connections for one `kind` of work, none of them opened yet. One that has rested
+    /// for longer than `trust` is asked whether it still lives, which costs a round trip.
+    pub(crate) fn new(kind: &str, route: Route, limit: u32, trust: Duration) -> Self {
         let permits = Arc::new(Semaphore::new(limit as usize));
-        let idle = Mutex::default();
-        Self(Arc::new(Shared { route, trust, limit, permits, idle }))
+        let (idle, waits) = (Mutex::default(), CONNECTION_WAIT_SECONDS.histogram(&[kind]));
+        Self(Arc::new(Shared { route, trust, limit, permits, idle, waits }))
     }
 
     /// A connection: the one that rests for the shortest time, or a new one.
@@ -86,7 +88,8 @@ impl Connections {
     /// [`Error::Unavailable`] where none is free, or the server lets none in, for ten seconds;
     /// [`Error::Database`] where it refuses for good.
     pub(crate) async fn acquire(&self) -> Result<Held> {
-        let deadline = Instant::now() + PATIENCE;
+        let asked = Instant::now();
+        let deadline = asked + PATIENCE;
         let home = self.0.clone();
         let permit = match timeout_at(deadline, home.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => permit,
@@ -97,6 +100,7 @@ impl Connections {
             Some(rested) => rested,
             None => (home.connect(deadline).await?, Instant::now()),
         };
+        home.waits.record(asked.elapsed());
         Ok(Held {
             connection: Some(connection),
             in_statement: false,

@@ -8,8 +8,10 @@ use headwater_core::{
     Limits, Look, Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row,
     Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
+    metrics::CEILING_LAG_POSITIONS,
     task::shielded,
 };
+use metrics::Gauge;
 use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
 use tokio::{
     sync::{Mutex, watch},
@@ -85,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) queries: Connections,
     pub(crate) hints: Hints,
     pub(crate) settling: Arc<Mutex<Settling>>,
+    pub(crate) ceiling_lag: Gauge,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -155,10 +158,10 @@ impl PostgresStore {
             Pooler::Detect => pooler::stands_before(&options, first).await,
         };
         let route = Route { options, deadline: statement_timeout, pooled };
-        let pool = |size| Connections::new(route.clone(), size, Duration::ZERO);
+        let pool = |kind, size| Connections::new(kind, route.clone(), size, Duration::ZERO);
         // What is tried again where its connection was dead: an append by its ids, a look by itself.
-        let trusting = |size| Connections::new(route.clone(), size, TRUST);
-        let looks = trusting(looks);
+        let trusting = |kind, size| Connections::new(kind, route.clone(), size, TRUST);
+        let looks = trusting("looks", looks);
         first.into_iter().for_each(|first| looks.adopt(first));
         let store = Self {
             inner: Arc::new(Inner {
@@ -167,14 +170,15 @@ impl PostgresStore {
                 batcher: Batcher::new(GROUP, appends as usize, queue),
                 pooled,
                 statement_timeout,
-                appends: trusting(appends),
-                held_appends: pool(held_appends),
-                transactions: pool(transactions),
-                readings: pool(readings),
-                queries: pool(queries),
+                appends: trusting("appends", appends),
+                held_appends: pool("held_appends", held_appends),
+                transactions: pool("transactions", transactions),
+                readings: pool("readings", readings),
+                queries: pool("queries", queries),
                 hints: Hints::new(&schema, route, looks.clone()),
                 looks,
                 settling: Arc::default(),
+                ceiling_lag: CEILING_LAG_POSITIONS.gauge(&[]),
                 schema,
             }),
         };
@@ -251,6 +255,12 @@ impl Store for PostgresStore {
 
     async fn migrate(&self) -> Result<Migrated> {
         self.run_migrations().await
+    }
+
+    async fn check(&self) -> Result<()> {
+        let store = self.clone();
+        // A caller with little patience must not cost a connection each time.
+        shielded(async move { store.check_schema().await }).await
     }
 
     async fn close(&self) {

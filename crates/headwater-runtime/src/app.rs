@@ -11,11 +11,13 @@ use uuid::Uuid;
 
 use crate::{
     fold::FoldProjector,
+    gauges,
     generation::{self, Generations},
     held_leases::HeldLeases,
     keeper::Keeper,
     process,
     projector::Projector,
+    pulse::Pulse,
     rebuild::{self, Rebuild, WhenHeld},
     runner,
     shared_reading::SharedReading,
@@ -30,6 +32,7 @@ pub struct App {
     broken: Option<Error>,
     instance: String,
     lease: Duration,
+    pub(crate) pulse: Pulse,
 }
 
 /// How often a wait for all projections looks whether one of them stands still.
@@ -41,7 +44,7 @@ const LEASES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::
 impl Default for App {
     fn default() -> Self {
         let (instance, lease) = (process::name(), Duration::from_secs(10));
-        Self { projectors: Vec::new(), broken: None, instance, lease }
+        Self { projectors: Vec::new(), broken: None, instance, lease, pulse: Pulse::default() }
     }
 }
 
@@ -160,10 +163,13 @@ impl App {
         self.check()?;
         let projectors = self.projectors.clone();
         let mut keeper = Keeper::new(log.clone(), projectors, &self.instance, self.lease);
+        let (own, pulse) = (keeper.instance(), self.pulse.begin());
         tokio::select! {
-            () = keeper.run() => {}
+            () = keeper.run(&pulse) => {}
+            () = gauges::tell(self, log, own) => {}
             () = stop => {}
         }
+        drop(pulse);
         keeper.leave().await;
         Ok(())
     }

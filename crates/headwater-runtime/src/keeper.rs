@@ -23,11 +23,13 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
     generation::{self, Generations},
     process,
     projector::Projector,
+    pulse::Beating,
     rebuild::{self, WhenHeld},
     runner,
     share::{Doable, share},
@@ -103,13 +105,19 @@ impl Keeper {
         }
     }
 
+    /// The id of the instance.
+    pub(crate) fn instance(&self) -> Uuid {
+        self.instance.id
+    }
+
     /// Keeps its share until it is dropped.
-    pub(crate) async fn run(&mut self) {
+    pub(crate) async fn run(&mut self, pulse: &Beating) {
         let pause = LOOK.min(self.lease / 4);
         loop {
             match self.look().await {
-                Ok(true) => {}
+                Ok(true) => pulse.beat(),
                 Ok(false) => {
+                    pulse.beat();
                     self.away = false;
                     sleep(pause).await;
                 }

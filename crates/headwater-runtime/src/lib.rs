@@ -10,6 +10,7 @@
 mod app;
 mod batch;
 mod fold;
+mod gauges;
 mod generation;
 mod held_leases;
 mod keeper;
@@ -18,6 +19,8 @@ mod parking;
 mod patience;
 mod process;
 mod projector;
+mod pulse;
+mod readiness;
 mod rebuild;
 mod runner;
 mod share;
@@ -27,4 +30,5 @@ mod status;
 
 pub use app::{App, RebuildOptions};
 pub use operator::Operator;
+pub use readiness::Readiness;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

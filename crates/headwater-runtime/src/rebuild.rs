@@ -16,6 +16,7 @@ use headwater_core::{
     BuiltBy, Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log,
     OnFailure, Position, Reading, Result, StoredEvent,
 };
+use metrics::Counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, mpsc::UnboundedSender},
     time::sleep,
@@ -24,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{
     app::RebuildOptions,
-    batch,
+    batch, gauges,
     generation::{self, Generations},
     parking::Parking,
     patience::Patience,
@@ -85,6 +86,7 @@ pub(crate) struct Rebuild {
     /// Applied in this run: events, and batches of them before it was first at the ceiling.
     events: u64,
     batches: u64,
+    applied: Counter,
     /// Whether it has been at the ceiling: what is left it reads by itself.
     caught_up: bool,
     /// Whether this run found a build that an earlier one had left.
@@ -102,6 +104,7 @@ impl Rebuild {
         owner: Uuid,
     ) -> Self {
         let parking = Parking::new(projector.on_failure());
+        let applied = gauges::rebuilt(&projector.definition().name);
         Self {
             log,
             reading,
@@ -116,6 +119,7 @@ impl Rebuild {
             progress: None,
             started: Instant::now(),
             events: 0,
+            applied,
             batches: 0,
             caught_up: false,
             resumed: None,
@@ -340,7 +344,7 @@ impl Rebuild {
                 let turn = self.turn().await;
                 *building = self.apply(building, applier, position, events).await?;
                 drop(turn);
-                self.events += count;
+                self.have_applied(count);
                 // Events that come while readers hold the old generation are no progress of the swap.
                 self.batches += u64::from(!self.caught_up);
             }
@@ -410,7 +414,7 @@ impl Rebuild {
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
-        self.events += count;
+        self.have_applied(count);
         Ok(true)
     }
 
@@ -446,6 +450,11 @@ impl Rebuild {
                 tracing::debug!(projection = %definition.name, outdated, %error, "kept for now");
             }
         }
+    }
+
+    fn have_applied(&mut self, events: u64) {
+        self.events += events;
+        self.applied.increment(events);
     }
 
     fn report(&self, building: &Checkpoint, phase: Phase, target: Position) {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     batch,
+    gauges::BatchMeter,
     generation::{self, Generations},
     parking::{self, Parking},
     patience::Patience,
@@ -91,6 +92,7 @@ async fn persist(
         tries: (Position::START, 0),
         singly_until: Position::START,
         at: None,
+        meter: BatchMeter::new(name),
     };
     loop {
         let before = run.position();
@@ -125,6 +127,7 @@ struct Run<'a> {
     singly_until: Position,
     /// The checkpoint, and the batch that is being applied to it.
     at: Option<(Checkpoint, Option<Applying>)>,
+    meter: BatchMeter,
 }
 
 /// A batch that is being applied: its first event as it would be parked, and where it ends.
@@ -183,7 +186,9 @@ impl Run<'_> {
             last: position,
             held: held.clone(),
         });
+        let (count, begun) = (events.len(), Instant::now());
         *checkpoint = batch::apply(self.log, applier, checkpoint, position, events, &held).await?;
+        self.meter.committed(count, begun.elapsed());
         *applying = None;
         Ok(())
     }

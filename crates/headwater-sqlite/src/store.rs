@@ -160,6 +160,10 @@ impl Store for SqliteStore {
         self.run_migrations().await
     }
 
+    async fn check(&self) -> Result<()> {
+        self.check_schema().await
+    }
+
     async fn close(&self) {
         self.inner.connections.close().await;
     }

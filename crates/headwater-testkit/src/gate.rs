@@ -233,6 +233,10 @@ impl Store for Gated {
         self.log().store().migrate().await
     }
 
+    async fn check(&self) -> Result<()> {
+        self.log().store().check().await
+    }
+
     async fn close(&self) {
         self.log().store().close().await;
     }

@@ -150,7 +150,7 @@ pub use headwater_core::{
     Filter, Finding, GenerationState, Limits, Loaded, Migrated, NewEvent, OnFailure, Parked,
     Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
     Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster,
-    Value, ValueError, codec, finding, testing,
+    Value, ValueError, codec, finding, metrics, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
@@ -286,7 +286,9 @@ pub use headwater_postgres as postgres;
 /// # }
 /// ```
 pub use headwater_runtime::App;
-pub use headwater_runtime::{Operator, Phase, Progress, ProjectionStatus, RebuildOptions, Rebuilt};
+pub use headwater_runtime::{
+    Operator, Phase, Progress, ProjectionStatus, Readiness, RebuildOptions, Rebuilt,
+};
 #[cfg(feature = "sqlite")]
 pub use headwater_sqlite as sqlite;
 
