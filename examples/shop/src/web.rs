@@ -8,7 +8,7 @@ use std::{
 };
 
 use headwater::Log;
-use headwater_cli::{Exit, Failure, Interrupt, Options, Output, redact};
+use headwater_cli::{Exit, Failure, Interrupt, Options, Output, Prometheus, redact};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
@@ -58,8 +58,11 @@ pub(crate) async fn serve(
     let listener = TcpListener::bind(address).await.map_err(|error| taken(address, &error))?;
     // A database that is slow to close makes the end no failure: what was acknowledged is stored.
     let mut interrupt = Interrupt::listen(Exit::Success)?;
+    // Before the log, which tells the recorder that is there when it is opened.
+    let metrics = Prometheus::install()?;
     let log = options.connect().await?;
-    let outcome = until_asked_to_end(&log, listener, traffic, &mut interrupt, options).await;
+    let outcome =
+        until_asked_to_end(&log, listener, metrics, traffic, &mut interrupt, options).await;
     let _ = timeout(GRACE, log.close()).await;
     outcome
 }
@@ -67,6 +70,7 @@ pub(crate) async fn serve(
 async fn until_asked_to_end(
     log: &Log,
     listener: TcpListener,
+    metrics: Prometheus,
     traffic: Option<TrafficOptions>,
     interrupt: &mut Interrupt,
     options: &Options,
@@ -75,7 +79,8 @@ async fn until_asked_to_end(
     let window = Arc::new(Window::new(log)?);
     let live = Live::new(log, app.clone(), window.clone()).await?;
     say(options, &live, listener.local_addr()?)?;
-    let routes = http::router(shop.clone(), page::router(Arc::new(live)));
+    let health = http::health(log.clone(), app.clone(), metrics);
+    let routes = http::router(shop.clone(), page::router(Arc::new(live)).merge(health));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, routes).with_graceful_shutdown(async {
         let _ = stopped.await;

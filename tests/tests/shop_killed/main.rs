@@ -1,5 +1,6 @@
 //! The shop's own binary is killed by SIGKILL in the middle of its work, as a service under load and
-//! while it rebuilds its read models; and so is the database under it.
+//! while it rebuilds its read models; and so is the database under it. It is
+//! also asked to end, as an orchestrator does.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
 
@@ -10,5 +11,6 @@ mod customer;
 mod database;
 mod rebuild;
 mod service;
+mod stopped;
 mod views;
 mod web;

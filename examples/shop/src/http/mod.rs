@@ -7,6 +7,7 @@ mod answer;
 mod carts;
 mod checkout;
 mod command;
+mod health;
 mod history;
 mod orders;
 mod problems;
@@ -23,7 +24,10 @@ use axum::{
 };
 use uuid::Uuid;
 
-pub use self::problems::{Kind, Problem};
+pub use self::{
+    health::health,
+    problems::{Kind, Problem},
+};
 use crate::Shop;
 
 /// Names the conversation that a request belongs to: a UUID, or the shop makes one.
@@ -40,8 +44,8 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The largest body that the shop reads.
 const BODY_BYTES: usize = 16 * 1024;
 
-/// The routes of the shop, and its pages beside them.
-pub fn router(shop: Shop, pages: Router) -> Router {
+/// The routes of the shop, and others beside them: its pages, its health.
+pub fn router(shop: Shop, others: Router) -> Router {
     Router::new()
         .route("/carts", post(carts::open))
         .route("/carts/{id}", get(carts::show))
@@ -58,7 +62,7 @@ pub fn router(shop: Shop, pages: Router) -> Router {
         .route("/problems/{name}", get(problems::explain))
         .route("/healthz", get("ok"))
         .with_state(shop)
-        .merge(pages)
+        .merge(others)
         .fallback(problems::no_route)
         .method_not_allowed_fallback(problems::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))

@@ -4,6 +4,7 @@
 mod carts;
 mod checkout;
 mod conditions;
+mod health;
 mod history;
 mod keys;
 mod postgres;
