@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -108,9 +109,23 @@ impl<'a, A: Aggregate> Command<'a, A> {
     /// or with another error of [`Log::append`](crate::Log::append).
     pub async fn execute<R>(
         self,
-        mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
+        decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
     ) -> Result<Done<A::Event>, CommandError<R>> {
         task::refuse_in_batch()?;
+        // Without the aggregate's id, which may be a person's name or address.
+        let span = tracing::info_span!(
+            "command",
+            category = A::CATEGORY,
+            command_id = self.command_id.map(display),
+            correlation_id = self.correlation_id.map(display),
+        );
+        self.carry_out(decide).instrument(span).await
+    }
+
+    async fn carry_out<R>(
+        self,
+        mut decide: impl FnMut(&A) -> Result<Vec<A::Event>, R>,
+    ) -> Result<Done<A::Event>, CommandError<R>> {
         let (stream, retry) = (self.repository.stream(self.id)?, &self.repository.retry);
         let (mut attempt, mut apart) = (0, false);
         let mut hot = self.repository.hot.as_ref();

@@ -10,6 +10,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     Aggregate, Appended, Error, ExpectedVersion, NewEvent, Result, StreamName,
@@ -53,7 +54,16 @@ struct Draft<A> {
     named: bool,
     /// Whether it takes no other command.
     apart: bool,
+    /// The span of its first command, which its append belongs to.
+    span: Span,
     progress: watch::Sender<Progress>,
+}
+
+/// The events of a draft that is sent, and the version behind which they lie.
+struct Sent {
+    base: u64,
+    events: Vec<NewEvent>,
+    span: Span,
 }
 
 /// What has become of a draft.
@@ -159,23 +169,23 @@ impl<A: Aggregate> Desk<A> {
     }
 
     /// Sends the events of a draft, and those of the drafts that follow it, one after the other.
-    fn send(self: &Arc<Self>, draft: (u64, Vec<NewEvent>)) {
+    fn send(self: &Arc<Self>, draft: Sent) {
         let desk = self.clone();
         // Made before the task: one whose runtime has ended is dropped at once.
         let guard = InFlight(Some(desk.clone()));
         tokio::spawn(async move {
             let mut draft = Some(draft);
-            while let Some((base, events)) = draft {
+            while let Some(Sent { base, events, span }) = draft {
                 let expected = ExpectedVersion::Exact(base);
-                let appended = desk.source.log.append(&desk.stream, expected, events).await;
-                draft = desk.land(appended);
+                let append = desk.source.log.append(&desk.stream, expected, events);
+                draft = desk.land(append.instrument(span).await);
             }
             guard.end();
         });
     }
 
     /// Takes in how the append has ended. The next draft takes its place, and is to be sent, or is void.
-    fn land(&self, appended: Result<Appended>) -> Option<(u64, Vec<NewEvent>)> {
+    fn land(&self, appended: Result<Appended>) -> Option<Sent> {
         let mut states = self.states();
         let mut in_flight = states.in_flight.take()?;
         states.stale = true;
@@ -323,6 +333,7 @@ impl<A: Aggregate> Draft<A> {
             commands: 0,
             named: false,
             apart: false,
+            span: Span::current(),
             progress: watch::Sender::new(Progress::Waits),
         }
     }
@@ -331,10 +342,11 @@ impl<A: Aggregate> Draft<A> {
         Outcome(self.progress.subscribe())
     }
 
-    /// Its events and the version behind which they lie, for the log.
-    fn take_off(&mut self) -> (u64, Vec<NewEvent>) {
+    /// Its events, for the log.
+    fn take_off(&mut self) -> Sent {
         self.progress.send_replace(Progress::Sent);
-        (self.base, std::mem::take(&mut self.events))
+        let (events, span) = (std::mem::take(&mut self.events), self.span.clone());
+        Sent { base: self.base, events, span }
     }
 
     fn has_room(&self, events: usize, bytes: usize) -> bool {
@@ -352,6 +364,9 @@ impl<A: Aggregate> Draft<A> {
         self.known.bytes += bytes;
         self.bytes += bytes;
         self.events.extend(encoded);
+        if self.commands > 0 {
+            Span::current().follows_from(&self.span);
+        }
         self.commands += 1;
     }
 }

@@ -9,14 +9,18 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use tokio::{sync::watch, time::{Instant, timeout}};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Decoder, Direction, Error, EventStream,
     ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Position, ReadModel,
-    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits, meters::AppendMeter,
-    physical_name, quoted, tail::Tail, task,
+    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits,
+    meters::AppendMeter, physical_name, quoted, tail::Tail, task,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -99,13 +103,23 @@ impl Log {
         task::refuse_in_batch()?;
         let appends: Vec<Append> = appends.into_iter().collect();
         let events = appends.iter().map(|append| append.events.len()).sum::<usize>();
+        let first = appends.first().and_then(|append| append.events.first());
+        let span = tracing::debug_span!(
+            "append",
+            events,
+            correlation_id = first.and_then(|event| event.correlation_id).map(display),
+        );
         let begun = Instant::now();
-        let outcome = match self.store.append(appends.clone()).await {
-            Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
-            outcome => outcome,
-        };
+        let outcome = self.append_and_settle(appends).instrument(span).await;
         self.meter.ended(&outcome, events, begun.elapsed());
         outcome
+    }
+
+    async fn append_and_settle(&self, appends: Vec<Append>) -> Result<Appended> {
+        match self.store.append(appends.clone()).await {
+            Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
+            outcome => outcome,
+        }
     }
 
     /// Tries an append of unknown outcome again with the same ids. Where the store stays away it

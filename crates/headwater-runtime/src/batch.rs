@@ -1,6 +1,10 @@
 //! One batch: read model and checkpoint change in one transaction, or neither does.
 
 use headwater_core::{Checkpoint, Log, Parked, Position, Result, StoreTx, StoredEvent};
+use tracing::{
+    Instrument as _,
+    field::{Empty, display},
+};
 use uuid::Uuid;
 
 use crate::projector::Applier;
@@ -15,7 +19,29 @@ pub(crate) async fn apply(
     events: impl IntoIterator<Item = StoredEvent>,
     parked: &[Parked],
 ) -> Result<Checkpoint> {
-    let taken = take_in(applier, to, events.into_iter(), parked)?;
+    let span = tracing::info_span!(
+        "batch",
+        projection = %from.projection,
+        generation = from.generation,
+        position = to.0,
+        events = Empty,
+        correlation_id = Empty,
+    );
+    let taken = span.in_scope(|| take_in(applier, to, events.into_iter(), parked))?;
+    span.record("events", taken.events);
+    if let Some(id) = taken.correlation_id {
+        span.record("correlation_id", display(id));
+    }
+    write(log, applier, from, taken, parked).instrument(span).await
+}
+
+async fn write(
+    log: &Log,
+    applier: &mut dyn Applier,
+    from: &Checkpoint,
+    taken: TakenIn,
+    parked: &[Parked],
+) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
     match apply_in(&mut *tx, applier, from, taken, parked).await {
         Ok(checkpoint) => {
@@ -35,8 +61,10 @@ pub(crate) async fn apply(
 pub(crate) struct TakenIn {
     to: Position,
     last: Option<(Position, Uuid)>,
-    /// Whether there are events to apply.
-    any: bool,
+    /// How many events there are to apply.
+    events: u64,
+    /// The conversation that all of them belong to, if it is one.
+    correlation_id: Option<Uuid>,
 }
 
 /// Hands the events behind a checkpoint, up to the position `to`, to the applier; those in `parked` lie
@@ -47,11 +75,27 @@ pub(crate) fn take_in(
     events: impl Iterator<Item = StoredEvent>,
     parked: &[Parked],
 ) -> Result<TakenIn> {
-    let mut last = None;
-    applier.decode(&mut events.inspect(|event| last = Some((event.position, event.id))))?;
-    let any = last.is_some();
+    let (mut last, mut count, mut shared) = (None, 0, None);
+    applier.decode(&mut events.inspect(|event| {
+        let correlation_id = event.correlation_id;
+        shared =
+            if count == 0 { correlation_id } else { shared.filter(|_| shared == correlation_id) };
+        (last, count) = (Some((event.position, event.id)), count + 1);
+        trace(event);
+    }))?;
     let last = last.max(parked.last().map(|parked| (parked.position, parked.event_id)));
-    Ok(TakenIn { to, last, any })
+    Ok(TakenIn { to, last, events: count, correlation_id: shared })
+}
+
+/// Tells of an event of the batch, without its content.
+fn trace(event: &StoredEvent) {
+    tracing::trace!(
+        position = event.position.0,
+        event_id = %event.id,
+        event_type = event.event.event_type,
+        correlation_id = event.correlation_id.map(display),
+        "an event of the batch"
+    );
 }
 
 /// Moves the checkpoint and applies the batch, inside a transaction.
@@ -61,7 +105,7 @@ pub(crate) async fn apply_in(
     tx: &mut dyn StoreTx,
     applier: &mut dyn Applier,
     from: &Checkpoint,
-    TakenIn { to, last, any }: TakenIn,
+    TakenIn { to, last, events, .. }: TakenIn,
     parked: &[Parked],
 ) -> Result<Checkpoint> {
     tx.advance(from, to, last).await?;
@@ -69,7 +113,7 @@ pub(crate) async fn apply_in(
     if !parked.is_empty() {
         tx.park(from, parked).await?;
     }
-    if any {
+    if events > 0 {
         applier.apply(tx, from.generation).await?;
     }
     if let Some((position, id)) = last {

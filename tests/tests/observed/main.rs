@@ -1,4 +1,4 @@
-//! What a program shows of itself: metrics, their names in the documentation, whether it is ready.
+//! What a program shows of itself: metrics, their names in the documentation, whether it is ready, spans.
 
 #![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
 
@@ -6,4 +6,5 @@ mod appends;
 mod documented;
 mod projections;
 mod readiness;
+mod spans;
 mod told;
