@@ -1,11 +1,17 @@
 //! Generations: which build of a read model is in service, and which one is being built.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Operation,
     Position, Reading, Result,
 };
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
+
+/// How long writers that are under way may hide the end of the log, and how often it looks again.
+const SETTLING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(5));
 
 /// The generations of one projection.
 pub(crate) struct Generations {
@@ -217,10 +223,24 @@ pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> 
         let (projection, position) = (checkpoint.projection.clone(), checkpoint.position);
         Error::LogDiverged { projection, position }
     };
-    if !checkpoint.of_this_log
-        || log.store().look(None).await?.ceiling.position < checkpoint.position
-    {
+    if !checkpoint.of_this_log {
         return Err(diverged());
+    }
+    let begun = Instant::now();
+    loop {
+        let ceiling = log.store().look(None).await?.ceiling;
+        if ceiling.position >= checkpoint.position {
+            break;
+        }
+        // Another process has seen writers end that this one still waits for: that is no other log.
+        if !ceiling.unsettled {
+            return Err(diverged());
+        }
+        if begun.elapsed() >= SETTLING.0 {
+            let reason = "writers are under way, and the end of the log cannot be seen yet";
+            return Err(Error::Unavailable { reason: reason.into() });
+        }
+        sleep(SETTLING.1).await;
     }
     let Some(event_id) = checkpoint.event_id else { return Ok(()) };
     let position = checkpoint.event_position;
