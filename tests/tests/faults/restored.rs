@@ -109,6 +109,10 @@ async fn projections_stop_where_the_log_was_restored_to_an_earlier_moment() {
     Audit::of(&log).await.agrees_with_read_models(&log).await;
     let last = book(&log, 1).await.position();
     app().catch_up(&log).await.unwrap();
-    assert_eq!(log.wait_for("balances", last, Duration::from_secs(10)).await, Ok(true), "it goes on");
+    assert_eq!(
+        log.wait_for("balances", last, Duration::from_secs(10)).await,
+        Ok(true),
+        "it goes on"
+    );
     log.close().await;
 }

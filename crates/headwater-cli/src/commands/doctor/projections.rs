@@ -41,33 +41,8 @@ fn of(
     let Checkpoint { projection, position, .. } = checkpoint;
     let ago = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
     let still = ago(checkpoint.updated_at);
-    if let (GenerationState::Building, Some(failure)) = (checkpoint.state, &checkpoint.failure) {
-        return Some(
-            Finding::error("rebuild-failed", format!("a rebuild of {projection} failed: {}", failure.error))
-                .means("the read model in service is as it was")
-                .cure(format!(
-                    "mend its code, then `projections retry {projection}`; `projections drop` gives it up"
-                )),
-        );
-    }
-    if checkpoint.held_back && checkpoint.state == GenerationState::Building {
-        let what = format!("a build of {projection} waits for an operator");
-        return Some(
-            Finding::note("build-held-back", what)
-                .means("it is kept up to date beside the read model in service")
-                .cure(format!(
-                    "`projections promote {projection}` puts it into service, `projections drop` gives it up"
-                )),
-        );
-    }
     if checkpoint.state == GenerationState::Building {
-        return (still > PATIENCE).then(|| {
-            let still = span(still);
-            let what = format!("a rebuild of {projection} has not gone on for {still}");
-            Finding::note("rebuild-left", what)
-                .means("its tables take room; the read model in service is as it was")
-                .cure(format!("`projections rebuild {projection}` goes on with it"))
-        });
+        return of_build(checkpoint, still);
     }
     if let Some(failure) = &checkpoint.failure {
         let at = failure.position;
@@ -113,6 +88,33 @@ fn of(
                 "wait where it catches up; otherwise make its batches cheaper, or rebuild it, \
                 which is quicker",
             )
+    })
+}
+
+/// A build that has stood still for so long.
+fn of_build(checkpoint: &Checkpoint, still: Duration) -> Option<Finding> {
+    let projection = &checkpoint.projection;
+    if let Some(failure) = &checkpoint.failure {
+        let what = format!("a rebuild of {projection} failed: {}", failure.error);
+        let cure = format!(
+            "mend its code, then `projections retry {projection}`; `projections drop` gives it up"
+        );
+        let means = "the read model in service is as it was";
+        return Some(Finding::error("rebuild-failed", what).means(means).cure(cure));
+    }
+    if checkpoint.held_back {
+        let what = format!("a build of {projection} waits for an operator");
+        let cure = format!(
+            "`projections promote {projection}` puts it into service, `projections drop` gives it up"
+        );
+        let means = "it is kept up to date beside the read model in service";
+        return Some(Finding::note("build-held-back", what).means(means).cure(cure));
+    }
+    (still > PATIENCE).then(|| {
+        let what = format!("a rebuild of {projection} has not gone on for {}", span(still));
+        Finding::note("rebuild-left", what)
+            .means("its tables take room; the read model in service is as it was")
+            .cure(format!("`projections rebuild {projection}` goes on with it"))
     })
 }
 
@@ -197,6 +199,12 @@ mod tests {
             checkpoint.held_back = true;
         };
         assert_eq!(found(held, Some(1), 1_060), Some(("build-held-back", Severity::Note)));
+        let build_failed: fn(&mut Checkpoint) = |checkpoint| {
+            let error = "no".into();
+            checkpoint.failure = Some(StandStill { position: Position(8), event_id: None, error });
+            checkpoint.state = GenerationState::Building;
+        };
+        assert_eq!(found(build_failed, None, 1_000), Some(("rebuild-failed", Severity::Error)));
         let paused: fn(&mut Checkpoint) = |checkpoint| checkpoint.paused = true;
         assert_eq!(found(paused, Some(1), 9_000), Some(("projection-paused", Severity::Note)));
         assert_eq!(parked(&checkpoint(), 0), None);
