@@ -243,7 +243,15 @@ async fn shares(log: &Log) -> Vec<usize> {
 async fn come_and_go(url: &str, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let log = connect(url).await.unwrap();
-    let load = Load::start(&log, 2, seed, Arc::new(|_| {}));
+    let writer = tokio::spawn({
+        let log = log.clone();
+        async move {
+            for n in 0.. {
+                book(&log, n % 20).await;
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+    });
     let mut instances: [Option<Instance>; 4] = [const { None }; 4];
     let begun = Instant::now();
     let mut kills = 0;
@@ -261,11 +269,11 @@ async fn come_and_go(url: &str, seed: u64) {
     for (number, instance) in instances.iter_mut().enumerate() {
         instance.get_or_insert_with(|| Instance::start(url, &format!("eight {number}")));
     }
+    writer.abort();
     let quiet = Instant::now();
     eventually("they share", async || (shares(&log).await == [2; 4]).then_some(())).await;
     let shared = quiet.elapsed();
     assert!(shared < Duration::from_secs(15), "shared evenly after {shared:?}");
-    load.stop().await;
     let last = book(&log, 1).await.position();
     for name in eight::NAMES {
         let reached = log.wait_for(name, last, Duration::from_secs(30)).await;
