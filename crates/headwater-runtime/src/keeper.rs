@@ -170,14 +170,15 @@ impl Keeper {
         let wanted = share(self.instance.id, &doable, &leases);
         // It must have ended before another may begin it; and what an operator has revoked begins anew.
         let held = self.held(&leases);
-        self.end_all_but(|work| wanted.contains(work) && held.contains(work), &leases).await;
+        let stays = |work: &Work| wanted.contains(work) && held.contains(work);
+        self.end_all_but(stays, Some(&leases)).await;
         if !self.needs_renewal(&wanted, &leases) {
             return Ok(false);
         }
         let asked = Instant::now();
         let granted = store.keep_leases(&self.instance, &wanted, self.lease).await?;
         self.renewed = Some(asked);
-        self.end_all_but(|work| granted.contains(work), &leases).await;
+        self.end_all_but(|work| granted.contains(work), None).await;
         self.begin_all(granted, &leases);
         Ok(false)
     }
@@ -226,16 +227,22 @@ impl Keeper {
         leases.leases.iter().filter(own).map(|lease| lease.work.clone()).collect()
     }
 
-    /// Ends what is done here and is not one of these.
-    async fn end_all_but(&mut self, these: impl Fn(&Work) -> bool, leases: &Leases) {
+    /// Ends what is done here and is not one of these; without `leases` another has been faster than the
+    /// look at them.
+    async fn end_all_but(&mut self, these: impl Fn(&Work) -> bool, leases: Option<&Leases>) {
         let others: Vec<_> = self.running.keys().filter(|work| !these(work)).cloned().collect();
         for work in others {
             let Some(task) = self.running.remove(&work) else { continue };
             task.end().await;
             let Work { projection, on } = &work;
-            match leases.held(&work).filter(|lease| lease.owner != self.instance.id) {
-                Some(lease) => tracing::warn!(
-                    %projection, work = %on, by = %leases.name_of(lease.owner),
+            let other = |leases: &Leases| {
+                let lease = leases.held(&work).filter(|lease| lease.owner != self.instance.id)?;
+                Some(leases.name_of(lease.owner))
+            };
+            let by = leases.map_or_else(|| Some("another".into()), other);
+            match by {
+                Some(by) => tracing::warn!(
+                    %projection, work = %on, %by,
                     "another instance has taken it over; what this one still did was refused"
                 ),
                 None => tracing::info!(%projection, work = %on, "given up"),
