@@ -366,6 +366,18 @@ impl Error {
         Self::Mismatch { reason: reason.into() }
     }
 
+    /// A name that no projection has; the nearest of those that are known comes first, and each once.
+    pub fn unknown_projection(projection: &str, known: &[&str]) -> Self {
+        let mut known = known.to_vec();
+        known.sort_by(|a, b| {
+            let near = |name| strsim::jaro_winkler(projection, name);
+            near(b).total_cmp(&near(a)).then_with(|| a.cmp(b))
+        });
+        known.dedup();
+        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        Self::UnknownProjection { projection: projection.into(), known }
+    }
+
     /// A refused name, cut so that it cannot fill a log.
     pub fn invalid_name(what: &'static str, name: &str, reason: &'static str) -> Self {
         Self::InvalidName { what, name: name.chars().take(80).collect(), reason }

@@ -275,7 +275,7 @@ impl App {
         self.check()?;
         let known = self.names();
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(rebuild::unknown(name, &known));
+            return Err(Error::unknown_projection(name, &known));
         }
         let wanted = |projector: &&Arc<dyn Projector>| {
             names.is_empty() || names.contains(&projector.definition().name)
@@ -312,7 +312,7 @@ impl App {
         let known = self.names();
         let own = |projector: &&Arc<dyn Projector>| projector.definition().name == projection;
         let Some(projector) = self.projectors.iter().find(own) else {
-            return Err(rebuild::unknown(projection, &known));
+            return Err(Error::unknown_projection(projection, &known));
         };
         generation::discard(log, projector.definition(), generation, by).await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Operation,
-    Position, Reading, Result,
+    Position, Reading, Result, StoredEvent,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -243,15 +243,23 @@ pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> 
         sleep(SETTLING.1).await;
     }
     let Some(event_id) = checkpoint.event_id else { return Ok(()) };
-    let position = checkpoint.event_position;
+    match event_at(log, checkpoint.event_position, event_id).await? {
+        Some(_) => Ok(()),
+        None => Err(diverged()),
+    }
+}
+
+/// The event of this id, where it lies at this position.
+pub(crate) async fn event_at(
+    log: &Log,
+    position: Position,
+    id: Uuid,
+) -> Result<Option<StoredEvent>> {
     let reading = Reading::Log {
-        filter: Filter::all().event_id(event_id),
+        filter: Filter::all().event_id(id),
         after: Position(position.0.saturating_sub(1)),
         until: position,
         direction: Direction::Forward,
     };
-    match log.store().read(reading).try_next().await? {
-        Some(_) => Ok(()),
-        None => Err(diverged()),
-    }
+    log.store().read(reading).try_next().await
 }

@@ -11,7 +11,7 @@ use headwater_core::{
 };
 use uuid::Uuid;
 
-use crate::{app::App, rebuild::unknown};
+use crate::app::App;
 
 /// How many positions a build may be behind the log to be put into service.
 const NEAR: u64 = 10_000;
@@ -284,7 +284,7 @@ impl Operator {
         if !all.iter().any(|checkpoint| checkpoint.projection == projection) {
             let mut known: Vec<_> = all.iter().map(|c| c.projection.as_str()).collect();
             known.dedup();
-            return Err(unknown(projection, &known));
+            return Err(Error::unknown_projection(projection, &known));
         }
         all.retain(|checkpoint| checkpoint.projection == projection);
         Ok(all)

@@ -6,16 +6,14 @@
 use std::{collections::HashSet, iter::once, time::Duration};
 
 use chrono::Utc;
-use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, FailurePolicy, Filter, Log, OnFailure, Parked, Position, Reading,
-    Result, StoredEvent, StreamName,
+    Checkpoint, Error, FailurePolicy, Log, OnFailure, Parked, Position, Result, StoredEvent,
+    StreamName,
 };
-
 use uuid::Uuid;
 
 use crate::{
-    batch,
+    batch, generation,
     projector::{Projector, guarded},
 };
 
@@ -192,15 +190,10 @@ async fn apply_parked(
     owner: Uuid,
     parked: &Parked,
 ) -> Result<Checkpoint> {
-    let reading = Reading::Log {
-        filter: Filter::all().event_id(parked.event_id),
-        after: Position(parked.position.0.saturating_sub(1)),
-        until: parked.position,
-        direction: Direction::Forward,
-    };
     let (projection, position) = (at.projection.clone(), at.position);
     let diverged = || Error::LogDiverged { projection, position };
-    let event = log.store().read(reading).try_next().await?.ok_or_else(diverged)?;
+    let event = generation::event_at(log, parked.position, parked.event_id).await?;
+    let event = event.ok_or_else(diverged)?;
     let mut applier = projector.begin(false);
     applier.decode(&mut once(event))?;
     let mut tx = log.store().begin().await?;

@@ -14,7 +14,7 @@ use std::{
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log,
-    OnFailure, Position, Reading, Result, StoredEvent,
+    OnFailure, Position, Reading, Result, StoreTx, StoredEvent,
 };
 use metrics::Counter;
 use tokio::{
@@ -234,10 +234,8 @@ impl Rebuild {
                 self.catch_up(building, applier, parts).await?;
                 continue;
             };
-            let mut events = events;
-            let held = self.parking.hold_back(&mut events);
-            let taken = batch::take_in(&mut **applier, live.position, events.into_iter(), &held)?;
-            *building = batch::apply_in(&mut *tx, &mut **applier, building, taken, &held).await?;
+            let to = live.position;
+            *building = self.apply_last(&mut *tx, &mut **applier, building, to, events).await?;
             let (first, second) = (live.generation, building.generation);
             let differences = tx.compare(definition, first, second).await?;
             tx.commit().await?;
@@ -407,15 +405,27 @@ impl Rebuild {
             tx.rollback().await?;
             return Ok(false);
         };
-        let (count, mut events) = (count(events.len()), events);
-        let held = self.parking.hold_back(&mut events);
-        let taken = batch::take_in(applier, target, events.into_iter(), &held)?;
-        batch::apply_in(&mut *tx, applier, building, taken, &held).await?;
+        let count = count(events.len());
+        self.apply_last(&mut *tx, applier, building, target, events).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
         self.have_applied(count);
         Ok(true)
+    }
+
+    /// Applies the last events in a transaction that does more.
+    async fn apply_last(
+        &self,
+        tx: &mut dyn StoreTx,
+        applier: &mut dyn Applier,
+        building: &Checkpoint,
+        to: Position,
+        mut events: Vec<StoredEvent>,
+    ) -> Result<Checkpoint> {
+        let held = self.parking.hold_back(&mut events);
+        let taken = batch::take_in(applier, to, events.into_iter(), &held)?;
+        batch::apply_in(tx, applier, building, taken, &held).await
     }
 
     /// The events behind `after` up to `until`; `None` where they are too many for the swap.
@@ -474,15 +484,4 @@ impl Rebuild {
 
 fn count(events: usize) -> u64 {
     u64::try_from(events).unwrap_or(u64::MAX)
-}
-
-/// The error for a name that no projection has; the nearest of those that are known comes first.
-pub(crate) fn unknown(projection: &str, known: &[&str]) -> Error {
-    let mut known = known.to_vec();
-    known.sort_by(|a, b| {
-        let near = |name| strsim::jaro_winkler(projection, name);
-        near(b).total_cmp(&near(a))
-    });
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    Error::UnknownProjection { projection: projection.into(), known }
 }

@@ -19,14 +19,7 @@ pub struct Child {
 impl Child {
     /// Starts the test of this name.
     pub fn start(test: &str, url: &str) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(DATABASE, url)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut process = command(test, url).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, lines }
     }
@@ -49,6 +42,18 @@ impl Child {
         self.process.kill().await.unwrap();
         ended.is_none()
     }
+}
+
+/// What starts the test of this name in a process of its own, which ends with this one.
+pub fn command(test: &str, url: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(DATABASE, url)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
 }
 
 /// The database of this process, where it is such a child. A child ends with its parent, however

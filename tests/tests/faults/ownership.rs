@@ -52,15 +52,8 @@ struct Instance {
 
 impl Instance {
     fn start(url: &str, name: &str) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "ownership::an_instance_runs", "--nocapture"])
-            .env(child::DATABASE, url)
-            .env(NAME, name)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut command = child::command("ownership::an_instance_runs", url);
+        let mut process = command.env(NAME, name).spawn().unwrap();
         let said = Arc::<Mutex<Vec<String>>>::default();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let heard = said.clone();

@@ -47,32 +47,39 @@ impl Event for OlderEvent {
     }
 }
 
-/// The read model of that code.
-struct OlderBalance(Balance);
+/// A read model of other code over the table of the balances.
+macro_rules! balance_of_other_code {
+    ($balance:ident) => {
+        struct $balance(Balance);
 
-impl ReadModel for OlderBalance {
-    type Key = String;
+        impl ReadModel for $balance {
+            type Key = String;
 
-    fn table() -> Table {
-        Balance::table()
-    }
+            fn table() -> Table {
+                Balance::table()
+            }
 
-    fn key(&self) -> String {
-        self.0.key()
-    }
+            fn key(&self) -> String {
+                self.0.key()
+            }
 
-    fn key_values(key: &String) -> Vec<Value> {
-        Balance::key_values(key)
-    }
+            fn key_values(key: &String) -> Vec<Value> {
+                Balance::key_values(key)
+            }
 
-    fn to_values(&self) -> Vec<Value> {
-        self.0.to_values()
-    }
+            fn to_values(&self) -> Vec<Value> {
+                self.0.to_values()
+            }
 
-    fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
-        Balance::from_values(values).map(Self)
-    }
+            fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
+                Balance::from_values(values).map(Self)
+            }
+        }
+    };
 }
+
+// Of the code from before the first transfer.
+balance_of_other_code!(OlderBalance);
 
 impl Fold for OlderBalance {
     type Event = OlderEvent;
@@ -99,32 +106,8 @@ async fn transfer(log: &Log, from: &str, to: &str, cents: i64) {
     append(log, from, &[AccountEvent::Transferred { to: to.into(), cents }]).await;
 }
 
-/// The read model of later code, which counts everything twice.
-struct LaterBalance(Balance);
-
-impl ReadModel for LaterBalance {
-    type Key = String;
-
-    fn table() -> Table {
-        Balance::table()
-    }
-
-    fn key(&self) -> String {
-        self.0.key()
-    }
-
-    fn key_values(key: &String) -> Vec<Value> {
-        Balance::key_values(key)
-    }
-
-    fn to_values(&self) -> Vec<Value> {
-        self.0.to_values()
-    }
-
-    fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
-        Balance::from_values(values).map(Self)
-    }
-}
+// Of later code, which counts everything twice.
+balance_of_other_code!(LaterBalance);
 
 impl Fold for LaterBalance {
     type Event = AccountEvent;

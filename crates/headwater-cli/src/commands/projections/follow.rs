@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use headwater::{
     App, Checkpoint, Error,
-    GenerationState::{Building, Live},
+    GenerationState::{self, Building, Live},
     Log, Phase, Progress,
     store::Work,
 };
@@ -55,8 +55,8 @@ pub(super) async fn rebuild(
     let names = if names.is_empty() { &all } else { names };
     // Before any of them is asked for.
     if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
-        let (projection, known) = (unknown.clone(), all.join(", "));
-        return Err(Error::UnknownProjection { projection, known }.into());
+        let known: Vec<_> = all.iter().map(String::as_str).collect();
+        return Err(Error::unknown_projection(unknown, &known).into());
     }
     let before = |name: &str| live().find(|c| c.projection == name).map_or(0, |c| c.generation);
     let mut asked = Vec::new();
@@ -78,7 +78,7 @@ pub(super) async fn promote(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
+    let before = in_service(log, name).await?;
     let building = operator(log).with_code(app).promote(name).await?;
     swap(log, &building, before, app, options, out).await
 }
@@ -91,7 +91,7 @@ pub(super) async fn roll_back(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let before = in_state(log, name, Live).await?.map_or(0, |live| live.generation);
+    let before = in_service(log, name).await?;
     let building = operator(log).with_code(app).roll_back(name).await?;
     swap(log, &building, before, app, options, out).await
 }
@@ -120,13 +120,18 @@ async fn is_owned(log: &Log, projection: &str) -> Result<bool, Failure> {
     Ok(log.store().leases().await?.held(&Work::building(projection)).is_some())
 }
 
-async fn in_state(
-    log: &Log,
+/// The generation in service; 0 where there is none.
+async fn in_service(log: &Log, name: &str) -> Result<u32, Failure> {
+    let all = log.checkpoints().await?;
+    Ok(in_state(&all, name, Live).map_or(0, |live| live.generation))
+}
+
+fn in_state<'a>(
+    all: &'a [Checkpoint],
     name: &str,
-    state: headwater::GenerationState,
-) -> Result<Option<Checkpoint>, Failure> {
-    let all = log.store().checkpoints().await?;
-    Ok(all.into_iter().rev().find(|c| c.projection == name && c.state == state))
+    state: GenerationState,
+) -> Option<&'a Checkpoint> {
+    all.iter().find(|checkpoint| checkpoint.projection == name && checkpoint.state == state)
 }
 
 /// Follows what was asked for until it is in service, or held back.
@@ -172,16 +177,17 @@ async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Check
     let (mut start, mut last, mut moved) = (None, None, Instant::now());
     loop {
         let head = log.ceiling().await?.position;
-        let live = in_state(log, asked.projection, Live).await?;
+        let all = log.checkpoints().await?;
+        let live = in_state(&all, asked.projection, Live);
         if let Some(live) = live.filter(|live| live.generation != asked.before) {
-            return Ok(live);
+            return Ok(live.clone());
         }
-        if let Some(building) = in_state(log, asked.projection, Building).await? {
-            if let Some(failure) = building.failure {
+        if let Some(building) = in_state(&all, asked.projection, Building) {
+            if let Some(failure) = &building.failure {
                 return Err(failed(asked.projection, &failure.error));
             }
             if building.held_back && building.position >= end {
-                return Ok(building);
+                return Ok(building.clone());
             }
             let first = *start.get_or_insert(building.position);
             reporter.report(&Progress {

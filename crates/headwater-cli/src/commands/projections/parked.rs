@@ -31,9 +31,8 @@ pub(super) async fn list(log: &Log, name: Option<&str>, out: &mut Output) -> Res
         all.push((checkpoint, log.store().parked(checkpoint).await?));
     }
     if let Some(name) = name.filter(|_| !known) {
-        let names = checkpoints.iter().map(|c| c.projection.clone()).collect::<Vec<_>>().join(", ");
-        let unknown = headwater::Error::UnknownProjection { projection: name.into(), known: names };
-        return Err(unknown.into());
+        let known: Vec<_> = checkpoints.iter().map(|c| c.projection.as_str()).collect();
+        return Err(headwater::Error::unknown_projection(name, &known).into());
     }
     let rows = all.iter().flat_map(|(checkpoint, parked)| {
         parked.iter().map(|p| set_aside(&checkpoint.projection, checkpoint.generation, p))

@@ -36,12 +36,11 @@ pub(super) async fn status(
 ) -> Result<(), Failure> {
     let mut statuses = app.status(log).await?;
     if let Some(name) = name {
-        let known: Vec<_> = statuses.iter().map(|status| status.projection.clone()).collect();
-        statuses.retain(|status| status.projection == name);
-        if statuses.is_empty() {
-            let (projection, known) = (name.into(), known.join(", "));
-            return Err(Error::UnknownProjection { projection, known }.into());
+        if !statuses.iter().any(|status| status.projection == name) {
+            let known: Vec<_> = statuses.iter().map(|status| &*status.projection).collect();
+            return Err(Error::unknown_projection(name, &known).into());
         }
+        statuses.retain(|status| status.projection == name);
     }
     if out.is_json() {
         statuses.iter().try_for_each(|status| out.object(&stands(status)))?;
