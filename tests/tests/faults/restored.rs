@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use headwater::{Error, GenerationState::Live, Log, connect};
-use headwater_testkit::{eventually, postgres::Server, within};
+use headwater_testkit::{eventually, fixtures::append_to, postgres::Server, within};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
@@ -17,6 +17,21 @@ async fn stands(log: &Log) -> Vec<(String, u64, Option<String>)> {
     let status = app().status(log).await.unwrap();
     let live = status.into_iter().filter(|status| status.state == Live);
     live.map(|s| (s.projection, s.position.0, s.failure.map(|failure| failure.error))).collect()
+}
+
+/// Leaves the events up to a position, as a backup would; checkpoints and read models are as they were.
+async fn cut(url: &str, last: u64) {
+    let mut admin = PgConnection::connect(url).await.unwrap();
+    let cut = format!(
+        "alter table headwater.events disable trigger all;
+         delete from headwater.events where position > {last};
+         update headwater.streams s set version = e.version
+         from (select stream, max(version) as version from headwater.events group by stream) e
+         where e.stream = s.stream;
+         update headwater.settled set position = {last};
+         select setval(pg_get_serial_sequence('headwater.events', 'position'), {last});"
+    );
+    admin.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(cut))).await.unwrap();
 }
 
 /// Nothing in the tables depends on the server they lie on, such as numbers of transactions.
@@ -68,20 +83,8 @@ async fn projections_stop_where_the_log_was_restored_to_an_earlier_moment() {
     app().catch_up(&log).await.unwrap();
     let before = stands(&log).await;
     log.close().await;
-    // The events are those of a backup; checkpoints and read models are not.
     let url = server.url("shop");
-    let mut admin = PgConnection::connect(&url).await.unwrap();
-    let last = before[0].1 - 10;
-    let cut = format!(
-        "alter table headwater.events disable trigger all;
-         delete from headwater.events where position > {last};
-         update headwater.streams s set version = e.version
-         from (select stream, max(version) as version from headwater.events group by stream) e
-         where e.stream = s.stream;
-         update headwater.settled set position = {last};
-         select setval(pg_get_serial_sequence('headwater.events', 'position'), {last});"
-    );
-    admin.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(cut))).await.unwrap();
+    cut(&url, before[0].1 - 10).await;
     let log = connect(&url).await.unwrap();
     let stopped = app().catch_up(&log).await;
     assert!(matches!(stopped, Err(Error::LogDiverged { .. })), "{stopped:?}");
@@ -114,5 +117,29 @@ async fn projections_stop_where_the_log_was_restored_to_an_earlier_moment() {
         Ok(true),
         "it goes on"
     );
+    log.close().await;
+}
+
+/// What was lost was of no concern to them, and what came in its place is: by their own last events they
+/// could not tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn projections_stop_also_where_what_was_lost_was_nothing_that_they_read() {
+    let server = Server::start_private().await;
+    let log = connect(&server.create_database("shop").await).await.unwrap();
+    fill(&log, 1_000).await;
+    let last = log.ceiling().await.unwrap().position;
+    append_to(&log, "thing-1", 20).await;
+    app().catch_up(&log).await.unwrap();
+    log.close().await;
+    let url = server.url("shop");
+    cut(&url, last.0).await;
+    let mut admin = PgConnection::connect(&url).await.unwrap();
+    admin.execute("delete from headwater.streams where stream = 'thing-1'").await.unwrap();
+    let log = connect(&url).await.unwrap();
+    for n in 0..40 {
+        book(&log, n).await;
+    }
+    let stopped = app().catch_up(&log).await;
+    assert!(matches!(stopped, Err(Error::LogDiverged { .. })), "{stopped:?}");
     log.close().await;
 }

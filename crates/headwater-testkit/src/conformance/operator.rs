@@ -503,6 +503,9 @@ pub async fn changed_code_builds_itself_beside_the_old(harness: &dyn Harness) {
             let last = book(log, "a", 5).await;
             reaches(log, last).await;
             assert_eq!(balances(log).await, [balance("a", "ada", 15, 3)], "as the older has it");
+            // Long enough for the newer instance to look several times.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(generations(log).await, [(1, Live), (2, Retired)], "it is not built again");
         };
         run_while(&newer, log, beside).await;
         assert_eq!(generations(log).await, [(1, Live), (2, Retired)], "and it stays so");

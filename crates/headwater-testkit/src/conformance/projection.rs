@@ -395,7 +395,7 @@ pub async fn two_runners_at_once_apply_each_event_once(harness: &dyn Harness) {
 }
 
 /// A log that was restored from a backup, or is another one: the checkpoint recognises it by its
-/// last event, which is missing, or came again and lies elsewhere.
+/// last event, which is missing, or came again and lies elsewhere, or by an end that it lies behind.
 pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harness) {
     let log = harness.log();
     open(log, "a", "ada").await;
@@ -406,7 +406,8 @@ pub async fn a_checkpoint_of_another_log_stops_its_projection(harness: &dyn Harn
         Dialect::Sqlite => "x'00000000000000000000000000000007'",
     };
     let checkpoints = harness.table("checkpoints");
-    for change in ["event_position = event_position - 1", &format!("event_id = {id}")] {
+    let beyond = "position = position + 1000, event_id = null".to_owned();
+    for change in ["event_position = event_position - 1", &format!("event_id = {id}"), &beyond] {
         let sql = format!("update {checkpoints} set {change} where projection = 'balances'");
         harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
         book(log, "a", 1).await;
