@@ -8,7 +8,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt as _;
+use futures_util::{
+    TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 use tokio::{
     sync::watch,
     time::{Instant, timeout},
@@ -18,9 +21,9 @@ use uuid::Uuid;
 
 use crate::{
     Append, Appended, Ceiling, Checkpoint, Cursor, Decoder, Direction, Error, EventStream,
-    ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Position, ReadModel,
-    Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName, Value, limits,
-    meters::AppendMeter, physical_name, quoted, tail::Tail, task,
+    ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Parked, Position,
+    ReadModel, Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName,
+    Value, limits, meters::AppendMeter, physical_name, quoted, tail::Tail, task,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -28,6 +31,9 @@ const SETTLING: Duration = Duration::from_millis(1_500);
 
 /// How often a move of a checkpoint is looked for that another process may have made.
 const OTHERS: Duration = Duration::from_millis(50);
+
+/// How many parked events are listed at a time.
+const PARKED_PAGE: u32 = 1_000;
 
 /// An append-only log of events in a database. Cloning is cheap and shares the connections.
 ///
@@ -248,6 +254,21 @@ impl Log {
     /// The streams of a category, or all of them, sorted by name.
     pub fn streams(&self, category: Option<&str>) -> StreamInfos {
         self.store.streams(category)
+    }
+
+    /// The events that were set aside at a generation, in the order of the log.
+    pub fn parked(&self, at: &Checkpoint) -> BoxStream<'static, Result<Parked>> {
+        let (log, at) = (self.clone(), at.clone());
+        let pages = stream::try_unfold(Some(Position::START), move |after| {
+            let (log, at) = (log.clone(), at.clone());
+            async move {
+                let Some(after) = after else { return Ok(None) };
+                let page = log.store.parked(&at, after, PARKED_PAGE).await?;
+                let next = page.last().map(|parked| parked.position);
+                Ok::<_, Error>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+            }
+        });
+        Box::pin(pages.try_flatten())
     }
 
     /// Brings the store's schema up to date. Many processes may call it at the same moment.

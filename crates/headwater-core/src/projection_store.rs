@@ -34,8 +34,8 @@ pub trait ProjectionStore: Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Vec<Work>>;
 
-    /// The events that were set aside at a generation, in the order of the log.
-    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>>;
+    /// The first events behind `after` that were set aside at a generation, in the order of the log.
+    async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>>;
 
     /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;

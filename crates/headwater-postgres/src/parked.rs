@@ -6,12 +6,19 @@ use sqlx::{Row as _, postgres::PgRow};
 use crate::{checkpoint::generation, errors::of_statement, sql::checked, store::PostgresStore};
 
 impl PostgresStore {
-    pub(crate) async fn list_parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
+    pub(crate) async fn list_parked(
+        &self,
+        at: &Checkpoint,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Parked>> {
         let (store, at) = (self.clone(), at.clone());
         shielded(async move {
             let list = sqlx::query(checked(&store.inner.statements.parked))
                 .bind(at.projection)
-                .bind(generation(at.generation));
+                .bind(generation(at.generation))
+                .bind(after.to_i64())
+                .bind(i64::from(limit));
             let rows = store.inner.looks.acquire().await?.fetch_all(list).await;
             let rows = rows.map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)

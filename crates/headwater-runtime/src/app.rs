@@ -1,10 +1,10 @@
 //! The list of what runs over a log, and the ways to run it.
 
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use headwater_core::{
     Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Leases, Log,
-    Position, Result, Row, SqlProjection, Work,
+    Position, Result, SqlProjection, Work,
 };
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
@@ -228,9 +228,8 @@ impl App {
         self.check()?;
         let checkpoints = log.checkpoints().await?;
         let leases = log.store().leases().await?;
-        let parked = parked(log).await?;
         let head = log.ceiling().await?.position;
-        let entry = |checkpoint: &Checkpoint| entry(checkpoint, head, &leases, &parked);
+        let entry = |checkpoint: &Checkpoint| entry(checkpoint, head, &leases);
         if self.projectors.is_empty() {
             return Ok(checkpoints.iter().map(entry).collect());
         }
@@ -439,24 +438,7 @@ async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
     failure.map_or(Ok(done), Err)
 }
 
-/// How many events each generation has set aside.
-type ParkedCounts = HashMap<(String, i64), i64>;
-
-async fn parked(log: &Log) -> Result<ParkedCounts> {
-    let sql = "select projection, cast(generation as bigint) as generation, count(*) as events \
-               from {all_parked} group by projection, generation";
-    let rows = log.store().query(sql, &[]).await?;
-    let count =
-        |row: &Row| Ok(((row.get("projection")?, row.get("generation")?), row.get("events")?));
-    rows.iter().map(count).collect()
-}
-
-fn entry(
-    checkpoint: &Checkpoint,
-    head: Position,
-    leases: &Leases,
-    parked: &ParkedCounts,
-) -> ProjectionStatus {
+fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> ProjectionStatus {
     let work = Work { projection: checkpoint.projection.clone(), on: checkpoint.state };
     ProjectionStatus {
         projection: checkpoint.projection.clone(),
@@ -468,9 +450,7 @@ fn entry(
         paused: checkpoint.paused,
         held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
         owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
-        parked: parked
-            .get(&(checkpoint.projection.clone(), i64::from(checkpoint.generation)))
-            .map_or(0, |count| u64::try_from(*count).unwrap_or(0)),
+        parked: checkpoint.parked,
     }
 }
 

@@ -4,10 +4,12 @@
 //! Nobody has to stop anything: an act moves the checkpoint to its next epoch and revokes the lease, so
 //! that the instance that worked on it looks anew, within a second.
 
+use std::future::ready;
+
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Position,
-    Reading, Result, StreamName, Work,
+    Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Parked,
+    Position, Reading, Result, StreamName, Work,
 };
 use uuid::Uuid;
 
@@ -96,10 +98,7 @@ impl Operator {
         if failed(GenerationState::Building) {
             tried = Some(self.change(act(GenerationState::Building), change).await?);
         }
-        let parked = match with(GenerationState::Live) {
-            Some(live) => !self.log.store().parked(live).await?.is_empty(),
-            None => false,
-        };
+        let parked = with(GenerationState::Live).is_some_and(|live| live.parked > 0);
         if parked || failed(GenerationState::Live) {
             let act = act(GenerationState::Live);
             tried = Some(self.change_and(act, Parkings::Retry, change).await?);
@@ -118,11 +117,12 @@ impl Operator {
         let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
         let live = self.generations(projection).await?;
         let live = live.iter().find(|generation| generation.state == GenerationState::Live);
+        let named = |parked: &Parked| ready(parked.event_id == event);
         let parked = match live {
-            Some(live) => self.log.store().parked(live).await?,
-            None => Vec::new(),
+            Some(live) => self.log.parked(live).try_filter(named).try_next().await?,
+            None => None,
         };
-        if let Some(parked) = parked.into_iter().find(|parked| parked.event_id == event) {
+        if let Some(parked) = parked {
             // What waited behind it is tried now.
             let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
             return self.change_and(act, leave_out, Ok).await;

@@ -3,9 +3,10 @@
 //! A parked event is written in the transaction that moves the checkpoint over it, so that none is ever
 //! passed over without a trace.
 
-use std::{collections::HashSet, iter::once, time::Duration};
+use std::{collections::HashSet, future::ready, iter::once, time::Duration};
 
 use chrono::Utc;
+use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Error, FailurePolicy, Log, OnFailure, Parked, Position, Result, StoredEvent,
     StreamName,
@@ -38,12 +39,8 @@ impl Parking {
         self.waiting.clear();
         // Also under a policy that has changed since: what waits must not be overtaken.
         if self.policy.then != OnFailure::ParkAlone {
-            let sql = "select distinct stream from {all_parked} where projection = $1 and generation = $2";
-            let generation = i64::from(at.generation);
-            let parameters = [at.projection.as_str().into(), generation.into()];
-            for row in log.store().query(sql, &parameters).await? {
-                self.waiting.insert(StreamName::parse(&row.get::<String>("stream")?)?);
-            }
+            let streams = log.parked(at).map_ok(|parked| parked.stream);
+            self.waiting = streams.try_collect().await?;
         }
         Ok(())
     }
@@ -156,7 +153,8 @@ pub(crate) async fn retry(
 ) -> Result<Checkpoint> {
     let name = &projector.definition().name;
     let mut failed = HashSet::new();
-    for parked in log.store().parked(&at).await?.into_iter().filter(|parked| parked.retry) {
+    let mut all = log.parked(&at).try_filter(|parked| ready(parked.retry));
+    while let Some(parked) = all.try_next().await? {
         let tried = if failed.contains(&parked.stream) {
             Err(None)
         } else {

@@ -12,9 +12,18 @@ use crate::{
 };
 
 impl SqliteStore {
-    pub(crate) async fn list_parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
+    pub(crate) async fn list_parked(
+        &self,
+        at: &Checkpoint,
+        after: Position,
+        limit: u32,
+    ) -> Result<Vec<Parked>> {
         let mut connection = self.inner.connections.reader().await?;
-        let list = sqlx::query(include_str!("parked.sql")).bind(&at.projection).bind(at.generation);
+        let list = sqlx::query(include_str!("parked.sql"))
+            .bind(&at.projection)
+            .bind(at.generation)
+            .bind(after.to_i64())
+            .bind(limit);
         let rows = fetch_all(&mut connection, list).await?;
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
     }

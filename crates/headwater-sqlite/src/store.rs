@@ -197,8 +197,8 @@ impl ProjectionStore for SqliteStore {
         self.keep(instance, wanted, lease).await
     }
 
-    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
-        self.list_parked(at).await
+    async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {
+        self.list_parked(at, after, limit).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -269,8 +269,8 @@ impl ProjectionStore for Gated {
         self.log().store().keep_leases(instance, wanted, lease).await
     }
 
-    async fn parked(&self, at: &Checkpoint) -> Result<Vec<Parked>> {
-        self.log().store().parked(at).await
+    async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {
+        self.log().store().parked(at, after, limit).await
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use futures_util::TryStreamExt as _;
 use headwater::{
     App, BatchTx, Error, ExpectedVersion::Any, FailurePolicy, GenerationState::Live, Log, NewEvent,
     Operator, Parked, Position, Recorded, Result, SqlProjection,
@@ -95,7 +96,8 @@ fn row(account: &str, version: i64, cents: i64) -> (String, i64, i64) {
 async fn parked(log: &Log, name: &str) -> Vec<Parked> {
     let checkpoints = log.checkpoints().await.expect("they can be listed");
     let live = checkpoints.iter().find(|c| c.projection == name && c.state == Live);
-    log.store().parked(live.expect("it is in service")).await.expect("they can be listed")
+    let parked = log.parked(live.expect("it is in service"));
+    parked.try_collect().await.expect("they can be listed")
 }
 
 /// Where the parked events lie, how often each was tried.

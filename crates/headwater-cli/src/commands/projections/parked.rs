@@ -1,5 +1,6 @@
 //! `projections parked`: the events that projections have set aside, and why.
 
+use futures_util::TryStreamExt as _;
 use headwater::{GenerationState, Log, Parked};
 use serde::Serialize;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ pub(super) async fn list(log: &Log, name: Option<&str>, out: &mut Output) -> Res
     let (mut all, mut known) = (Vec::new(), false);
     for checkpoint in wanted {
         known |= checkpoint.state == GenerationState::Live;
-        all.push((checkpoint, log.store().parked(checkpoint).await?));
+        all.push((checkpoint, log.parked(checkpoint).try_collect::<Vec<_>>().await?));
     }
     if let Some(name) = name.filter(|_| !known) {
         let known: Vec<_> = checkpoints.iter().map(|c| c.projection.as_str()).collect();
