@@ -48,6 +48,11 @@ create table headwater.identity (
     constraint identity_pkey PRIMARY KEY (only_row)
 );
 
+create table headwater.inline_projections (
+    projection text collate "C" not null,
+    constraint inline_projections_pkey PRIMARY KEY (projection)
+);
+
 create table headwater.instances (
     id uuid not null,
     name text not null,
@@ -223,6 +228,10 @@ declare
     v_version  bigint;
     v_position bigint;
 begin
+    -- Before a position is drawn: while a projection changes inline, appends come one after the other. Whoever
+    -- lets one change inline waits for those who found no row, since this locks the table as well.
+    perform from "headwater".inline_projections i order by i.projection for update;
+
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;

@@ -39,6 +39,10 @@ CREATE TABLE identity (
     incarnation blob not null
 ) strict;
 
+CREATE TABLE inline_projections (
+    projection text primary key not null
+) strict, without rowid;
+
 CREATE TABLE instances (
     id      blob primary key not null,
     name    text not null,

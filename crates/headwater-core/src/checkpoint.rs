@@ -42,6 +42,8 @@ pub struct Checkpoint {
     pub rebuild_asked: Option<Uuid>,
     /// Whether it was made in this log and not in another one.
     pub of_this_log: bool,
+    /// Whether it moves with the appends, in their own transactions.
+    pub inline: bool,
     /// How many events are set aside.
     pub parked: u64,
 }

@@ -50,7 +50,7 @@ pub struct Cursor {
 }
 
 /// Events that a cursor found, and how far it has looked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Batch {
     /// The events, in the order of positions; empty where the filter let none through.

@@ -226,6 +226,15 @@ pub enum Error {
         lacks: &'static str,
     },
 
+    /// An inline projection cannot apply what was to be appended; nothing was written.
+    #[error("{projection}, which changes with each append, cannot apply this one: {reason}")]
+    InlineRefused {
+        /// The projection.
+        projection: String,
+        /// What it cannot do, without the events' content.
+        reason: String,
+    },
+
     /// The build is too far behind the log to be put into service.
     #[error(
         "the build of {projection} is still {behind} positions behind the log: wait until it has caught up"
@@ -309,6 +318,7 @@ impl Error {
             | Self::InvalidInput(_)
             | Self::UnknownProjection { .. }
             | Self::NoGeneration { .. }
+            | Self::InlineRefused { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
             Self::EventDeclaration { .. }
             | Self::Decode { .. }
@@ -352,6 +362,7 @@ impl Error {
             Self::NoGeneration { .. } => "no-generation",
             Self::NoInstance { .. } => "no-instance",
             Self::NotCaughtUp { .. } => "not-caught-up",
+            Self::InlineRefused { .. } => "inline-refused",
             Self::PromoteBlocked { .. } => "promote-blocked",
             Self::Mismatch { .. } => "mismatch",
             Self::Unsupported { .. } => "unsupported",

@@ -103,7 +103,8 @@ impl Log {
     /// [`Error::IdempotencyConflict`], [`Error::TooLarge`], [`Error::InvalidName`],
     /// [`Error::InvalidInput`] (give other input; also inside
     /// [`SqlProjection::apply`](crate::SqlProjection::apply), which a rebuild runs again),
-    /// [`Error::Unavailable`] (try again), [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`], after it was tried again for
+    /// [`Error::InlineRefused`] (a projection cannot apply it), [`Error::Unavailable`] (try again),
+    /// [`Error::Database`]. Perhaps applied: [`Error::OutcomeUnknown`], after it was tried again for
     /// a second and a half (try again with the same ids).
     pub async fn append_all(&self, appends: impl IntoIterator<Item = Append>) -> Result<Appended> {
         task::refuse_in_batch()?;
@@ -126,6 +127,11 @@ impl Log {
             Err(unknown @ Error::OutcomeUnknown { .. }) => self.settle(unknown, appends).await,
             outcome => outcome,
         }
+        .inspect(|_| {
+            if !self.store.inlines().now().is_empty() {
+                self.checkpoint_moved();
+            }
+        })
     }
 
     /// Tries an append of unknown outcome again with the same ids. Where the store stays away it

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::{Event, FailurePolicy, ReadModel, Recorded, Result, Row, RowTx, Value};
+use crate::{Event, FailurePolicy, Lifecycle, ReadModel, Recorded, Result, Row, RowTx, Value};
 
 /// A projection as a pure function: the default kind.
 ///
@@ -20,6 +20,11 @@ pub trait Fold: ReadModel {
 
     /// What becomes of an event that cannot be applied.
     const ON_FAILURE: FailurePolicy = FailurePolicy::STOP;
+
+    /// When the read model changes. An inline one that stands still, or has set events aside, is changed
+    /// after the appends until that is mended; an append that it cannot apply is refused where it would
+    /// stand still, and goes on without it where it would set the event aside.
+    const LIFECYCLE: Lifecycle = Lifecycle::Async;
 
     /// The keys of the rows that the event touches; none where it does not matter here. One that is
     /// named twice is folded once.
@@ -44,6 +49,11 @@ pub trait SqlProjection: Send + Sync + 'static {
     /// What becomes of an event that cannot be applied.
     const ON_FAILURE: FailurePolicy = FailurePolicy::STOP;
 
+    /// When the read model changes. An inline one that stands still, or has set events aside, is changed
+    /// after the appends until that is mended; an append that it cannot apply is refused where it would
+    /// stand still, and goes on without it where it would set the event aside.
+    const LIFECYCLE: Lifecycle = Lifecycle::Async;
+
     /// Each table with the statement that makes it: `create table {name} (...)`, in SQL that both
     /// databases understand.
     const TABLES: &'static [(&'static str, &'static str)];
@@ -53,9 +63,11 @@ pub trait SqlProjection: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error rolls the batch back. One of kind [`Retry`](crate::ErrorKind::Retry) is tried
-    /// again; after another one the events are applied one by one, and [`ON_FAILURE`](Self::ON_FAILURE)
-    /// says what becomes of the one that fails.
+    /// Any error rolls the batch back. One of kind [`Retry`](crate::ErrorKind::Retry) is tried again; after
+    /// another one the events are applied one by one. [`ON_FAILURE`](Self::ON_FAILURE) says what becomes of one
+    /// that your code cannot take ([`Error::InvalidInput`](crate::Error::InvalidInput), or a panic) or whose
+    /// values the database refuses. What is wrong with the code, its tables or its rights would fail with
+    /// every event: the projection stands still.
     async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<Self::Event>]) -> Result<()>;
 }
 

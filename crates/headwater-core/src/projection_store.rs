@@ -1,13 +1,13 @@
 //! What a store must be able to do beside the log: checkpoints, read models, and who works on them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::{
     Checkpoint, Definition, Difference, Failure, GenerationState, Instance, Leases, Operation,
-    Parked, Position, Result, Row, StreamName, Table, Value, Work,
+    Parked, Position, Result, Row, StoredEvent, StreamName, Table, Value, Work, inline::Inlines,
 };
 
 /// The checkpoints and read models beside a log.
@@ -36,6 +36,9 @@ pub trait ProjectionStore: Send + Sync + 'static {
 
     /// The first events behind `after` that were set aside at a generation, in the order of the log.
     async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>>;
+
+    /// The projections that this process applies in the transactions of its appends.
+    fn inlines(&self) -> Arc<Inlines>;
 
     /// Runs a query over read models and the public views; `{name}` stands for a table's full name.
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
@@ -91,6 +94,21 @@ pub trait StoreTx: RowTx {
 
     /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>>;
+
+    /// The same for the generation in service.
+    async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>>;
+
+    /// The first events behind `after`, also those that this transaction has written. While it holds appends
+    /// off, none can be committed between them later.
+    async fn events_behind(&mut self, after: Position, limit: u32) -> Result<Vec<StoredEvent>>;
+
+    /// Lets appends wait for each other, so that a projection can change in their transactions, or no longer.
+    /// To begin with it waits for those under way and holds all others off until this transaction ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`](crate::Error::Unavailable) where an append does not end within a moment.
+    async fn set_inline(&mut self, projection: &str, inline: bool) -> Result<()>;
 
     /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written.
     ///

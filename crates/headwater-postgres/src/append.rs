@@ -1,11 +1,12 @@
 //! Append: what is waiting goes out as one call of the function `append`, one round trip, whatever the
 //! number of appends and streams.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use headwater_core::{
     Append, Appended, Error, Result,
     batcher::{OVERLAP_AFTER, Waiting, Writer},
+    inline::{self, Inline, Refused},
 };
 use sqlx::PgConnection;
 use tokio::time::timeout;
@@ -15,6 +16,7 @@ use crate::{
     connections::Held,
     errors::{self, has_code, is_unique_violation},
     store::PostgresStore,
+    transaction::PostgresTx,
 };
 
 /// How often a group is sent anew that met another one over an event id or a row.
@@ -23,6 +25,49 @@ const RACES: usize = 5;
 /// How long a group waits for a stream that another transaction holds, before that stream's appends
 /// are set apart. Longer than a commit takes anywhere: another process may just be appending to it.
 pub(crate) const SHORT: Duration = Duration::from_millis(250);
+
+/// How long an append waits for those who change the same read models, such as the swap of a rebuild.
+const ROW_WAIT: &str = "set local lock_timeout = '10s'";
+
+/// Why a group was not applied, or perhaps not.
+enum Failed {
+    Statement(sqlx::Error),
+    Inline(Refused),
+    /// Code of a projection went on after a statement that was refused.
+    Unfinished,
+}
+
+impl Failed {
+    fn is_race(&self) -> bool {
+        match self {
+            Self::Statement(error) => is_race(error),
+            Self::Inline(refused) => refused.is_transient(),
+            Self::Unfinished => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for Failed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Statement(error)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Inline(refused)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Statement(error) => errors::of_commit(error),
+            Failed::Inline(refused) => refused.into(),
+            Failed::Unfinished => Self::unfinished(),
+        }
+    }
+}
 
 impl PostgresStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
@@ -76,12 +121,12 @@ impl PostgresStore {
         group: Vec<Waiting>,
         patience: Duration,
     ) -> Vec<Waiting> {
-        let (mut rest, mut held) = (vec![group], Vec::new());
-        while let Some(mut group) = rest.pop() {
+        let (mut rest, mut held) = (vec![(group, Vec::new())], Vec::new());
+        while let Some((mut group, mut without)) = rest.pop() {
             if group.is_empty() {
                 continue;
             }
-            match self.send(connection, &group, patience).await {
+            match self.send(connection, &group, patience, &without).await {
                 Ok(outcomes) => {
                     if outcomes.iter().any(Result::is_ok) {
                         self.inner.hints.send();
@@ -90,13 +135,22 @@ impl PostgresStore {
                         waiting.answer(outcome);
                     }
                 }
-                Err(error) if has_code(&error, "55P03") => held.extend(group),
-                Err(error) if is_race(&error) && group.len() == 1 => refuse(group, &raced()),
-                Err(error) => match errors::of_commit(error) {
+                Err(Failed::Inline(refused)) if refused.is_transient() => {
+                    refuse(group, &refused.error);
+                }
+                Err(Failed::Inline(refused)) if refused.goes_without && group.len() == 1 => {
+                    without.push(refused.projection);
+                    rest.push((group, without));
+                }
+                Err(Failed::Statement(error)) if has_code(&error, "55P03") => held.extend(group),
+                Err(Failed::Statement(error)) if is_race(&error) && group.len() == 1 => {
+                    refuse(group, &raced());
+                }
+                Err(failed) => match Error::from(failed) {
                     // Refused for the sake of one: sent in halves, nobody suffers for another.
-                    Error::Database { .. } if group.len() > 1 => {
+                    Error::Database { .. } | Error::InlineRefused { .. } if group.len() > 1 => {
                         let second = group.split_off(group.len() / 2);
-                        rest.extend([second, group]);
+                        rest.extend([(second, without.clone()), (group, without)]);
                     }
                     error => refuse(group, &error),
                 },
@@ -110,19 +164,58 @@ impl PostgresStore {
         connection: &mut Held,
         group: &[Waiting],
         patience: Duration,
-    ) -> Result<Vec<Result<Appended>>, sqlx::Error> {
+        without: &[String],
+    ) -> Result<Vec<Result<Appended>>, Failed> {
         let group = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()));
         let mut race = 0;
         loop {
-            // A single statement is its own transaction: once it was sent, a broken connection
-            // leaves open whether it was committed.
-            let statement = group.statement(&self.inner.statements, Some(patience));
-            let sent = connection.fetch_one(statement).await;
-            match sent.and_then(|row| group.outcomes(&row)) {
-                Err(error) if is_race(&error) && race < RACES => race += 1,
+            let inlines = self.inner.inlines.now();
+            let sent = if inlines.is_empty() {
+                // A single statement is its own transaction: once it was sent, a broken connection
+                // leaves open whether it was committed.
+                let statement = group.statement(&self.inner.statements, Some(patience));
+                let sent = connection.fetch_one(statement).await;
+                sent.and_then(|row| group.outcomes(&row)).map_err(Failed::Statement)
+            } else {
+                let mut sent =
+                    self.send_inline(connection, &group, patience, &inlines, without).await;
+                if sent.is_err() && !connection.is_broken() {
+                    // Where it is not undone, the connection goes down with it.
+                    if let Err(error) = connection.end("rollback").await {
+                        sent = Err(Failed::Statement(error));
+                    }
+                }
+                sent
+            };
+            match sent {
+                Err(failed) if failed.is_race() && race < RACES => race += 1,
                 ended => return ended,
             }
         }
+    }
+
+    /// Sends a group in a transaction with what it changes inline. After an error it is still open.
+    async fn send_inline(
+        &self,
+        connection: &mut Held,
+        group: &Group<'_>,
+        patience: Duration,
+        inlines: &[Arc<dyn Inline>],
+        without: &[String],
+    ) -> Result<Vec<Result<Appended>>, Failed> {
+        connection.begin().await?;
+        let row =
+            connection.fetch_one(group.statement(&self.inner.statements, Some(patience))).await?;
+        let outcomes = group.outcomes(&row)?;
+        // The function has set a shorter one, for streams that are held.
+        connection.control(ROW_WAIT).await?;
+        let mut tx = PostgresTx::on(self.clone(), connection);
+        inline::apply(inlines, &mut tx, &outcomes, without).await?;
+        if !tx.is_whole() {
+            return Err(Failed::Unfinished);
+        }
+        connection.end("commit").await?;
+        Ok(outcomes)
     }
 
     /// Appends inside your own transaction: your change and the events, or nothing.

@@ -68,6 +68,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
         held_back: row.try_get("held_back")?,
         rebuild_asked: row.try_get("rebuild_asked")?,
         of_this_log: row.try_get("of_this_log")?,
+        inline: row.try_get("inline")?,
         parked: u64::try_from(row.try_get::<i64, _>("parked")?).unwrap_or(0),
     })
 }

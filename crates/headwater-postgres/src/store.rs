@@ -8,6 +8,7 @@ use headwater_core::{
     Limits, Look, Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row,
     Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
+    inline::Inlines,
     metrics::CEILING_LAG_POSITIONS,
     task::shielded,
 };
@@ -88,6 +89,7 @@ pub(crate) struct Inner {
     pub(crate) hints: Hints,
     pub(crate) settling: Arc<Mutex<Settling>>,
     pub(crate) ceiling_lag: Gauge,
+    pub(crate) inlines: Arc<Inlines>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -178,6 +180,7 @@ impl PostgresStore {
                 hints: Hints::new(&schema, route, looks.clone()),
                 looks,
                 settling: Arc::default(),
+                inlines: Arc::default(),
                 ceiling_lag: CEILING_LAG_POSITIONS.gauge(&[]),
                 schema,
             }),
@@ -313,6 +316,10 @@ impl ProjectionStore for PostgresStore {
 
     async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {
         self.list_parked(at, after, limit).await
+    }
+
+    fn inlines(&self) -> Arc<Inlines> {
+        self.inner.inlines.clone()
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -1,9 +1,12 @@
 //! A transaction over checkpoints and read models; dropped without a commit, it changes nothing.
 
+use std::ops::{Deref, DerefMut};
+
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
-    Result, Row, RowTx, StoreTx, StreamName, Table, Value, expand_generation, task::shielded,
+    Result, Row, RowTx, StoreTx, StoredEvent, StreamName, Table, Value, expand_generation,
+    task::shielded,
 };
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -13,11 +16,14 @@ use crate::{
     compare,
     connections::{Held, Statement, away},
     errors::{of_commit, of_statement},
-    read_model,
+    read, read_model,
     sql::checked,
     store::PostgresStore,
     values,
 };
+
+/// How long one that is to change inline waits for the appends under way.
+const LOCK_WAIT: &str = "set local lock_timeout = '100ms'";
 
 impl PostgresStore {
     pub(crate) async fn begin_transaction(&self) -> Result<Box<dyn StoreTx>> {
@@ -25,28 +31,61 @@ impl PostgresStore {
         shielded(async move {
             let mut connection = store.inner.transactions.acquire().await?;
             connection.begin().await.map_err(of_statement)?;
-            let tx = PostgresTx { store, connection: Some(connection), begun: 0, done: 0 };
+            let session = Session::Own(connection);
+            let tx = PostgresTx { store, connection: Some(session), begun: 0, done: 0 };
             Ok(Box::new(tx) as Box<dyn StoreTx>)
         })
         .await
     }
 }
 
-/// The transaction; it owns its connection until it ends.
-pub(crate) struct PostgresTx {
+/// The connection of a transaction.
+enum Session<'c> {
+    Own(Held),
+    /// Whoever has lent it ends the transaction.
+    Lent(&'c mut Held),
+}
+
+impl Deref for Session<'_> {
+    type Target = Held;
+
+    fn deref(&self) -> &Held {
+        match self {
+            Self::Own(held) => held,
+            Self::Lent(held) => held,
+        }
+    }
+}
+
+impl DerefMut for Session<'_> {
+    fn deref_mut(&mut self) -> &mut Held {
+        match self {
+            Self::Own(held) => held,
+            Self::Lent(held) => held,
+        }
+    }
+}
+
+/// The transaction; it has its connection until it ends.
+pub(crate) struct PostgresTx<'c> {
     store: PostgresStore,
-    connection: Option<Held>,
+    connection: Option<Session<'c>>,
     /// Statements that were begun, and that ended well. Where they differ, one was refused, and
     /// `commit` would roll back and report success, or dropped half-way.
     begun: usize,
     done: usize,
 }
 
-impl PostgresTx {
+impl<'c> PostgresTx<'c> {
+    /// The transaction that is open on this connection.
+    pub(crate) fn on(store: PostgresStore, connection: &'c mut Held) -> Self {
+        Self { store, connection: Some(Session::Lent(connection)), begun: 0, done: 0 }
+    }
+
     /// The connection, for one more statement; [`PostgresTx::done`] takes in how it ended.
     fn step(&mut self) -> &mut Held {
         self.begun += 1;
-        self.connection.as_mut().expect("a transaction has its connection until it is consumed")
+        self.connection.as_deref_mut().expect("it has its connection until it is consumed")
     }
 
     async fn execute_query(&mut self, query: Statement<'_>) -> Result<u64> {
@@ -59,13 +98,31 @@ impl PostgresTx {
         result
     }
 
+    async fn find(
+        &mut self,
+        projection: &str,
+        generation: Option<u32>,
+    ) -> Result<Option<Checkpoint>> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
+            .bind(projection.to_owned())
+            .bind(generation.map(number));
+        let row = self.step().fetch_optional(query).await;
+        let row = self.done(row.map_err(of_statement))?;
+        row.as_ref().map(decode).transpose().map_err(of_statement)
+    }
+
+    /// Whether every step ended well.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.begun == self.done
+    }
+
     async fn end(&mut self, statement: &'static str) -> Result<()> {
-        let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        let Some(Session::Own(mut connection)) = self.connection.take() else { return Ok(()) };
         shielded(async move { connection.end(statement).await.map_err(of_commit) }).await
     }
 
     fn is_broken(&self) -> bool {
-        self.connection.as_ref().is_some_and(Held::is_broken)
+        self.connection.as_deref().is_some_and(Held::is_broken)
     }
 
     /// A connection that broke is not asked: the server rolls back where its client is gone or, where it
@@ -79,7 +136,7 @@ impl PostgresTx {
 }
 
 #[async_trait]
-impl RowTx for PostgresTx {
+impl RowTx for PostgresTx<'_> {
     async fn load(
         &mut self,
         table: &Table,
@@ -134,7 +191,7 @@ impl RowTx for PostgresTx {
 }
 
 #[async_trait]
-impl StoreTx for PostgresTx {
+impl StoreTx for PostgresTx<'_> {
     async fn create_generation(
         &mut self,
         definition: &Definition,
@@ -182,12 +239,37 @@ impl StoreTx for PostgresTx {
     }
 
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
-        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
-            .bind(projection.to_owned())
-            .bind(number(generation));
-        let row = self.step().fetch_optional(query).await;
-        let row = self.done(row.map_err(of_statement))?;
-        row.as_ref().map(decode).transpose().map_err(of_statement)
+        self.find(projection, Some(generation)).await
+    }
+
+    async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
+        match self.find(projection, None).await? {
+            Some(live) => Ok(Some(live)),
+            // Another one came into service while this waited for it.
+            None => self.find(projection, None).await,
+        }
+    }
+
+    async fn events_behind(&mut self, after: Position, limit: u32) -> Result<Vec<StoredEvent>> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.events_behind))
+            .bind(after.to_i64())
+            .bind(i64::from(limit));
+        let rows = self.step().fetch_all(query).await;
+        let rows = self.done(rows.map_err(of_statement))?;
+        rows.iter().map(read::decode).collect::<Result<_, _>>().map_err(of_statement)
+    }
+
+    async fn set_inline(&mut self, projection: &str, inline: bool) -> Result<()> {
+        let store = self.store.clone();
+        let statements = &store.inner.statements;
+        if inline {
+            let waits = self.step().control(LOCK_WAIT).await;
+            self.done(waits.map_err(of_statement))?;
+            // Each append has a weaker lock of the table until its transaction ends.
+            self.execute_query(sqlx::query(checked(&statements.inline_lock))).await?;
+        }
+        let set = if inline { &statements.inline_set } else { &statements.inline_unset };
+        self.execute_query(sqlx::query(checked(set)).bind(projection.to_owned())).await.map(drop)
     }
 
     async fn advance(
@@ -330,7 +412,7 @@ impl StoreTx for PostgresTx {
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
-        if self.begun != self.done {
+        if !self.is_whole() {
             let broken = self.is_broken();
             self.roll_back().await?;
             let gone = || away("the connection broke before the commit");

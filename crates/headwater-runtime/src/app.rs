@@ -14,6 +14,7 @@ use crate::{
     gauges,
     generation::{self, Generations},
     held_leases::HeldLeases,
+    inline::InlineProjection,
     keeper::Keeper,
     process,
     projector::Projector,
@@ -164,6 +165,7 @@ impl App {
         let projectors = self.projectors.clone();
         let mut keeper = Keeper::new(log.clone(), projectors, &self.instance, self.lease);
         let (own, pulse) = (keeper.instance(), self.pulse.begin());
+        let _inline = log.store().inlines().add(InlineProjection::among(&self.projectors));
         tokio::select! {
             () = keeper.run(&pulse) => {}
             () = gauges::tell(self, log, own) => {}
@@ -448,6 +450,7 @@ fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> Projection
         head: head.max(checkpoint.position),
         failure: checkpoint.failure.clone().or_else(|| diverged(checkpoint)),
         paused: checkpoint.paused,
+        inline: checkpoint.inline,
         held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
         owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
         parked: checkpoint.parked,
@@ -490,6 +493,7 @@ fn not_begun(name: &str, head: Position) -> ProjectionStatus {
         head,
         failure: None,
         paused: false,
+        inline: false,
         held_back: false,
         owner: None,
         parked: 0,

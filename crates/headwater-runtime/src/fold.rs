@@ -7,8 +7,8 @@ use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Decoder, Definition, Error, FailurePolicy, Filter, Fold, Position, ReadModel, Recorded, Result,
-    RowTx, TableDefinition, Value,
+    Decoder, Definition, Error, FailurePolicy, Filter, Fold, Lifecycle, Position, ReadModel,
+    Recorded, Result, RowTx, TableDefinition, Value,
 };
 
 use crate::projector::{Applier, Events, Projector};
@@ -49,6 +49,10 @@ impl<F: Fold> Projector for FoldProjector<F> {
 
     fn on_failure(&self) -> FailurePolicy {
         F::ON_FAILURE
+    }
+
+    fn lifecycle(&self) -> Lifecycle {
+        F::LIFECYCLE
     }
 
     fn begin(&self, empty: bool) -> Box<dyn Applier> {

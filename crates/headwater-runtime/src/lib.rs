@@ -13,6 +13,7 @@ mod fold;
 mod gauges;
 mod generation;
 mod held_leases;
+mod inline;
 mod keeper;
 mod operator;
 mod parking;

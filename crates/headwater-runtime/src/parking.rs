@@ -224,7 +224,7 @@ pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parke
 /// Whether an error is of the event at hand, and not of the store, the log or the deployment.
 pub(crate) fn is_of_event(error: &Error) -> bool {
     match error {
-        Error::Decode { .. } | Error::Panicked { .. } => true,
+        Error::Decode { .. } | Error::Panicked { .. } | Error::InvalidInput(_) => true,
         Error::Database { code, .. } => is_of_values(code),
         _ => false,
     }

@@ -4,7 +4,9 @@ use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use headwater_core::{Definition, Error, FailurePolicy, Filter, Result, RowTx, StoredEvent};
+use headwater_core::{
+    Definition, Error, FailurePolicy, Filter, Lifecycle, Result, RowTx, StoredEvent,
+};
 
 /// The events of a batch.
 pub(crate) type Events<'a> = &'a mut dyn Iterator<Item = StoredEvent>;
@@ -19,6 +21,9 @@ pub(crate) trait Projector: Send + Sync {
 
     /// What becomes of an event that it cannot apply.
     fn on_failure(&self) -> FailurePolicy;
+
+    /// When it changes its read model.
+    fn lifecycle(&self) -> Lifecycle;
 
     /// Begins to apply events to one generation; `empty` says that its tables hold nothing yet.
     fn begin(&self, empty: bool) -> Box<dyn Applier>;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use headwater_core::{
-    Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Log, Parked, Position, Result,
+    Batch, Checkpoint, Cursor, Error, ErrorKind, Failure, Lifecycle, Log, Parked, Position, Result,
     StoredEvent,
 };
 use tokio::time::{Instant, sleep, timeout_at};
@@ -13,6 +13,7 @@ use crate::{
     batch,
     gauges::BatchMeter,
     generation::{self, Generations},
+    inline,
     parking::{self, Parking},
     patience::Patience,
     projector::{Applier, Projector, guarded},
@@ -26,6 +27,12 @@ const QUIET: Duration = Duration::from_millis(100);
 
 /// How often a projection that stands still looks whether it may go on.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether appends have left out what an inline projection reads.
+const INLINE: Duration = Duration::from_millis(50);
+
+/// How long one that could not begin to change inline waits before it tries again.
+const JOIN_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long catching up waits for a store that is away.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -168,12 +175,67 @@ impl Run<'_> {
         let empty = checkpoint.position == Position::START;
         let mut applier = self.projector.begin(empty);
         let mut cursor = self.log.subscribe(self.projector.filter().clone(), checkpoint.position);
+        if checkpoint.inline && self.projector.lifecycle() == Lifecycle::Async {
+            checkpoint = inline::leave(self.log, checkpoint).await?;
+        }
+        let joins = self.projector.lifecycle() == Lifecycle::Inline
+            && self.owner.is_some()
+            && self.parking.is_empty();
+        let mut join_at = (joins && !checkpoint.inline).then(Instant::now);
+        let mut is_inline = checkpoint.inline;
         self.at = Some((checkpoint, None));
         while self.target.is_none_or(|target| self.position() < target) {
-            let batch = self.next_batch(&mut cursor).await?;
-            self.apply(&mut *applier, batch).await?;
+            let batch = self.next_batch(&mut cursor, join_at).await?;
+            let at_the_end = batch.as_ref().is_none_or(|batch| batch.caught_up);
+            match batch {
+                Some(batch) if is_inline => {
+                    self.apply_what_appends_left(batch).await?;
+                    sleep(INLINE).await;
+                }
+                Some(batch) => self.apply(&mut *applier, batch).await?,
+                None => {}
+            }
+            if at_the_end && join_at.is_some_and(|due| due <= Instant::now()) {
+                is_inline = self.join().await?;
+                join_at = (!is_inline).then(|| Instant::now() + JOIN_AGAIN);
+            }
         }
         Ok(())
+    }
+
+    /// Lets it change with the appends from now on; `false` where that must wait.
+    async fn join(&mut self) -> Result<bool> {
+        let Some((checkpoint, _)) = &mut self.at else { return Ok(false) };
+        let Some(joined) = inline::join(self.log, self.projector, checkpoint).await? else {
+            return Ok(false);
+        };
+        *checkpoint = joined;
+        Ok(true)
+    }
+
+    /// Applies what of a batch was not applied in the appends' own transactions, such as the events of a
+    /// program that does not know the projection.
+    async fn apply_what_appends_left(&mut self, batch: Batch) -> Result<()> {
+        let definition = self.projector.definition();
+        loop {
+            let generations = Generations::of(self.log, definition).await?;
+            let live = generations.live().filter(|c| Some((c.generation, c.epoch)) == self.owned);
+            let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
+            let live = live.cloned().ok_or_else(moved)?;
+            let at = live.position;
+            self.at = Some((live, None));
+            if at >= batch.position {
+                return Ok(());
+            }
+            let mut left = batch.clone();
+            left.events.retain(|event| event.position > at);
+            // The rows have changed since this runner wrote them.
+            let mut applier = self.projector.begin(false);
+            match self.apply(&mut *applier, left).await {
+                Err(Error::CheckpointMoved { .. }) => {}
+                applied => return applied,
+            }
+        }
     }
 
     async fn apply(&mut self, applier: &mut dyn Applier, batch: Batch) -> Result<()> {
@@ -193,11 +255,20 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The next batch. One without events is held back for a moment, so that a projection that
-    /// reads little does not commit for each event that it does not read.
-    async fn next_batch(&self, cursor: &mut Cursor) -> Result<Batch> {
+    /// The next batch; `None` where there is none before `until`. One without events is held back for a
+    /// moment, so that a projection that reads little does not commit for each event that it does not read.
+    async fn next_batch(
+        &self,
+        cursor: &mut Cursor,
+        until: Option<Instant>,
+    ) -> Result<Option<Batch>> {
         let limit = if self.position() < self.singly_until { 1 } else { BATCH };
-        let mut batch = cursor.next_batch(limit).await?;
+        let next = match until {
+            None => Some(cursor.next_batch(limit).await?),
+            Some(until) if until <= Instant::now() => cursor.available(limit).await?,
+            Some(until) => timeout_at(until, cursor.next_batch(limit)).await.ok().transpose()?,
+        };
+        let Some(mut batch) = next else { return Ok(None) };
         let deadline = Instant::now() + QUIET;
         while batch.events.is_empty() && batch.caught_up {
             match timeout_at(deadline, cursor.next_batch(limit)).await {
@@ -205,7 +276,7 @@ impl Run<'_> {
                 Err(_elapsed) => break,
             }
         }
-        Ok(batch)
+        Ok(Some(batch))
     }
 
     /// After a failed batch: whether its events can be tried one by one.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_core::{
-    BatchTx, Decoder, Definition, FailurePolicy, Filter, Recorded, Result, RowTx, SqlProjection,
-    TableDefinition, task,
+    BatchTx, Decoder, Definition, FailurePolicy, Filter, Lifecycle, Recorded, Result, RowTx,
+    SqlProjection, TableDefinition, task,
 };
 
 use crate::projector::{Applier, Events, Projector};
@@ -57,6 +57,10 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
 
     fn on_failure(&self) -> FailurePolicy {
         P::ON_FAILURE
+    }
+
+    fn lifecycle(&self) -> Lifecycle {
+        P::LIFECYCLE
     }
 
     fn begin(&self, _empty: bool) -> Box<dyn Applier> {

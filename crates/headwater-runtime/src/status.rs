@@ -22,6 +22,8 @@ pub struct ProjectionStatus {
     pub failure: Option<Failure>,
     /// Whether an operator wants it to stand still.
     pub paused: bool,
+    /// Whether it changes with the appends, in their own transactions.
+    pub inline: bool,
     /// Whether it is a build that waits for an operator to put it into service.
     pub held_back: bool,
     /// The instance that works on it.

@@ -11,6 +11,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use headwater_core::{
     Append, Appended, Error, NewEvent, Result, StreamName,
     batcher::{Waiting, Writer},
+    inline::{self, Refused},
 };
 use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
@@ -22,8 +23,36 @@ use crate::{
     rows::{Statement, fetch_all},
     savepoint::Savepoint,
     store::{SqliteStore, now},
+    transaction::SqliteTx,
     values::{json, time},
 };
+
+/// Why a group was not applied.
+enum Failed {
+    Store(Error),
+    Inline(Refused),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(refused: Refused) -> Self {
+        Self::Inline(refused)
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Store(error) => error,
+            Failed::Inline(refused) => refused.into(),
+        }
+    }
+}
 
 impl SqliteStore {
     pub(crate) async fn append_checked(&self, appends: Vec<Append>) -> Result<Appended> {
@@ -49,24 +78,60 @@ impl SqliteStore {
 
     /// Appends a group, and answers its callers.
     async fn append_group(&self, turn: Turn, group: Vec<Waiting>) {
-        let appends: Vec<_> = group.iter().map(|waiting| waiting.appends.as_slice()).collect();
-        let outcomes = async {
-            let transaction = self.inner.connections.begin(turn).await?;
-            let mut connection = transaction.connection().await?;
-            let outcomes = write_group(&mut connection, &appends).await?;
+        let (mut turn, mut rest) = (Some(turn), vec![(group, Vec::new())]);
+        while let Some((mut group, mut without)) = rest.pop() {
+            let appends: Vec<_> = group.iter().map(|waiting| waiting.appends.as_slice()).collect();
+            let turn = match turn.take() {
+                Some(turn) => turn,
+                None => self.inner.connections.turn().await,
+            };
+            // Nobody is answered before the commit: a conflict, too, was judged on what it made true.
+            let outcomes = match self.write_and_commit(turn, &appends, &without).await {
+                Ok(outcomes) => outcomes,
+                // In halves, nobody suffers for another.
+                Err(Failed::Inline(refused)) if group.len() > 1 && !refused.is_transient() => {
+                    let second = group.split_off(group.len() / 2);
+                    rest.extend([(second, without.clone()), (group, without)]);
+                    continue;
+                }
+                Err(Failed::Inline(refused)) if refused.goes_without && !refused.is_transient() => {
+                    without.push(refused.projection);
+                    rest.push((group, without));
+                    continue;
+                }
+                Err(failed) => {
+                    let error = Error::from(failed);
+                    appends.iter().map(|_| Err(error.clone())).collect()
+                }
+            };
+            if outcomes.iter().any(Result::is_ok) {
+                self.hint();
+            }
+            for (waiting, outcome) in group.into_iter().zip(outcomes) {
+                waiting.answer(outcome);
+            }
+        }
+    }
+
+    /// Writes a group and what it changes inline, in one transaction.
+    async fn write_and_commit(
+        &self,
+        turn: Turn,
+        appends: &[&[Append]],
+        without: &[String],
+    ) -> Result<Vec<Result<Appended>>, Failed> {
+        let transaction = self.inner.connections.begin(turn).await?;
+        let mut connection = transaction.connection().await?;
+        let outcomes = write_group(&mut connection, appends).await?;
+        let inlines = self.inner.inlines.now();
+        if inlines.is_empty() {
             transaction.commit(connection).await?;
-            Ok(outcomes)
-        };
-        // Nobody is answered before the commit: a conflict, too, was judged on what it made true.
-        let outcomes = outcomes
-            .await
-            .unwrap_or_else(|error: Error| appends.iter().map(|_| Err(error.clone())).collect());
-        if outcomes.iter().any(Result::is_ok) {
-            self.hint();
+        } else {
+            let mut tx = SqliteTx::of_append(transaction, connection);
+            let applied = inline::apply(&inlines, &mut tx, &outcomes, without).await;
+            tx.end(applied.map_err(Failed::Inline)).await?;
         }
-        for (waiting, outcome) in group.into_iter().zip(outcomes) {
-            waiting.answer(outcome);
-        }
+        Ok(outcomes)
     }
 
     /// Appends inside your own transaction: your change and the events, or nothing.

@@ -67,6 +67,7 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
         rebuild_asked: row.try_get(14)?,
         of_this_log: row.try_get(15)?,
         parked: u64::try_from(row.try_get::<i64, _>(16)?).unwrap_or(0),
+        inline: row.try_get(17)?,
     })
 }
 

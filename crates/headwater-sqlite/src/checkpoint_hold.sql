@@ -1,7 +1,11 @@
 select projection, generation, state, position, event_id, event_position, epoch, fingerprint,
        failed_position, failed_event_id, error, updated_at, paused, held_back, rebuild_asked,
-       incarnation = (select incarnation from identity) as of_this_log,
+       incarnation = (select incarnation from identity)
+           and (event_id is null or exists (
+               select 1 from events e where e.position = event_position and e.id = event_id)) as of_this_log,
        (select count(*) from parked
-        where parked.projection = checkpoints.projection and parked.generation = checkpoints.generation) as parked
+        where parked.projection = checkpoints.projection and parked.generation = checkpoints.generation) as parked,
+       state = 'live' and exists (
+           select 1 from inline_projections i where i.projection = checkpoints.projection) as inline
 from checkpoints
-where projection = $1 and generation = $2
+where projection = $1 and case when $2 is null then state = 'live' else generation = $2 end

@@ -240,6 +240,17 @@ impl Transaction {
         done.map(drop).map_err(of_commit)
     }
 
+    /// Rolls back on the connection of this transaction.
+    pub(crate) async fn undo(mut self, mut connection: WriterConnection) {
+        if sqlx::query("rollback").execute(&mut *connection).await.is_ok() {
+            connection.writer.in_transaction = false;
+        } else {
+            discard(&mut connection.writer).await;
+        }
+        drop(connection);
+        self.turn = None;
+    }
+
     pub(crate) async fn rollback(mut self) {
         if let Some(turn) = self.turn.take() {
             roll_back(&self.connections, turn).await;

@@ -105,6 +105,21 @@ impl SqliteStore {
     }
 }
 
+/// The first events behind `after`, by the connection of a transaction.
+pub(crate) async fn behind(
+    connection: &mut SqliteConnection,
+    after: Position,
+    limit: u32,
+) -> Result<Vec<StoredEvent>> {
+    let (filter, direction) = (Filter::all(), Direction::Forward);
+    let rest = Rest::of(Reading::Log { filter, after, until: Position::END, direction });
+    let page = Page::fetch(connection, rest.statement(limit.into())).await?;
+    let Unpacked { mut events, apart } = page.unpack()?;
+    check_order(&events, direction)?;
+    fetch_payloads(connection, &apart, &mut events, 0).await?;
+    Ok(events)
+}
+
 fn direction_of(reading: &Reading) -> Direction {
     match reading {
         Reading::Stream { direction, .. } | Reading::Log { direction, .. } => *direction,

@@ -9,6 +9,7 @@ use headwater_core::{
     Limits, Look, Migrated, Parked, Position, ProjectionStore, Reading, Result, Row, Settings,
     Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
     batcher::{Batcher, Bounds},
+    inline::Inlines,
 };
 use sqlx::SqlitePool;
 use tokio::{sync::watch, time::Instant};
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) connections: Arc<Connections>,
     pub(crate) batcher: Batcher,
     pub(crate) limits: Limits,
+    pub(crate) inlines: Arc<Inlines>,
     hints: watch::Sender<Instant>,
 }
 
@@ -82,6 +84,7 @@ impl SqliteStore {
                 connections: Arc::new(Connections::new(writer, anchor, options)),
                 batcher: Batcher::new(GROUP, 1, settings.queue),
                 limits: settings.limits,
+                inlines: Arc::default(),
                 hints: watch::Sender::new(Instant::now()),
             }),
         };
@@ -199,6 +202,10 @@ impl ProjectionStore for SqliteStore {
 
     async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {
         self.list_parked(at, after, limit).await
+    }
+
+    fn inlines(&self) -> Arc<Inlines> {
+        self.inner.inlines.clone()
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -6,7 +6,8 @@
 use async_trait::async_trait;
 use headwater_core::{
     Checkpoint, Definition, Difference, Error, GenerationState, Operation, Parked, Position,
-    Result, Row, RowTx, StoreTx, StreamName, Table, Value, expand_generation, task::shielded,
+    Result, Row, RowTx, StoreTx, StoredEvent, StreamName, Table, Value, expand_generation,
+    task::shielded,
 };
 use sqlx::{Row as _, SqliteConnection};
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::{
     compare,
     connections::{Transaction, WriterConnection},
     errors::of_statement,
-    parked, read_model,
+    parked, read, read_model,
     rows::{Statement, fetch_all},
     store::{SqliteStore, now},
     values,
@@ -28,27 +29,59 @@ impl SqliteStore {
         shielded(async move {
             let connections = &store.inner.connections;
             let transaction = connections.begin(connections.turn().await).await?;
-            Ok(Box::new(SqliteTx { transaction, begun: 0, done: 0 }) as Box<dyn StoreTx>)
+            let tx = SqliteTx { transaction, held: None, holds: false, begun: 0, done: 0 };
+            Ok(Box::new(tx) as Box<dyn StoreTx>)
         })
         .await
     }
 }
 
-struct SqliteTx {
+pub(crate) struct SqliteTx {
     transaction: Transaction,
+    /// Its connection between two steps, where it `holds` that.
+    held: Option<WriterConnection>,
+    holds: bool,
     /// Steps that were begun, and that ended well.
     begun: usize,
     done: usize,
 }
 
 impl SqliteTx {
-    async fn step(&mut self) -> Result<WriterConnection> {
-        self.begun += 1;
-        self.transaction.connection().await
+    /// A transaction that has written events: nobody else uses its connection until it ends, since a reader of
+    /// a database in memory would see what is not committed.
+    pub(crate) fn of_append(transaction: Transaction, connection: WriterConnection) -> Self {
+        Self { transaction, held: Some(connection), holds: true, begun: 0, done: 0 }
     }
 
-    fn done<T>(&mut self, result: Result<T>) -> Result<T> {
+    /// Commits where all went well, also every step; otherwise rolls back.
+    pub(crate) async fn end<E: From<Error>>(self, went: Result<(), E>) -> Result<(), E> {
+        let Some(connection) = self.held else {
+            self.transaction.rollback().await;
+            return went.and_then(|()| Err(Error::unfinished().into()));
+        };
+        let whole = self.begun == self.done;
+        let went =
+            went.and_then(|()| whole.then_some(()).ok_or_else(|| Error::unfinished().into()));
+        if went.is_err() {
+            // Before anybody else gets the connection.
+            self.transaction.undo(connection).await;
+            return went;
+        }
+        self.transaction.commit(connection).await.map_err(E::from)
+    }
+
+    async fn step(&mut self) -> Result<WriterConnection> {
+        self.begun += 1;
+        match self.held.take() {
+            Some(connection) => Ok(connection),
+            None => self.transaction.connection().await,
+        }
+    }
+
+    /// Takes in how a step ended.
+    fn done<T>(&mut self, connection: WriterConnection, result: Result<T>) -> Result<T> {
         self.done += usize::from(result.is_ok());
+        self.held = self.holds.then_some(connection);
         result
     }
 }
@@ -63,7 +96,7 @@ impl RowTx for SqliteTx {
     ) -> Result<Vec<Vec<Value>>> {
         let mut connection = self.step().await?;
         let rows = read_model::load(&mut connection, table, generation, keys).await;
-        self.done(rows)
+        self.done(connection, rows)
     }
 
     async fn save(
@@ -74,7 +107,7 @@ impl RowTx for SqliteTx {
     ) -> Result<()> {
         let mut connection = self.step().await?;
         let saved = read_model::save(&mut connection, table, generation, rows).await;
-        self.done(saved)
+        self.done(connection, saved)
     }
 
     async fn remove(
@@ -85,7 +118,7 @@ impl RowTx for SqliteTx {
     ) -> Result<()> {
         let mut connection = self.step().await?;
         let removed = read_model::remove(&mut connection, table, generation, keys).await;
-        self.done(removed)
+        self.done(connection, removed)
     }
 
     async fn execute(&mut self, generation: u32, sql: &str, parameters: &[Value]) -> Result<u64> {
@@ -93,7 +126,7 @@ impl RowTx for SqliteTx {
         let statement = values::user_query(sql, parameters)?;
         let mut connection = self.step().await?;
         let done = statement.execute(&mut *connection).await;
-        self.done(done.map(|done| done.rows_affected()).map_err(of_statement))
+        self.done(connection, done.map(|done| done.rows_affected()).map_err(of_statement))
     }
 
     async fn fetch(
@@ -105,7 +138,7 @@ impl RowTx for SqliteTx {
         let sql = expand_generation(sql, "", generation);
         let mut connection = self.step().await?;
         let rows = values::fetch(&mut connection, sql, parameters).await;
-        self.done(rows)
+        self.done(connection, rows)
     }
 }
 
@@ -120,19 +153,39 @@ impl StoreTx for SqliteTx {
         definition.check()?;
         let mut connection = self.step().await?;
         let created = create_generation(&mut connection, definition, generation, state).await;
-        self.done(created)
+        self.done(connection, created)
     }
 
     async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()> {
         let mut connection = self.step().await?;
         let dropped = drop_generation(&mut connection, definition, generation).await;
-        self.done(dropped)
+        self.done(connection, dropped)
     }
 
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
         let mut connection = self.step().await?;
-        let held = find(&mut connection, projection, generation).await;
-        self.done(held)
+        let held = find(&mut connection, projection, Some(generation)).await;
+        self.done(connection, held)
+    }
+
+    async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
+        let mut connection = self.step().await?;
+        let held = find(&mut connection, projection, None).await;
+        self.done(connection, held)
+    }
+
+    async fn events_behind(&mut self, after: Position, limit: u32) -> Result<Vec<StoredEvent>> {
+        let mut connection = self.step().await?;
+        let events = read::behind(&mut connection, after, limit).await;
+        self.done(connection, events)
+    }
+
+    async fn set_inline(&mut self, projection: &str, inline: bool) -> Result<()> {
+        let mut connection = self.step().await?;
+        let set =
+            if inline { include_str!("inline_set.sql") } else { include_str!("inline_unset.sql") };
+        let set = sqlx::query(set).bind(projection).execute(&mut *connection).await;
+        self.done(connection, set.map(drop).map_err(of_statement))
     }
 
     async fn advance(
@@ -153,7 +206,7 @@ impl StoreTx for SqliteTx {
             .bind(last_event.map(|(position, _)| position.to_i64()))
             .bind(now().timestamp_micros());
         let advanced = change_one(&mut connection, &from.projection, advance).await;
-        self.done(advanced)
+        self.done(connection, advanced)
     }
 
     async fn amend(
@@ -193,7 +246,7 @@ impl StoreTx for SqliteTx {
             Ok(())
         }
         .await;
-        self.done(amended)?;
+        self.done(connection, amended)?;
         Ok(Checkpoint { epoch: from.epoch + 1, ..to.clone() })
     }
 
@@ -209,7 +262,7 @@ impl StoreTx for SqliteTx {
             .bind(by)
             .bind(now().timestamp_micros());
         let recorded = record.execute(&mut *connection).await;
-        self.done(recorded.map(drop).map_err(of_statement))
+        self.done(connection, recorded.map(drop).map_err(of_statement))
     }
 
     async fn compare(
@@ -220,19 +273,19 @@ impl StoreTx for SqliteTx {
     ) -> Result<Vec<Difference>> {
         let mut connection = self.step().await?;
         let found = compare::compare(&mut connection, definition, first, second).await;
-        self.done(found)
+        self.done(connection, found)
     }
 
     async fn promote(&mut self, definition: &Definition, generation: u32) -> Result<()> {
         let mut connection = self.step().await?;
         let promoted = promote(&mut connection, definition, generation).await;
-        self.done(promoted)
+        self.done(connection, promoted)
     }
 
     async fn park(&mut self, at: &Checkpoint, events: &[Parked]) -> Result<()> {
         let mut connection = self.step().await?;
         let parked = parked::park(&mut connection, at, events).await;
-        self.done(parked)
+        self.done(connection, parked)
     }
 
     async fn retry_parked(&mut self, at: &Checkpoint, stream: Option<&StreamName>) -> Result<()> {
@@ -242,13 +295,13 @@ impl StoreTx for SqliteTx {
             .bind(at.generation)
             .bind(stream.map(StreamName::as_str));
         let marked = retry.execute(&mut *connection).await;
-        self.done(marked.map(drop).map_err(of_statement))
+        self.done(connection, marked.map(drop).map_err(of_statement))
     }
 
     async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool> {
         let mut connection = self.step().await?;
         let unparked = parked::unpark(&mut connection, at, event).await;
-        self.done(unparked)
+        self.done(connection, unparked)
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
@@ -289,7 +342,7 @@ async fn create_generation(
     if state == GenerationState::Live {
         read_model::show(connection, definition, generation).await?;
     }
-    let created = find(connection, &definition.name, generation).await?;
+    let created = find(connection, &definition.name, Some(generation)).await?;
     created.ok_or_else(|| moved(&definition.name))
 }
 
@@ -327,7 +380,7 @@ async fn promote(
 async fn find(
     connection: &mut SqliteConnection,
     projection: &str,
-    generation: u32,
+    generation: Option<u32>,
 ) -> Result<Option<Checkpoint>> {
     let statement =
         sqlx::query(include_str!("checkpoint_hold.sql")).bind(projection).bind(generation);

@@ -4,8 +4,8 @@
 
 use async_trait::async_trait;
 use headwater::{
-    Aggregate, BatchTx, Column, ColumnType, Event, EventType, Fold, ReadModel, Recorded, Result,
-    SqlProjection, Table, Upcaster, Value, ValueError, codec,
+    Aggregate, BatchTx, Column, ColumnType, Event, EventType, Fold, Lifecycle, ReadModel, Recorded,
+    Result, SqlProjection, Table, Upcaster, Value, ValueError, codec,
     store::{Definition, TableDefinition},
 };
 use serde::{Deserialize, Serialize, de::Error as _};
@@ -298,5 +298,59 @@ impl SqlProjection for Owners {
             tx.execute(sql, &[event.event.owner.as_str().into()]).await?;
         }
         Ok(())
+    }
+}
+
+/// A read model of other code over the table of the balances.
+macro_rules! balance_of_other_code {
+    ($(#[$doc:meta])* $visible:vis $balance:ident) => {
+        $(#[$doc])*
+        $visible struct $balance(pub(crate) Balance);
+
+        impl headwater::ReadModel for $balance {
+            type Key = String;
+
+            fn table() -> headwater::Table {
+                Balance::table()
+            }
+
+            fn key(&self) -> String {
+                self.0.key()
+            }
+
+            fn key_values(key: &String) -> Vec<headwater::Value> {
+                Balance::key_values(key)
+            }
+
+            fn to_values(&self) -> Vec<headwater::Value> {
+                self.0.to_values()
+            }
+
+            fn from_values(values: Vec<headwater::Value>) -> headwater::Result<Self, headwater::ValueError> {
+                Balance::from_values(values).map(Self)
+            }
+        }
+    };
+}
+
+// Of the code from before the first transfer.
+
+pub(crate) use balance_of_other_code;
+
+balance_of_other_code! {
+    /// The balances, as the same code makes them in the appends' own transactions.
+    pub InlineBalance
+}
+
+impl Fold for InlineBalance {
+    type Event = AccountEvent;
+    const LIFECYCLE: Lifecycle = Lifecycle::Inline;
+
+    fn keys(event: &Recorded<AccountEvent>) -> Vec<String> {
+        Balance::keys(event)
+    }
+
+    fn fold(row: Option<Self>, key: &String, event: &Recorded<AccountEvent>) -> Option<Self> {
+        Balance::fold(row.map(|row| row.0), key, event).map(Self)
     }
 }

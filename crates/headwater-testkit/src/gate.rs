@@ -11,7 +11,9 @@ use futures_util::{StreamExt as _, stream};
 use headwater::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Log, Migrated,
     Parked, Position, Result, Row, StreamInfo, StreamInfos, StreamName, Value,
-    store::{Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work},
+    store::{
+        Inlines, Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work,
+    },
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -271,6 +273,10 @@ impl ProjectionStore for Gated {
 
     async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {
         self.log().store().parked(at, after, limit).await
+    }
+
+    fn inlines(&self) -> Arc<Inlines> {
+        self.log().store().inlines()
     }
 
     async fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {

@@ -147,16 +147,17 @@ pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
     ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Fault,
-    Filter, Finding, GenerationState, Limits, Loaded, Migrated, NewEvent, OnFailure, Parked,
-    Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row, Settings,
-    Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table, Upcaster,
-    Value, ValueError, codec, finding, metrics, testing,
+    Filter, Finding, GenerationState, Lifecycle, Limits, Loaded, Migrated, NewEvent, OnFailure,
+    Parked, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row,
+    Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table,
+    Upcaster, Value, ValueError, codec, finding, metrics, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
-        BuiltBy, Definition, Instance, Lease, Leases, Look, Operation, ProjectionStore, Reading,
-        RowTx, Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation,
+        BuiltBy, Definition, Inline, Instance, Lease, Leases, Look, Operation, ProjectionStore,
+        Reading, RowTx, Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation,
+        inline::{Inlines, Written},
         physical_name, send_hint,
     };
 }

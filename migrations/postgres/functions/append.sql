@@ -60,6 +60,10 @@ declare
     v_version  bigint;
     v_position bigint;
 begin
+    -- Before a position is drawn: while a projection changes inline, appends come one after the other. Whoever
+    -- lets one change inline waits for those who found no row, since this locks the table as well.
+    perform from {schema}.inline_projections i order by i.projection for update;
+
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;

@@ -21,6 +21,7 @@ mod deploy;
 mod fight;
 mod four_processes;
 mod full_queue;
+mod inline;
 mod long_reader;
 mod network;
 mod ownership;

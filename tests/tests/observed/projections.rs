@@ -40,7 +40,7 @@ macro_rules! projection {
                 for event in events {
                     let Thing::Happened { n } = event.event;
                     if n == 13 {
-                        return Err(Error::Mismatch { reason: "it does not like 13".into() });
+                        return Err(Error::InvalidInput("it does not like 13".into()));
                     }
                     let n = i64::try_from(n).unwrap();
                     let insert = concat!("insert into {", $table, "} values ($1)");

@@ -126,7 +126,8 @@ async fn a_role_without_rights_sees_who_holds_readers_back_and_not_a_passing_app
     assert_eq!(append(), Some(1), "it may only read");
     let grants = format!(
         "grant insert on headwater.events to {role};
-         grant insert, update on headwater.streams to {role}"
+         grant insert, update on headwater.streams to {role};
+         grant update on headwater.inline_projections to {role}"
     );
     place.sql(&grants).await;
     assert_eq!(append(), Some(0));

@@ -159,6 +159,16 @@ macro_rules! conformance {
                 what_waits_beside_an_event_that_fails_is_set_aside_as_well,
                 what_waits_behind_an_event_that_is_left_out_goes_on,
                 what_waits_is_not_overtaken_under_another_policy;
+            inline:
+                an_append_changes_an_inline_read_model_itself,
+                an_append_that_an_inline_projection_cannot_apply_is_refused,
+                an_append_goes_on_without_what_is_to_set_it_aside,
+                what_others_append_is_applied_to_an_inline_read_model,
+                two_processes_change_one_inline_read_model,
+                a_rebuild_is_handed_over_to_appends_that_go_on,
+                a_paused_inline_projection_holds_up_no_append,
+                a_projection_that_is_not_inline_any_more_holds_up_no_append,
+                an_open_transaction_holds_off_what_is_to_change_inline;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use headwater::{
-    App, Checkpoint, Error, Event, EventType, Fold, Log, ReadModel, Recorded, Result, Table, Value,
-    ValueError,
-};
+use headwater::{App, Checkpoint, Error, Event, EventType, Fold, Log, Recorded, Result};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -16,7 +13,7 @@ use super::{
     },
 };
 use crate::{
-    account::{AccountEvent, Balance},
+    account::{AccountEvent, Balance, balance_of_other_code},
     eventually,
     fixtures::failure,
     within,
@@ -47,38 +44,6 @@ impl Event for OlderEvent {
     }
 }
 
-/// A read model of other code over the table of the balances.
-macro_rules! balance_of_other_code {
-    ($balance:ident) => {
-        struct $balance(Balance);
-
-        impl ReadModel for $balance {
-            type Key = String;
-
-            fn table() -> Table {
-                Balance::table()
-            }
-
-            fn key(&self) -> String {
-                self.0.key()
-            }
-
-            fn key_values(key: &String) -> Vec<Value> {
-                Balance::key_values(key)
-            }
-
-            fn to_values(&self) -> Vec<Value> {
-                self.0.to_values()
-            }
-
-            fn from_values(values: Vec<Value>) -> Result<Self, ValueError> {
-                Balance::from_values(values).map(Self)
-            }
-        }
-    };
-}
-
-// Of the code from before the first transfer.
 balance_of_other_code!(OlderBalance);
 
 impl Fold for OlderBalance {

@@ -21,6 +21,7 @@ pub mod deploy;
 mod harness;
 pub mod health;
 pub mod idempotency;
+pub mod inline;
 pub mod lease;
 pub mod limits;
 pub mod migrate;

@@ -155,6 +155,7 @@ mod tests {
             paused: false,
             held_back: false,
             rebuild_asked: None,
+            inline: false,
             parked: 0,
             of_this_log: true,
         }

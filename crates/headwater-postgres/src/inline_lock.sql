@@ -1,0 +1,1 @@
+lock table {schema}.inline_projections in exclusive mode

@@ -1,0 +1,3 @@
+insert into {schema}.inline_projections (projection)
+values ($1)
+on conflict do nothing

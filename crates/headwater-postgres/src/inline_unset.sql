@@ -1,0 +1,2 @@
+delete from {schema}.inline_projections
+where projection = $1

@@ -1,0 +1,3 @@
+insert into inline_projections (projection)
+values ($1)
+on conflict do nothing

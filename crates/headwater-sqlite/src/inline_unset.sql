@@ -1,0 +1,2 @@
+delete from inline_projections
+where projection = $1
