@@ -97,7 +97,12 @@ fn as_it_is(url: &str) -> String {
 
 async fn examine(log: &Log, thorough: bool) -> Result<Vec<Finding>, Failure> {
     let mut findings = log.store().examine(thorough).await?;
-    findings.extend(projections::findings(log).await?);
+    match projections::findings(log).await {
+        Ok(of_projections) => findings.extend(of_projections),
+        // What has been found says more than that there is more to look at.
+        Err(_) if findings.iter().any(|finding| finding.severity == Severity::Error) => {}
+        Err(failure) => return Err(failure),
+    }
     Ok(findings)
 }
 

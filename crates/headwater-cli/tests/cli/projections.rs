@@ -57,7 +57,7 @@ fn projections_run_once_and_show_where_they_stand() {
     );
     let expected = json!({
         "projection": "currencies", "generation": 1, "state": "live",
-        "position": 3, "head": 3, "lag": 0, "paused": false, "held_back": false, "parked": 0,
+        "position": 3, "head": 3, "lag": 0, "inline": false, "paused": false, "held_back": false, "parked": 0,
         "owner": null, "failure": null,
     });
     assert_eq!(place.json(&["projections", "status"]), [expected]);

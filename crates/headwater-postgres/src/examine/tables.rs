@@ -109,12 +109,18 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("leases", "select"),
                 ("instances", "select"),
                 ("parked", "select"),
+                ("inline_projections", "select"),
             ],
         ),
         (
             Severity::Warning,
             "it cannot append; right for one that only reads",
-            &[("events", "insert"), ("streams", "insert"), ("streams", "update")],
+            &[
+                ("events", "insert"),
+                ("streams", "insert"),
+                ("streams", "update"),
+                ("inline_projections", "update"),
+            ],
         ),
         (
             Severity::Warning,
@@ -132,6 +138,8 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("parked", "insert"),
                 ("parked", "update"),
                 ("parked", "delete"),
+                ("inline_projections", "insert"),
+                ("inline_projections", "delete"),
                 ("operations", "insert"),
             ],
         ),
