@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{Definition, Position};
+use crate::{Definition, Position, partition};
 
 /// How far one generation of a projection has come.
 ///
@@ -13,7 +13,7 @@ use crate::{Definition, Position};
 /// position, so it is never ahead of or behind the rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The projection.
+    /// The projection, or the [partition](crate::partition) of one.
     pub projection: String,
     /// Which build of the read model; counted from 1.
     pub generation: u32,
@@ -49,9 +49,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Whether it belongs to this projection, as a whole or as one of its partitions.
+    pub fn is_of(&self, projection: &str) -> bool {
+        partition::projection_of(&self.projection) == projection
+    }
+
     /// The id of the definition that this generation was built from.
     pub fn definition_id(&self) -> Uuid {
-        Definition::id_of(&self.projection, &self.fingerprint)
+        Definition::id_of(partition::projection_of(&self.projection), &self.fingerprint)
     }
 }
 

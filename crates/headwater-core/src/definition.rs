@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::{Column, Error, EventType, Result, Table, limits};
+use crate::{Column, Error, EventType, Result, Table, limits, partition};
 
 /// What a projection makes, and what tells its code from other code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Definition {
     /// Tells generations apart that other code built: a line for its version, one for each type of
     /// event that it reads, an empty one, then the tables.
     pub fingerprint: String,
+    /// How many parts of it have a checkpoint of their own; 1 where it has one for all.
+    pub partitions: u32,
 }
 
 /// How a table of a generation is made.
@@ -85,12 +87,33 @@ impl Definition {
             tables_as_text.join("\n"),
         ]
         .concat();
-        Self { name: name.into(), tables, fingerprint }
+        Self { name: name.into(), tables, fingerprint, partitions: 1 }
+    }
+
+    /// The same in so many partitions: a read model of another number of them is built anew.
+    #[must_use]
+    pub fn partitioned(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.max(1);
+        if self.partitions > 1 {
+            self.fingerprint.push_str(&format!("\nin {} partitions", self.partitions));
+        }
+        self
+    }
+
+    /// The definition of one of its partitions.
+    #[must_use]
+    pub fn of_partition(&self, partition: u32) -> Self {
+        Self { name: partition::unit(&self.name, partition), ..self.clone() }
+    }
+
+    /// The names of its partitions.
+    pub fn units(&self) -> impl Iterator<Item = String> {
+        (0..self.partitions).map(|partition| partition::unit(&self.name, partition))
     }
 
     /// A short name of the fingerprint.
     pub fn id(&self) -> Uuid {
-        Self::id_of(&self.name, &self.fingerprint)
+        Self::id_of(partition::projection_of(&self.name), &self.fingerprint)
     }
 
     /// The short name of a fingerprint of this projection.
@@ -152,12 +175,13 @@ impl Definition {
 }
 
 /// What lies in the schema beside the read models.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 17] = [
     "streams",
     "events",
     "snapshots",
     "checkpoints",
     "identity",
+    "inline_projections",
     "instances",
     "leases",
     "operations",

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{ExpectedVersion, Position, StreamName};
+use crate::{ExpectedVersion, Position, StreamName, partition::projection_of};
 
 /// The result of everything that talks to a log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -379,7 +379,7 @@ impl Error {
 
     /// A name that no projection has; the nearest of those that are known comes first, and each once.
     pub fn unknown_projection(projection: &str, known: &[&str]) -> Self {
-        let mut known = known.to_vec();
+        let mut known: Vec<_> = known.iter().map(|unit| projection_of(unit)).collect();
         known.sort_by(|a, b| {
             let near = |name| strsim::jaro_winkler(projection, name);
             near(b).total_cmp(&near(a)).then_with(|| a.cmp(b))

@@ -33,6 +33,7 @@ pub mod metrics;
 mod operation;
 mod outcome;
 mod parked;
+pub mod partition;
 mod position;
 mod projection;
 mod projection_store;

@@ -359,14 +359,8 @@ impl Log {
             let mut moves = self.moves.subscribe();
             loop {
                 let checkpoints = self.store.checkpoints().await?;
-                let live = checkpoints
-                    .iter()
-                    .find(|c| c.projection == projection && c.state == GenerationState::Live);
-                if live.is_some_and(|checkpoint| checkpoint.position >= position) {
-                    return Ok(true);
-                }
-                if live.is_some_and(|checkpoint| checkpoint.failure.is_some()) {
-                    return Ok(false);
+                if let Some(reached) = reached(&checkpoints, projection, position) {
+                    return Ok(reached);
                 }
                 // Another process may keep it up to date.
                 let _moved = timeout(OTHERS, moves.changed()).await;
@@ -402,6 +396,18 @@ impl Log {
     pub async fn close(&self) {
         self.store.close().await;
     }
+}
+
+/// Whether a projection, with all its partitions, has come to a position; `false` where it stands still before
+/// it.
+fn reached(all: &[Checkpoint], projection: &str, position: Position) -> Option<bool> {
+    let in_service = |c: &&Checkpoint| c.is_of(projection) && c.state == GenerationState::Live;
+    let live: Vec<_> = all.iter().filter(in_service).collect();
+    let behind = |c: &&&Checkpoint| c.position < position;
+    if live.iter().filter(behind).any(|unit| unit.failure.is_some()) {
+        return Some(false);
+    }
+    (!live.is_empty() && !live.iter().any(|unit| behind(&unit))).then_some(true)
 }
 
 /// Replaces each `{name}` of a user's SQL by what `full_name` makes of it, where the name is a plain

@@ -26,6 +26,10 @@ pub trait Fold: ReadModel {
     /// stand still, and goes on without it where it would set the event aside.
     const LIFECYCLE: Lifecycle = Lifecycle::Async;
 
+    /// In how many parts its rows are kept up to date, each by an instance of its own: for a fold that one
+    /// instance cannot keep up with. Where another number is declared, the read model is built anew.
+    const PARTITIONS: u32 = 1;
+
     /// The keys of the rows that the event touches; none where it does not matter here. One that is
     /// named twice is folded once.
     fn keys(event: &Recorded<Self::Event>) -> Vec<Self::Key>;

@@ -81,7 +81,8 @@ pub trait RowTx: Send {
 /// A transaction over checkpoints and read models. Dropped without a commit, it changes nothing.
 #[async_trait]
 pub trait StoreTx: RowTx {
-    /// Makes the tables and the checkpoint of a new generation, at position 0.
+    /// Makes the tables and the checkpoint of a new generation, at position 0; one that is in service at once
+    /// has a checkpoint for each partition.
     async fn create_generation(
         &mut self,
         definition: &Definition,
@@ -89,7 +90,7 @@ pub trait StoreTx: RowTx {
         state: GenerationState,
     ) -> Result<Checkpoint>;
 
-    /// Removes the tables and the checkpoint of a generation that is not in service.
+    /// Removes the tables and the checkpoints of a generation that is not in service.
     async fn drop_generation(&mut self, definition: &Definition, generation: u32) -> Result<()>;
 
     /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
@@ -138,6 +139,9 @@ pub trait StoreTx: RowTx {
         owner: Option<Uuid>,
     ) -> Result<Checkpoint>;
 
+    /// Removes the checkpoints of a generation's partitions but the first, which stands for all of them then.
+    async fn merge_partitions(&mut self, definition: &Definition, generation: u32) -> Result<()>;
+
     /// Keeps what an operator did.
     async fn record(&mut self, operation: &Operation) -> Result<()>;
 
@@ -150,7 +154,8 @@ pub trait StoreTx: RowTx {
         second: u32,
     ) -> Result<Vec<Difference>>;
 
-    /// Puts a generation that was built into service and retires the one before.
+    /// Puts a generation that was built into service, with a checkpoint for each partition, and retires the one
+    /// before.
     ///
     /// # Errors
     ///

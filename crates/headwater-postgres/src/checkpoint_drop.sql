@@ -1,2 +1,2 @@
 delete from {schema}.checkpoints
-where projection = $1 and generation = $2 and state <> 'live'
+where split_part(projection, '/', 1) = $1 and generation = $2 and state <> 'live'

@@ -1,4 +1,4 @@
 update {schema}.checkpoints
 set state = 'retired'
-where projection = $1 and state = 'live'
+where split_part(projection, '/', 1) = $1 and state = 'live'
 returning paused

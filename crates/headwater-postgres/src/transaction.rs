@@ -111,6 +111,24 @@ impl<'c> PostgresTx<'c> {
         row.as_ref().map(decode).transpose().map_err(of_statement)
     }
 
+    /// Gives each partition a checkpoint where the first one's is.
+    async fn split(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        for unit in definition.units().skip(1) {
+            let store = self.store.clone();
+            // What is set aside is so for the rows of each.
+            for split in
+                [&store.inner.statements.checkpoint_split, &store.inner.statements.parked_split]
+            {
+                let query = sqlx::query(checked(split))
+                    .bind(definition.name.clone())
+                    .bind(number(generation))
+                    .bind(unit.clone());
+                self.execute_query(query).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether every step ended well.
     pub(crate) fn is_whole(&self) -> bool {
         self.begun == self.done
@@ -217,6 +235,9 @@ impl StoreTx for PostgresTx<'_> {
             read_model::create(connection, &store.inner.statements, definition, generation, state);
         let made = made.await;
         self.done(made)?;
+        if state == GenerationState::Live {
+            self.split(definition, generation).await?;
+        }
         self.hold(&definition.name, generation).await?.ok_or_else(|| moved(&definition.name))
     }
 
@@ -331,6 +352,13 @@ impl StoreTx for PostgresTx<'_> {
         Ok(Checkpoint { epoch: from.epoch + 1, ..to.clone() })
     }
 
+    async fn merge_partitions(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_merge))
+            .bind(definition.name.clone())
+            .bind(number(generation));
+        self.execute_query(query).await.map(drop)
+    }
+
     async fn record(&mut self, operation: &Operation) -> Result<()> {
         let Operation { id, action, projection, generation, detail, by } = operation.clone();
         let query = sqlx::query(checked(&self.store.clone().inner.statements.operation_record))
@@ -369,6 +397,7 @@ impl StoreTx for PostgresTx<'_> {
         if self.execute_query(promote).await? == 0 {
             return Err(moved(&definition.name));
         }
+        self.split(definition, generation).await?;
         // Last, since it locks the view against readers until the commit.
         let connection = self.step();
         let shown =

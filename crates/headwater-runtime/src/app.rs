@@ -17,7 +17,7 @@ use crate::{
     inline::InlineProjection,
     keeper::Keeper,
     process,
-    projector::Projector,
+    projector::{Projector, units},
     pulse::Pulse,
     rebuild::{self, Rebuild, WhenHeld},
     runner,
@@ -119,6 +119,11 @@ impl App {
         self.projectors.iter().map(|projector| projector.definition().name.as_str()).collect()
     }
 
+    /// What has a checkpoint of its own: the projections, those in partitions by their partitions.
+    pub(crate) fn units(&self) -> Vec<String> {
+        self.projectors.iter().flat_map(|projector| projector.definition().units()).collect()
+    }
+
     /// Whether it has the code that this generation was built from.
     pub fn has_code_of(&self, generation: &Checkpoint) -> bool {
         self.definition_ids().contains(&generation.definition_id())
@@ -187,8 +192,10 @@ impl App {
         let target = log.ceiling().await?.position;
         let mut running = JoinSet::new();
         for projector in &self.projectors {
-            let (log, projector) = (log.clone(), projector.clone());
-            running.spawn(async move { runner::catch_up(&log, &*projector, target).await });
+            for unit in units(projector) {
+                let log = log.clone();
+                running.spawn(async move { runner::catch_up(&log, &*unit, target).await });
+            }
         }
         all(running).await.map(drop)
     }
@@ -205,10 +212,9 @@ impl App {
         for name in self.names() {
             while !log.wait_for(name, position, SETTLED).await? {
                 let status = self.status(log).await?;
-                let live = |s: &&ProjectionStatus| {
-                    s.projection == name && s.state == GenerationState::Live
-                };
-                let Some(failure) = status.iter().find(live).and_then(|s| s.failure.as_ref())
+                let live =
+                    |s: &&ProjectionStatus| s.is_of(name) && s.state == GenerationState::Live;
+                let Some(failure) = status.iter().filter(live).find_map(|s| s.failure.as_ref())
                 else {
                     continue;
                 };
@@ -238,7 +244,7 @@ impl App {
         let mut status = Vec::new();
         for definition in self.projectors.iter().map(|projector| projector.definition()) {
             let known = status.len();
-            for checkpoint in checkpoints.iter().filter(|c| c.projection == definition.name) {
+            for checkpoint in checkpoints.iter().filter(|c| c.is_of(&definition.name)) {
                 let mut entry = entry(checkpoint);
                 if checkpoint.state == GenerationState::Live && entry.failure.is_none() {
                     entry.failure = misfit(log, definition, checkpoint).await?;

@@ -8,7 +8,7 @@ use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 use async_trait::async_trait;
 use headwater_core::{
     Decoder, Definition, Error, FailurePolicy, Filter, Fold, Lifecycle, Position, ReadModel,
-    Recorded, Result, RowTx, TableDefinition, Value,
+    Recorded, Result, RowTx, TableDefinition, Value, partition::of_key,
 };
 
 use crate::projector::{Applier, Events, Projector};
@@ -21,6 +21,8 @@ pub(crate) struct FoldProjector<F: Fold> {
     definition: Definition,
     filter: Filter,
     decoder: Arc<Decoder<F::Event>>,
+    /// The partition whose rows it changes; all of them without one.
+    partition: Option<u32>,
 }
 
 impl<F: Fold> FoldProjector<F> {
@@ -34,7 +36,17 @@ impl<F: Fold> FoldProjector<F> {
             vec![TableDefinition::Columns(table)],
         );
         definition.check()?;
-        Ok(Self { definition, filter: decoder.filter(), decoder: Arc::new(decoder) })
+        if F::PARTITIONS == 0 || F::PARTITIONS > 1 && F::LIFECYCLE == Lifecycle::Inline {
+            let reason = format!(
+                "{} has {} partitions: one at least, and one alone where it changes with the appends",
+                definition.name,
+                F::PARTITIONS
+            );
+            return Err(Error::InvalidInput(reason));
+        }
+        let definition = definition.partitioned(F::PARTITIONS);
+        let (filter, decoder) = (decoder.filter(), Arc::new(decoder));
+        Ok(Self { definition, filter, decoder, partition: None })
     }
 }
 
@@ -55,8 +67,24 @@ impl<F: Fold> Projector for FoldProjector<F> {
         F::LIFECYCLE
     }
 
+    fn partitions(&self) -> Vec<Arc<dyn Projector>> {
+        if F::PARTITIONS == 1 {
+            return Vec::new();
+        }
+        let part = |partition| Self {
+            definition: self.definition.of_partition(partition),
+            filter: self.filter.clone(),
+            decoder: self.decoder.clone(),
+            partition: Some(partition),
+        };
+        (0..F::PARTITIONS)
+            .map(|partition| Arc::new(part(partition)) as Arc<dyn Projector>)
+            .collect()
+    }
+
     fn begin(&self, empty: bool) -> Box<dyn Applier> {
         Box::new(FoldApplier::<F> {
+            partition: self.partition,
             decoder: self.decoder.clone(),
             events: Vec::new(),
             rows: HashMap::new(),
@@ -67,6 +95,7 @@ impl<F: Fold> Projector for FoldProjector<F> {
 }
 
 struct FoldApplier<F: Fold> {
+    partition: Option<u32>,
     decoder: Arc<Decoder<F::Event>>,
     /// The batch.
     events: Vec<Keyed<F>>,
@@ -92,7 +121,10 @@ impl<F: Fold> Applier for FoldApplier<F> {
     fn decode(&mut self, events: Events<'_>) -> Result<()> {
         let keyed = |event| {
             let event = self.decoder.decode(event)?;
-            let keys = F::keys(&event);
+            let mut keys = F::keys(&event);
+            if let Some(partition) = self.partition {
+                keys.retain(|key| of_key(&F::key_values(key), F::PARTITIONS) == partition);
+            }
             Ok((event, keys))
         };
         self.events = events.map(keyed).collect::<Result<_>>()?;

@@ -28,7 +28,7 @@ const NEXT: u64 = 16;
 /// Tells where the projections of `app` stand, until it is dropped. `own` is the id of this instance.
 pub(crate) async fn tell(app: &App, log: &Log, own: Uuid) {
     let gauges: HashMap<_, _> =
-        app.names().into_iter().map(|name| (name.to_owned(), Gauges::new(name))).collect();
+        app.units().into_iter().map(|name| (name.clone(), Gauges::new(&name))).collect();
     loop {
         if let Err(error) = look(app, log, own, &gauges).await {
             tracing::debug!(%error, "the metrics of the projections are those of an earlier look");

@@ -16,7 +16,7 @@ use std::{
 use futures_util::{FutureExt as _, future::try_join};
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Error, GenerationState, Instance, Lease, Leases, Log, Result,
-    Work,
+    Work, partition::projection_of,
 };
 use tokio::{
     sync::Semaphore,
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::{
     generation::{self, Generations},
     process,
-    projector::Projector,
+    projector::{Projector, units},
     pulse::Beating,
     rebuild::{self, WhenHeld},
     runner,
@@ -48,7 +48,10 @@ const REST: Duration = Duration::from_secs(10);
 /// Keeps the share of one instance.
 pub(crate) struct Keeper {
     log: Log,
+    /// What can be built.
     projectors: Vec<Arc<dyn Projector>>,
+    /// What can be kept up to date: partitions, or projections that have none.
+    units: Vec<Arc<dyn Projector>>,
     instance: Instance,
     lease: Duration,
     /// What is being done.
@@ -90,10 +93,12 @@ impl Keeper {
         lease: Duration,
     ) -> Self {
         let runs = projectors.iter().map(|projector| projector.definition().id()).collect();
+        let units = projectors.iter().flat_map(units).collect();
         let instance = process::instance(name, runs);
         Self {
             log,
             projectors,
+            units,
             instance,
             lease,
             running: HashMap::new(),
@@ -208,8 +213,13 @@ impl Keeper {
                 self.changed.remove(&definition.name);
             }
             let fits = !self.changed.contains(&definition.name) && fits(definition, live);
-            if fits && !live.paused {
-                doable.push((Work::live(&definition.name), definition.id()));
+            for unit in definition.units().filter(|_| fits) {
+                let in_service = |c: &&Checkpoint| {
+                    c.projection == unit && c.state == GenerationState::Live && !c.paused
+                };
+                if checkpoints.iter().any(|checkpoint| in_service(&checkpoint)) {
+                    doable.push((Work::live(unit), definition.id()));
+                }
             }
             let build = Work::building(&definition.name);
             let rests = self.failed.contains_key(&build);
@@ -259,9 +269,12 @@ impl Keeper {
         }
         let reading = SharedReading::new(self.log.clone());
         for work in new {
-            let projector =
-                self.projectors.iter().find(|p| p.definition().name == work.projection).cloned();
-            let Some(projector) = projector else { continue };
+            let can = match work.on {
+                GenerationState::Building => &self.projectors,
+                _ => &self.units,
+            };
+            let projector = can.iter().find(|p| p.definition().name == work.projection);
+            let Some(projector) = projector.cloned() else { continue };
             let before = leases.leases.iter().find(|lease| lease.work == work);
             let from = before.map(|lease| leases.name_of(lease.owner));
             tracing::info!(
@@ -295,7 +308,7 @@ impl Keeper {
             match (&mut task.0).now_or_never() {
                 Some(Ok(Some(Error::ProjectionChanged { projection }))) => {
                     tracing::info!(%projection, "its code has changed: it is built anew beside the one in service");
-                    self.changed.insert(projection);
+                    self.changed.insert(projection_of(&projection).to_owned());
                 }
                 Some(Ok(Some(Error::ProjectionTooNew { projection }))) => {
                     tracing::info!(%projection, "newer code goes on with it");

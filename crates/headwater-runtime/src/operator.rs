@@ -90,15 +90,15 @@ impl Operator {
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where there is nothing to try again.
     pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
-        let with = |state: GenerationState| generations.iter().find(move |g| g.state == state);
-        let failed = |state| with(state).is_some_and(|generation| generation.failure.is_some());
+        let failed = |state| generations.iter().any(|g| g.state == state && g.failure.is_some());
         let act = |on| Act { name: "retry", projection, on, detail: None };
         let change = |at| Ok(Checkpoint { failure: None, ..at });
         let mut tried = None;
         if failed(GenerationState::Building) {
             tried = Some(self.change(act(GenerationState::Building), change).await?);
         }
-        let parked = with(GenerationState::Live).is_some_and(|live| live.parked > 0);
+        let in_service = generations.iter().filter(|g| g.state == GenerationState::Live);
+        let parked = in_service.map(|live| live.parked).sum::<u64>() > 0;
         if parked || failed(GenerationState::Live) {
             let act = act(GenerationState::Live);
             tried = Some(self.change_and(act, Parkings::Retry, change).await?);
@@ -116,25 +116,29 @@ impl Operator {
         let detail = Some(format!("event {event}"));
         let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
         let live = self.generations(projection).await?;
-        let live = live.iter().find(|generation| generation.state == GenerationState::Live);
-        let named = |parked: &Parked| ready(parked.event_id == event);
-        let parked = match live {
-            Some(live) => self.log.parked(live).try_filter(named).try_next().await?,
-            None => None,
-        };
+        let live = live.iter().filter(|generation| generation.state == GenerationState::Live);
+        let mut parked = None;
+        for unit in live.clone() {
+            let named = |parked: &Parked| ready(parked.event_id == event);
+            parked = parked.or(self.log.parked(unit).try_filter(named).try_next().await?);
+        }
         if let Some(parked) = parked {
             // What waited behind it is tried now.
             let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
             return self.change_and(act, leave_out, Ok).await;
         }
+        let fails_at = |at: &Checkpoint| {
+            let failure = at.failure.as_ref().filter(|failure| failure.event_id == Some(event))?;
+            Some(failure.position)
+        };
+        if live.clone().all(|unit| fails_at(unit).is_none()) {
+            let wrong =
+                format!("{projection} neither stands still at event {event} nor has set it aside");
+            return Err(Error::InvalidInput(wrong));
+        }
         self.change(act, |at| {
-            let failed = at.failure.as_ref().filter(|failure| failure.event_id == Some(event));
-            let Some(position) = failed.map(|failure| failure.position) else {
-                let wrong = format!(
-                    "{projection} neither stands still at event {event} nor has set it aside"
-                );
-                return Err(Error::InvalidInput(wrong));
-            };
+            // Another partition may not have come to it.
+            let Some(position) = fails_at(&at) else { return Ok(at) };
             let (event_id, event_position) = (Some(event), position);
             Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
         })
@@ -281,12 +285,12 @@ impl Operator {
     /// The generations of a projection.
     async fn generations(&self, projection: &str) -> Result<Vec<Checkpoint>> {
         let mut all = self.log.store().checkpoints().await?;
-        if !all.iter().any(|checkpoint| checkpoint.projection == projection) {
+        if !all.iter().any(|checkpoint| checkpoint.is_of(projection)) {
             let mut known: Vec<_> = all.iter().map(|c| c.projection.as_str()).collect();
             known.dedup();
             return Err(Error::unknown_projection(projection, &known));
         }
-        all.retain(|checkpoint| checkpoint.projection == projection);
+        all.retain(|checkpoint| checkpoint.is_of(projection));
         Ok(all)
     }
 
@@ -294,7 +298,7 @@ impl Operator {
     async fn change(
         &self,
         act: Act<'_>,
-        change: impl FnOnce(Checkpoint) -> Result<Checkpoint> + Send,
+        change: impl Fn(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
         self.change_and(act, Parkings::Stay, change).await
     }
@@ -304,7 +308,7 @@ impl Operator {
         &self,
         act: Act<'_>,
         parkings: Parkings,
-        change: impl FnOnce(Checkpoint) -> Result<Checkpoint> + Send,
+        change: impl Fn(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
         let Act { name: action, projection, on, detail } = act;
         let generations = self.generations(projection).await?;
@@ -318,29 +322,36 @@ impl Operator {
                 },
             )
         };
-        let newest = generations.iter().rev().find(|generation| generation.state == on);
-        let generation = newest.ok_or_else(none)?.generation;
-        let mut tx = self.log.store().begin().await?;
-        let held = tx.hold(projection, generation).await?.filter(|held| held.state == on);
+        let in_state = generations.iter().filter(|generation| generation.state == on);
+        let newest = in_state.clone().map(|g| g.generation).max().ok_or_else(none)?;
         let moved = || Error::CheckpointMoved { projection: projection.into() };
-        let held = held.ok_or_else(moved)?;
-        let changed = tx.amend(&held, &change(held.clone())?, None).await?;
-        match parkings {
-            Parkings::Stay => {}
-            Parkings::Retry => tx.retry_parked(&held, None).await?,
-            Parkings::LeaveOut { event, stream } => {
-                if !tx.unpark(&held, event).await? {
-                    return Err(moved());
+        let mut tx = self.log.store().begin().await?;
+        let (mut changed, mut left_out) = (None, false);
+        // All partitions, as one.
+        for unit in in_state.filter(|generation| generation.generation == newest) {
+            let held = tx.hold(&unit.projection, newest).await?.filter(|held| held.state == on);
+            let held = held.ok_or_else(moved)?;
+            let now = tx.amend(&held, &change(held.clone())?, None).await?;
+            changed = Some(changed.unwrap_or(now));
+            match &parkings {
+                Parkings::Stay => {}
+                Parkings::Retry => tx.retry_parked(&held, None).await?,
+                Parkings::LeaveOut { event, stream } => {
+                    left_out |= tx.unpark(&held, *event).await?;
+                    tx.retry_parked(&held, Some(stream)).await?;
                 }
-                tx.retry_parked(&held, Some(&stream)).await?;
             }
         }
+        if matches!(parkings, Parkings::LeaveOut { .. }) && !left_out {
+            return Err(moved());
+        }
+        let generation = newest;
         let (id, by) = (Uuid::now_v7(), self.by.clone());
         let (projection, generation) = (projection.to_owned(), Some(generation));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
-        Ok(changed)
+        changed.ok_or_else(none)
     }
 }
 

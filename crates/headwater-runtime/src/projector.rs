@@ -1,6 +1,6 @@
 //! A projection without its types: what the runner and the rebuild work with.
 
-use std::panic::AssertUnwindSafe;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -25,8 +25,17 @@ pub(crate) trait Projector: Send + Sync {
     /// When it changes its read model.
     fn lifecycle(&self) -> Lifecycle;
 
+    /// Its partitions, each with a definition of its own; none where it has one checkpoint for all.
+    fn partitions(&self) -> Vec<Arc<dyn Projector>>;
+
     /// Begins to apply events to one generation; `empty` says that its tables hold nothing yet.
     fn begin(&self, empty: bool) -> Box<dyn Applier>;
+}
+
+/// What keeps the generation in service up to date: the partitions, or the projection itself.
+pub(crate) fn units(projector: &Arc<dyn Projector>) -> Vec<Arc<dyn Projector>> {
+    let partitions = projector.partitions();
+    if partitions.is_empty() { vec![projector.clone()] } else { partitions }
 }
 
 /// Applies events to one generation of a projection.

@@ -47,7 +47,7 @@ impl App {
                 let still = checkpoints.into_iter().filter(|checkpoint| {
                     checkpoint.state == GenerationState::Live
                         && (checkpoint.paused || checkpoint.failure.is_some())
-                        && self.names().contains(&checkpoint.projection.as_str())
+                        && self.units().contains(&checkpoint.projection)
                 });
                 readiness.standing_still = still.map(|checkpoint| checkpoint.projection).collect();
             }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use headwater_core::{
     BuiltBy, Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log,
     OnFailure, Position, Reading, Result, StoreTx, StoredEvent,
@@ -29,7 +29,7 @@ use crate::{
     generation::{self, Generations},
     parking::Parking,
     patience::Patience,
-    projector::{Applier, Projector, guarded},
+    projector::{self, Applier, Projector, guarded},
     runner,
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
@@ -209,38 +209,67 @@ impl Rebuild {
     ) -> Result<Vec<Difference>> {
         loop {
             let definition = self.projector.definition();
-            let Some(live) = Generations::of(&self.log, definition).await?.live().cloned() else {
+            let units = generation::live_units(&self.log, definition).await?;
+            let Some(first) = units.first().map(|unit| unit.generation) else {
                 return Ok(Vec::new());
             };
-            if live.fingerprint != definition.fingerprint {
+            if units.iter().any(|unit| unit.fingerprint != definition.fingerprint) {
                 return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }
-            if live.position < building.position {
-                runner::catch_up(&self.log, &*self.projector, building.position).await?;
+            let is_behind = |unit: &Checkpoint| unit.position < building.position;
+            for projector in projector::units(&self.projector) {
+                let own = |unit: &&Checkpoint| unit.projection == projector.definition().name;
+                if units.iter().find(own).is_some_and(is_behind) {
+                    runner::catch_up(&self.log, &*projector, building.position).await?;
+                }
             }
             let mut tx = self.log.store().begin().await?;
-            let held = tx.hold(&definition.name, live.generation).await?;
             // Another one came into service, or it was moved back meanwhile.
-            let at_least = |held: &Checkpoint| {
-                held.state == GenerationState::Live && held.position >= building.position
-            };
-            let Some(live) = held.filter(at_least) else {
+            let held = generation::hold_units(&mut *tx, &units).await?;
+            let Some(live) = held.filter(|live| !live.iter().any(is_behind)) else {
                 tx.rollback().await?;
                 continue;
             };
-            let Some(events) = self.last_events(building.position, live.position).await? else {
+            let to = live.iter().map(|unit| unit.position).fold(building.position, Position::max);
+            let events = self.last_events(building.position, to).await?;
+            let brought = self.bring_to(&mut *tx, &live, to).await?;
+            let Some(events) = events.filter(|_| brought) else {
                 tx.rollback().await?;
                 let parts = self.reading.alone(self.projector.filter(), building.position);
                 self.catch_up(building, applier, parts).await?;
                 continue;
             };
-            let to = live.position;
             *building = self.apply_last(&mut *tx, &mut **applier, building, to, events).await?;
-            let (first, second) = (live.generation, building.generation);
-            let differences = tx.compare(definition, first, second).await?;
+            let differences = tx.compare(definition, first, building.generation).await?;
             tx.commit().await?;
             return Ok(differences);
         }
+    }
+
+    /// Brings partitions that are held to one position, in the transaction that holds them; `false` where they
+    /// are too far behind.
+    async fn bring_to(
+        &self,
+        tx: &mut dyn StoreTx,
+        units: &[Checkpoint],
+        to: Position,
+    ) -> Result<bool> {
+        for at in units.iter().filter(|unit| unit.position < to) {
+            let projectors = projector::units(&self.projector);
+            let projector = projectors.iter().find(|p| p.definition().name == at.projection);
+            let (Some(projector), Some(mut events)) =
+                (projector, self.last_events(at.position, to).await?)
+            else {
+                return Ok(false);
+            };
+            let mut parking = Parking::new(projector.on_failure());
+            parking.load(&self.log, at).await?;
+            let held = parking.hold_back(&mut events);
+            let mut applier = projector.begin(false);
+            let taken = batch::take_in(&mut *applier, to, events.into_iter(), &held)?;
+            batch::apply_in(tx, &mut *applier, at, taken, &held).await?;
+        }
+        Ok(true)
     }
 
     /// Whether an operator has still to put it into service.
@@ -283,8 +312,8 @@ impl Rebuild {
         let definition = self.projector.definition();
         let generations = Generations::of(&self.log, definition).await?;
         if let Some(left) = generations.building() {
-            let (owner, left) = (Some(self.owner), left.clone());
-            let number = left.generation;
+            let (owner, number) = (Some(self.owner), left.generation);
+            let left = self.merge_partitions(left.clone()).await?;
             let usable = left.fingerprint == definition.fingerprint;
             match generation::take_over(&self.log, definition, left, owner).await {
                 Ok(usable) => {
@@ -303,6 +332,69 @@ impl Rebuild {
         self.resumed.get_or_insert(false);
         let hold = self.how.hold || generations.live().is_some_and(|live| live.held_back);
         generation::build(&self.log, definition, generations.next(), hold, self.owner).await
+    }
+
+    /// Makes one checkpoint of those of the partitions, where it was in service before: a build has one.
+    async fn merge_partitions(&self, left: Checkpoint) -> Result<Checkpoint> {
+        let definition = self.projector.definition();
+        let of_build = |c: &Checkpoint| {
+            c.is_of(&definition.name)
+                && c.generation == left.generation
+                && c.state == GenerationState::Building
+        };
+        loop {
+            let mut units = self.log.store().checkpoints().await?;
+            units.retain(of_build);
+            if units.len() < 2 || left.fingerprint != definition.fingerprint {
+                return Ok(left);
+            }
+            let to = units.iter().map(|unit| unit.position).fold(left.position, Position::max);
+            let mut tx = self.log.store().begin().await?;
+            let mut held = Vec::new();
+            for unit in &units {
+                held.extend(tx.hold(&unit.projection, unit.generation).await?.filter(of_build));
+            }
+            if held.iter().any(|unit| unit.parked != held[0].parked) {
+                let reason = format!(
+                    "events are set aside in some partitions of generation {} of {} alone",
+                    left.generation, definition.name
+                );
+                return Err(Error::Mismatch { reason });
+            }
+            if held == units && self.bring_to(&mut *tx, &held, to).await? {
+                tx.merge_partitions(definition, left.generation).await?;
+                let merged = tx.hold(&definition.name, left.generation).await?;
+                tx.commit().await?;
+                let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
+                return merged.ok_or_else(moved);
+            }
+            tx.rollback().await?;
+            for unit in units {
+                self.catch_up_unit(unit, to).await?;
+            }
+        }
+    }
+
+    /// Brings a partition to a position, in batches.
+    async fn catch_up_unit(&self, mut at: Checkpoint, to: Position) -> Result<()> {
+        let projectors = projector::units(&self.projector);
+        let own = projectors.iter().find(|p| p.definition().name == at.projection);
+        let moved = || Error::CheckpointMoved { projection: at.projection.clone() };
+        let projector = own.ok_or_else(moved)?;
+        let mut parking = Parking::new(projector.on_failure());
+        parking.load(&self.log, &at).await?;
+        while at.position < to {
+            let (filter, after) = (projector.filter().clone(), at.position);
+            let reading = Reading::Log { filter, after, until: to, direction: Direction::Forward };
+            let read = self.log.store().read(reading).take(LAST_EVENTS.0);
+            let mut events: Vec<_> = read.try_collect().await?;
+            let last = events.last().map_or(to, |event| event.position);
+            let end = if events.len() < LAST_EVENTS.0 { to } else { last };
+            let held = parking.hold_back(&mut events);
+            let mut applier = projector.begin(false);
+            at = batch::apply(&self.log, &mut *applier, &at, end, events, &held).await?;
+        }
+        Ok(())
     }
 
     /// Notes at what was built so far why it is not built on.
@@ -388,19 +480,16 @@ impl Rebuild {
         self.report(building, Phase::Swapping, building.position);
         let _turn = self.turn().await;
         let definition = self.projector.definition();
-        let live = Generations::of(&self.log, definition).await?.live().map(|l| l.generation);
+        let units = generation::live_units(&self.log, definition).await?;
         let mut tx = self.log.store().begin().await?;
         // Holds the running projection still: it must not be ahead of the new generation.
-        let live = match live {
-            Some(generation) => tx.hold(&definition.name, generation).await?,
-            None => None,
-        };
-        if live.as_ref().is_some_and(|live| live.state != GenerationState::Live) {
+        let Some(live) = generation::hold_units(&mut *tx, &units).await? else {
             tx.rollback().await?;
             return Ok(false);
-        }
+        };
         let ceiling = self.log.ceiling().await?.position;
-        let target = live.map_or(ceiling, |live| live.position.max(ceiling)).max(building.position);
+        let reached = live.iter().map(|unit| unit.position).chain([ceiling, building.position]);
+        let target = reached.max().unwrap_or(ceiling);
         let Some(events) = self.last_events(building.position, target).await? else {
             tx.rollback().await?;
             return Ok(false);

@@ -63,6 +63,10 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
         P::LIFECYCLE
     }
 
+    fn partitions(&self) -> Vec<Arc<dyn Projector>> {
+        Vec::new()
+    }
+
     fn begin(&self, _empty: bool) -> Box<dyn Applier> {
         Box::new(SqlApplier { code: self.code.clone(), events: Vec::new() })
     }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use headwater_core::{Difference, Failure, GenerationState, Position};
+use headwater_core::{Difference, Failure, GenerationState, Position, partition};
 
 /// Where one projection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectionStatus {
-    /// Its name.
+    /// Its name; `sales/1` is the second partition of `sales`.
     pub projection: String,
     /// Which build of the read model; 0 where none was begun.
     pub generation: u32,
@@ -33,6 +33,11 @@ pub struct ProjectionStatus {
 }
 
 impl ProjectionStatus {
+    /// Whether it belongs to this projection, as a whole or as one of its partitions.
+    pub fn is_of(&self, projection: &str) -> bool {
+        partition::projection_of(&self.projection) == projection
+    }
+
     /// How many positions it is behind the log; holes count.
     pub fn lag(&self) -> u64 {
         self.head.0.saturating_sub(self.position.0)

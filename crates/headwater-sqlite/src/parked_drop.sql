@@ -1,2 +1,2 @@
 delete from parked
-where projection = $1 and generation = $2
+where (projection = $1 or substr(projection, 1, length($1) + 1) = $1 || '/') and generation = $2

@@ -250,6 +250,19 @@ impl StoreTx for SqliteTx {
         Ok(Checkpoint { epoch: from.epoch + 1, ..to.clone() })
     }
 
+    async fn merge_partitions(&mut self, definition: &Definition, generation: u32) -> Result<()> {
+        let mut connection = self.step().await?;
+        let merged = async {
+            for merge in [include_str!("checkpoint_merge.sql"), include_str!("parked_merge.sql")] {
+                let merge = sqlx::query(merge).bind(&definition.name).bind(generation);
+                merge.execute(&mut *connection).await.map_err(of_statement)?;
+            }
+            Ok(())
+        }
+        .await;
+        self.done(connection, merged)
+    }
+
     async fn record(&mut self, operation: &Operation) -> Result<()> {
         let Operation { id, action, projection, generation, detail, by } = operation;
         let mut connection = self.step().await?;
@@ -340,6 +353,7 @@ async fn create_generation(
     change_one(connection, &definition.name, create).await?;
     read_model::create(connection, definition, generation).await?;
     if state == GenerationState::Live {
+        split(connection, definition, generation).await?;
         read_model::show(connection, definition, generation).await?;
     }
     let created = find(connection, &definition.name, Some(generation)).await?;
@@ -353,7 +367,10 @@ async fn drop_generation(
 ) -> Result<()> {
     let drop =
         sqlx::query(include_str!("checkpoint_drop.sql")).bind(&definition.name).bind(generation);
-    change_one(connection, &definition.name, drop).await?;
+    let dropped = drop.execute(&mut *connection).await.map_err(of_statement)?;
+    if dropped.rows_affected() == 0 {
+        return Err(moved(&definition.name));
+    }
     let parked =
         sqlx::query(include_str!("parked_drop.sql")).bind(&definition.name).bind(generation);
     parked.execute(&mut *connection).await.map_err(of_statement)?;
@@ -374,7 +391,24 @@ async fn promote(
         .bind(generation)
         .bind(paused);
     change_one(connection, &definition.name, promote).await?;
+    split(connection, definition, generation).await?;
     read_model::show(connection, definition, generation).await
+}
+
+/// Gives each partition a checkpoint where the first one's is.
+async fn split(
+    connection: &mut SqliteConnection,
+    definition: &Definition,
+    generation: u32,
+) -> Result<()> {
+    for unit in definition.units().skip(1) {
+        // What is set aside is so for the rows of each.
+        for split in [include_str!("checkpoint_split.sql"), include_str!("parked_split.sql")] {
+            let split = sqlx::query(split).bind(&definition.name).bind(generation).bind(&unit);
+            split.execute(&mut *connection).await.map_err(of_statement)?;
+        }
+    }
+    Ok(())
 }
 
 async fn find(

@@ -354,3 +354,40 @@ impl Fold for InlineBalance {
         Balance::fold(row.map(|row| row.0), key, event).map(Self)
     }
 }
+
+/// The balances in partitions.
+macro_rules! partitioned_balance {
+    ($(#[$doc:meta])* $visible:vis $balance:ident, $partitions:literal) => {
+        $crate::account::balance_of_other_code! {
+            $(#[$doc])*
+            $visible $balance
+        }
+
+        impl headwater::Fold for $balance {
+            type Event = AccountEvent;
+            const PARTITIONS: u32 = $partitions;
+
+            fn keys(event: &headwater::Recorded<AccountEvent>) -> Vec<String> {
+                <Balance as headwater::Fold>::keys(event)
+            }
+
+            fn fold(
+                row: Option<Self>,
+                key: &String,
+                event: &headwater::Recorded<AccountEvent>,
+            ) -> Option<Self> {
+                // An account that is closed for the reason of its own name is more than it can take.
+                assert!(!matches!(&event.event, AccountEvent::Closed { reason } if reason == key));
+                let row = row.map(|row| row.0);
+                <Balance as headwater::Fold>::fold(row, key, event).map(Self)
+            }
+        }
+    };
+}
+
+pub(crate) use partitioned_balance;
+
+partitioned_balance! {
+    /// The balances in four partitions.
+    pub PartitionedBalance, 4
+}

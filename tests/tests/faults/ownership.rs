@@ -2,12 +2,16 @@
 //! each projection has one owner whose writes are taken.
 
 use std::{
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use headwater::{Log, connect, store::Work};
-use headwater_testkit::{eight, eventually, postgres, scale, seed, within};
+use headwater::{App, Log, connect, store::Work};
+use headwater_testkit::{
+    account::{Balance, PartitionedBalance},
+    eight, eventually, postgres, scale, seed, within,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -35,13 +39,21 @@ async fn an_instance_runs() {
         None => ("sqlite::memory:".into(), String::new()),
     };
     let log = connect(&url).await.unwrap();
-    let app = if name.starts_with("eight") { eight::app() } else { app() };
+    let app = match name.split('-').next() {
+        Some("eight") => eight::app(),
+        Some("parts") => parts(),
+        _ => app(),
+    };
     let app = app.lease(LEASE).instance_name(&name);
     if name.is_empty() {
         return app.run_until(&log, std::future::ready(())).await.unwrap();
     }
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stdout).init();
     app.run(&log).await.unwrap();
+}
+
+fn parts() -> App {
+    App::new().projection::<PartitionedBalance>()
 }
 
 /// An instance in a process of its own, and what it has said.
@@ -134,6 +146,53 @@ async fn runners_on_sqlite_that_are_killed_leave_each_read_model_as_its_checkpoi
 async fn runners_on_postgresql_that_are_killed_leave_each_read_model_as_its_checkpoint_says() {
     let database = postgres::database().await;
     kill_runners(database.url(), seed("runners_killed_on_postgresql")).await;
+}
+
+/// Kills instances that share the partitions of one fold, each time another, while the others go on.
+async fn kill_owners_of_partitions(url: &str, seed: u64) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let log = connect(url).await.unwrap();
+    let mut instances: Vec<_> =
+        (0..4).map(|n| Instance::start(url, &format!("parts-{n}"))).collect();
+    let kills = 3 * scale() as usize;
+    for kill in 0..kills {
+        let killed = rng.random_range(0..4);
+        let name = format!("parts-{}", killed + 4 * kill);
+        eventually("each has one", async || {
+            let status = parts().status(&log).await.unwrap();
+            let owners: HashSet<_> = status.iter().filter_map(|unit| unit.owner.clone()).collect();
+            (owners.len() == 4).then_some(())
+        })
+        .await;
+        let end = rng.random_range(1..100);
+        for n in 0..200 {
+            book(&log, n % 40).await;
+            if n == end {
+                std::mem::replace(&mut instances[killed], Instance::start(url, &name)).kill().await;
+            }
+        }
+    }
+    let last = book(&log, 1).await.position();
+    let begun = Instant::now();
+    within("they settle", parts().settled(&log, last)).await.unwrap();
+    let folded: BTreeMap<_, _> = log.fold_at::<Balance>(last).await.unwrap().into_iter().collect();
+    let rows: Vec<Balance> = log.find("order by account", &[]).await.unwrap();
+    assert_eq!(rows, folded.into_values().collect::<Vec<_>>());
+    println!("{kills} kills, {last} events, settled after {:?}", begun.elapsed());
+    log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_on_sqlite_whose_owners_are_killed_count_each_event_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("log.db").display());
+    kill_owners_of_partitions(&url, seed("partitions_on_sqlite")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_on_postgresql_whose_owners_are_killed_count_each_event_once() {
+    let database = postgres::database().await;
+    kill_owners_of_partitions(database.url(), seed("partitions_on_postgresql")).await;
 }
 
 /// The name of the instance that has the lease on the balances, and the epoch of their checkpoint.

@@ -169,6 +169,12 @@ macro_rules! conformance {
                 a_paused_inline_projection_holds_up_no_append,
                 a_projection_that_is_not_inline_any_more_holds_up_no_append,
                 an_open_transaction_holds_off_what_is_to_change_inline;
+            partitions:
+                partitions_hold_the_rows_of_a_whole_fold,
+                instances_share_the_partitions_of_a_fold,
+                another_number_of_partitions_is_built_anew,
+                a_partitioned_generation_is_rebuilt_verified_and_left_again,
+                an_operator_acts_on_all_partitions;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

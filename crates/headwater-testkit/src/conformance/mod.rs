@@ -27,6 +27,7 @@ pub mod limits;
 pub mod migrate;
 pub mod operator;
 pub mod parking;
+pub mod partitions;
 mod postgres;
 pub mod projection;
 pub mod properties;

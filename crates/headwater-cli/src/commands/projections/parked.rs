@@ -25,7 +25,9 @@ struct SetAside<'a> {
 
 pub(super) async fn list(log: &Log, name: Option<&str>, out: &mut Output) -> Result<(), Failure> {
     let checkpoints = log.checkpoints().await?;
-    let wanted = checkpoints.iter().filter(|c| name.is_none_or(|name| c.projection == name));
+    let wanted = checkpoints
+        .iter()
+        .filter(|c| name.is_none_or(|name| c.is_of(name) || c.projection == name));
     let (mut all, mut known) = (Vec::new(), false);
     for checkpoint in wanted {
         known |= checkpoint.state == GenerationState::Live;

@@ -37,11 +37,13 @@ pub(super) async fn status(
 ) -> Result<(), Failure> {
     let mut statuses = app.status(log).await?;
     if let Some(name) = name {
-        if !statuses.iter().any(|status| status.projection == name) {
+        // A projection with all its partitions, or one of these.
+        let is_wanted = |status: &ProjectionStatus| status.projection == name || status.is_of(name);
+        if !statuses.iter().any(is_wanted) {
             let known: Vec<_> = statuses.iter().map(|status| &*status.projection).collect();
             return Err(Error::unknown_projection(name, &known).into());
         }
-        statuses.retain(|status| status.projection == name);
+        statuses.retain(is_wanted);
     }
     if out.is_json() {
         statuses.iter().try_for_each(|status| out.object(&stands(status)))?;

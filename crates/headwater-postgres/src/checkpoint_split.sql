@@ -1,0 +1,5 @@
+insert into {schema}.checkpoints (projection, generation, state, position, event_id, event_position, epoch, fingerprint, updated_at,
+                                  paused, incarnation)
+select $3, generation, state, position, event_id, event_position, epoch, fingerprint, updated_at, paused, incarnation
+from {schema}.checkpoints
+where projection = $1 and generation = $2

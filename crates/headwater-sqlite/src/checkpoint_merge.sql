@@ -1,0 +1,2 @@
+delete from checkpoints
+where (projection = $1 or substr(projection, 1, length($1) + 1) = $1 || '/') and projection <> $1 and generation = $2 and state = 'building'
