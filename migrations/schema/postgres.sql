@@ -18,6 +18,7 @@ create table headwater.checkpoints (
     paused boolean not null default false,
     held_back boolean not null default false,
     rebuild_asked uuid,
+    error_code text,
     constraint checkpoints_pkey PRIMARY KEY (projection, generation),
     constraint checkpoints_state_check CHECK ((state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text])))
 ) with (fillfactor=50);
@@ -101,6 +102,7 @@ create table headwater.parked (
     error text not null,
     retry boolean not null,
     parked_at timestamp with time zone not null,
+    error_code text not null default 'unknown'::text,
     constraint parked_pkey PRIMARY KEY (projection, generation, "position"),
     constraint parked_projection_generation_fkey FOREIGN KEY (projection, generation) REFERENCES headwater.checkpoints(projection, generation) ON DELETE CASCADE
 );
@@ -142,7 +144,7 @@ CREATE INDEX events_recorded_at ON headwater.events USING brin (recorded_at);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON headwater.events FOR EACH STATEMENT EXECUTE FUNCTION headwater.refuse_change();
 alter table headwater.events enable always trigger append_only;
 
--- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone, paused boolean, held_back boolean
+-- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone, paused boolean, held_back boolean, error_code text
 create view headwater.all_checkpoints as
  SELECT projection,
     generation,
@@ -154,7 +156,8 @@ create view headwater.all_checkpoints as
     error,
     updated_at,
     paused,
-    held_back
+    held_back,
+    error_code
    FROM headwater.checkpoints;
 
 -- columns: "position" bigint, stream text, category text, version bigint, id uuid, type text, schema_version integer, data json, metadata json, correlation_id uuid, causation_id uuid, occurred_at timestamp with time zone, recorded_at timestamp with time zone
@@ -195,7 +198,7 @@ create view headwater.all_operations as
     done_at
    FROM headwater.operations;
 
--- columns: projection text, generation integer, "position" bigint, event_id uuid, stream text, type text, bytes bigint, attempts integer, error text, retry boolean, parked_at timestamp with time zone
+-- columns: projection text, generation integer, "position" bigint, event_id uuid, stream text, type text, bytes bigint, attempts integer, error text, retry boolean, parked_at timestamp with time zone, error_code text
 create view headwater.all_parked as
  SELECT projection,
     generation,
@@ -207,7 +210,8 @@ create view headwater.all_parked as
     attempts,
     error,
     retry,
-    parked_at
+    parked_at,
+    error_code
    FROM headwater.parked;
 
 CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_names text[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])

@@ -13,7 +13,7 @@ CREATE TABLE checkpoints (
     failed_position integer,
     failed_event_id blob,
     error           text,
-    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob,
+    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob, error_code text,
     primary key (projection, generation)
 ) strict, without rowid;
 
@@ -86,7 +86,7 @@ CREATE TABLE parked (
     attempts   integer not null,
     error      text not null,
     retry      integer not null check (retry in (0, 1)),
-    parked_at  integer not null,
+    parked_at  integer not null, error_code text not null default 'unknown',
     primary key (projection, generation, position)
 ) strict, without rowid;
 
@@ -146,7 +146,8 @@ select projection,
        strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000 - (updated_at % 1000000 < 0), 'unixepoch') ||
            printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at,
        paused,
-       held_back
+       held_back,
+       error_code
 from checkpoints;
 
 CREATE VIEW all_events as
@@ -213,5 +214,6 @@ select projection,
        error,
        retry,
        strftime('%Y-%m-%dT%H:%M:%S', parked_at / 1000000 - (parked_at % 1000000 < 0), 'unixepoch') ||
-           printf('.%06dZ', (parked_at % 1000000 + 1000000) % 1000000) as parked_at
+           printf('.%06dZ', (parked_at % 1000000 + 1000000) % 1000000) as parked_at,
+       error_code
 from parked;

@@ -104,6 +104,8 @@ pub struct Failure {
     pub position: Position,
     /// The id of that event.
     pub event_id: Option<Uuid>,
+    /// The [code](crate::Error::code) of what went wrong: `decode`, `panicked`, `database` and so on.
+    pub code: String,
     /// What went wrong, without the event's content.
     pub error: String,
 }

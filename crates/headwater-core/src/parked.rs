@@ -20,6 +20,8 @@ pub struct Parked {
     pub bytes: u64,
     /// How often it was tried; 0 for one that waits behind another event of its stream.
     pub attempts: u32,
+    /// The [code](crate::Error::code) of what went wrong; `waits` for one that waits behind another.
+    pub code: String,
     /// What went wrong, or behind what it waits; without its content.
     pub error: String,
     /// Whether an operator wants it to be tried again.

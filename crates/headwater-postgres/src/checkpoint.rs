@@ -30,8 +30,9 @@ impl PostgresStore {
                 .bind(at.epoch)
                 .bind(failure.as_ref().map(|failure| failure.position.to_i64()))
                 .bind(failure.as_ref().and_then(|failure| failure.event_id))
-                .bind(failure.map(|failure| failure.error))
-                .bind(at.position.to_i64());
+                .bind(failure.as_ref().map(|failure| failure.error.clone()))
+                .bind(at.position.to_i64())
+                .bind(failure.map(|failure| failure.code));
             store.inner.looks.acquire().await?.execute(fail).await.map(drop).map_err(of_statement)
         })
         .await
@@ -49,6 +50,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     let error: Option<String> = row.try_get("error")?;
     let failed_position: Option<i64> = row.try_get("failed_position")?;
     let failed_event_id = row.try_get("failed_event_id")?;
+    let code: Option<String> = row.try_get("error_code")?;
     Ok(Checkpoint {
         projection: row.try_get("projection")?,
         generation: u32::try_from(generation).unwrap_or(0),
@@ -61,6 +63,7 @@ pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
         failure: error.map(|error| Failure {
             position: Position::from_i64(failed_position.unwrap_or(0)),
             event_id: failed_event_id,
+            code: code.unwrap_or_else(|| "unknown".into()),
             error,
         }),
         updated_at: row.try_get("updated_at")?,

@@ -5,6 +5,7 @@ set position = $6,
     failed_position = null,
     failed_event_id = null,
     error = null,
+    error_code = null,
     updated_at = clock_timestamp()
 where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
   and state in ('building', 'live') and not paused

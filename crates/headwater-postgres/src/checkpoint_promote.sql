@@ -5,5 +5,6 @@ set state = 'live',
     rebuild_asked = null,
     failed_position = null,
     failed_event_id = null,
-    error = null
+    error = null,
+    error_code = null
 where projection = $1 and generation = $2 and state = 'building'

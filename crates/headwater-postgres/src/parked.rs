@@ -40,5 +40,6 @@ fn decode(row: &PgRow) -> Result<Parked, sqlx::Error> {
         error: row.try_get("error")?,
         retry: row.try_get("retry")?,
         parked_at: row.try_get("parked_at")?,
+        code: row.try_get("error_code")?,
     })
 }

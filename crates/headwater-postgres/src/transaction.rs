@@ -338,7 +338,8 @@ impl StoreTx for PostgresTx<'_> {
             .bind(to.held_back)
             .bind(to.rebuild_asked)
             .bind(owner)
-            .bind(to.of_this_log);
+            .bind(to.of_this_log)
+            .bind(failure.map(|failure| failure.code.clone()));
         if self.execute_query(query).await? != 1 {
             return Err(moved(&from.projection));
         }
@@ -418,7 +419,8 @@ impl StoreTx for PostgresTx<'_> {
                 .bind(i64::try_from(event.bytes).unwrap_or(i64::MAX))
                 .bind(i32::try_from(event.attempts).unwrap_or(i32::MAX))
                 .bind(event.error)
-                .bind(event.retry);
+                .bind(event.retry)
+                .bind(event.code);
             self.execute_query(park).await?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The list of what runs over a log, and the ways to run it.
 
-use std::{ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use headwater_core::{
     Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Leases, Log,
@@ -409,7 +409,7 @@ async fn verify(
             return Err(Error::RebuildUnderWay { projection, owner: None });
         }
     }
-    let how = RebuildOptions { hold: true, verify: true };
+    let how = RebuildOptions { hold: true, verify: true, max_rate: None };
     let built = build(log, projectors, &how, owner, progress).await;
     for projector in projectors {
         let definition = projector.definition();
@@ -428,6 +428,9 @@ pub struct RebuildOptions {
     /// Whether its rows are compared with those in service, at the same position, before they are
     /// swapped. The one in service stands still meanwhile, and so does every writer on SQLite.
     pub verify: bool,
+    /// How many events a second each projection applies at most, until it has come to the log's end: so that a
+    /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.
+    pub max_rate: Option<NonZeroU32>,
 }
 
 /// Waits for all, and yields what they yielded or the first failure.
@@ -466,11 +469,8 @@ fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> Projection
 /// What is wrong with a checkpoint of another log, which nobody may have tried yet.
 fn diverged(checkpoint: &Checkpoint) -> Option<Failure> {
     let Checkpoint { projection, position, .. } = checkpoint.clone();
-    (!checkpoint.of_this_log).then(|| Failure {
-        position,
-        event_id: None,
-        error: Error::LogDiverged { projection, position }.to_string(),
-    })
+    let error = Error::LogDiverged { projection, position };
+    (!checkpoint.of_this_log).then(|| stands_still(position, &error))
 }
 
 /// Why this code cannot go on with a generation that stands still for no other cause.
@@ -482,12 +482,12 @@ async fn misfit(
     match generation::check(log, definition, checkpoint).await {
         Ok(()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::Retry => Err(error),
-        Err(error) => Ok(Some(Failure {
-            position: checkpoint.position,
-            event_id: None,
-            error: error.to_string(),
-        })),
+        Err(error) => Ok(Some(stands_still(checkpoint.position, &error))),
     }
+}
+
+fn stands_still(position: Position, error: &Error) -> Failure {
+    Failure { position, event_id: None, code: error.code().into(), error: error.to_string() }
 }
 
 fn not_begun(name: &str, head: Position) -> ProjectionStatus {

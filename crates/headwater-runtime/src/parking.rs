@@ -57,7 +57,10 @@ impl Parking {
         }
         let waits = |event: &mut StoredEvent| self.waiting.contains(&event.stream);
         let behind = "waits behind an event of its stream that is parked";
-        events.extract_if(.., waits).map(|event| parked(&event, 0, behind.into())).collect()
+        events
+            .extract_if(.., waits)
+            .map(|event| parked(&event, 0, "waits", behind.into()))
+            .collect()
     }
 
     /// How long to wait before an event is tried for another time; `None` where it is not to be.
@@ -126,7 +129,7 @@ impl Parking {
                 match self.pause(&error, tries) {
                     Some(pause) if is_of_event(&error) => tokio::time::sleep(pause).await,
                     _ if self.takes(&error) => {
-                        let parked = parked(&event, tries, error.to_string());
+                        let parked = parked(&event, tries, error.code(), error.to_string());
                         break self.park(log, &at, &held, parked).await?;
                     }
                     _ => return Err(error),
@@ -161,17 +164,17 @@ pub(crate) async fn retry(
             let applied = apply_parked(log, projector, &at, owner, &parked);
             guarded(name, applied).await.map_err(Some)
         };
-        let (attempts, error) = match tried {
+        let (attempts, code, error) = match tried {
             Ok(next) => {
                 at = next;
                 continue;
             }
             Err(Some(error)) if !is_of_event(&error) => return Err(error),
-            Err(Some(error)) => (parked.attempts + 1, error.to_string()),
-            Err(None) => (parked.attempts, parked.error.clone()),
+            Err(Some(error)) => (parked.attempts + 1, error.code().into(), error.to_string()),
+            Err(None) => (parked.attempts, parked.code.clone(), parked.error.clone()),
         };
         failed.insert(parked.stream.clone());
-        let again = Parked { attempts, error, retry: false, ..parked };
+        let again = Parked { attempts, code, error, retry: false, ..parked };
         let mut tx = log.store().begin().await?;
         at = tx.amend(&at, &at, Some(owner)).await?;
         tx.park(&at, &[again]).await?;
@@ -207,7 +210,7 @@ async fn apply_parked(
 }
 
 /// An event as it is parked.
-pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parked {
+pub(crate) fn parked(event: &StoredEvent, attempts: u32, code: &str, error: String) -> Parked {
     Parked {
         position: event.position,
         event_id: event.id,
@@ -215,6 +218,7 @@ pub(crate) fn parked(event: &StoredEvent, attempts: u32, error: String) -> Parke
         event_type: event.event.event_type.clone(),
         bytes: u64::try_from(event.event.data.len()).unwrap_or(u64::MAX),
         attempts,
+        code: code.into(),
         error,
         retry: false,
         parked_at: Utc::now(),

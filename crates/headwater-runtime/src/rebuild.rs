@@ -406,8 +406,8 @@ impl Rebuild {
         let Ok(generations) = Generations::of(&self.log, definition).await else { return };
         let own = |building: &&Checkpoint| building.fingerprint == definition.fingerprint;
         let Some(building) = generations.building().filter(own) else { return };
-        let (position, error) = (building.position, error.to_string());
-        let failure = Failure { position, event_id: None, error };
+        let (position, code) = (building.position, error.code().into());
+        let failure = Failure { position, event_id: None, code, error: error.to_string() };
         if let Err(unnoted) = self.log.store().record_failure(building, Some(&failure)).await {
             tracing::warn!(%unnoted, "the failure of a rebuild could not be noted");
         }
@@ -435,6 +435,7 @@ impl Rebuild {
                 *building = self.apply(building, applier, position, events).await?;
                 drop(turn);
                 self.have_applied(count);
+                self.keep_to_rate().await;
                 // Events that come while readers hold the old generation are no progress of the swap.
                 self.batches += u64::from(!self.caught_up);
             }
@@ -443,6 +444,14 @@ impl Rebuild {
             }
         }
         Ok(false)
+    }
+
+    /// Waits as long as the rate asks for; from when it has been at the ceiling it is at the log's own.
+    async fn keep_to_rate(&self) {
+        let Some(rate) = self.how.max_rate.filter(|_| !self.caught_up) else { return };
+        let events = u32::try_from(self.events).unwrap_or(u32::MAX);
+        let due = Duration::from_secs(1) / rate.get() * events;
+        sleep(due.saturating_sub(self.started.elapsed())).await;
     }
 
     /// Applies a part; where the projection sets aside what it cannot apply, event by event if need be.

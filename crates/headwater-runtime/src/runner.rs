@@ -242,7 +242,7 @@ impl Run<'_> {
         let Some((checkpoint, applying)) = &mut self.at else { return Ok(()) };
         let Batch { mut events, position, .. } = batch;
         let held = self.parking.hold_back(&mut events);
-        let first = |event: &StoredEvent| parking::parked(event, 0, String::new());
+        let first = |event: &StoredEvent| parking::parked(event, 0, "", String::new());
         *applying = events.first().map(|event| Applying {
             first: first(event),
             last: position,
@@ -310,7 +310,8 @@ impl Run<'_> {
         if !self.parking.takes(error) {
             return Ok(false);
         }
-        let event = Parked { attempts: self.tries.1, error: error.to_string(), ..first.clone() };
+        let (attempts, code) = (self.tries.1, error.code().into());
+        let event = Parked { attempts, code, error: error.to_string(), ..first.clone() };
         match self.parking.park(self.log, checkpoint, held, event).await {
             // Where the store is away, the event is tried again and fails again.
             Err(error) if error.kind() != ErrorKind::Retry => Err(error),
@@ -334,6 +335,7 @@ impl Run<'_> {
         let failure = Failure {
             position: event.map_or(checkpoint.position, |event| event.position),
             event_id: event.map(|event| event.event_id),
+            code: error.code().into(),
             error: error.to_string(),
         };
         if let Err(unnoted) = self.log.store().record_failure(checkpoint, Some(&failure)).await {

@@ -31,8 +31,9 @@ impl SqliteStore {
                 .bind(at.epoch)
                 .bind(failure.as_ref().map(|failure| failure.position.to_i64()))
                 .bind(failure.as_ref().and_then(|failure| failure.event_id))
-                .bind(failure.map(|failure| failure.error))
+                .bind(failure.as_ref().map(|failure| failure.error.clone()))
                 .bind(at.position.to_i64())
+                .bind(failure.map(|failure| failure.code))
                 .execute(&mut *connection)
                 .await
                 .map_err(of_statement)?;
@@ -46,7 +47,7 @@ impl SqliteStore {
 pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
     let state: &str = row.try_get(2)?;
     let (failed_position, failed_event_id) = (row.try_get::<Option<i64>, _>(8)?, row.try_get(9)?);
-    let error: Option<String> = row.try_get(10)?;
+    let (error, code): (Option<String>, Option<String>) = (row.try_get(10)?, row.try_get(18)?);
     Ok(Checkpoint {
         projection: row.try_get(0)?,
         generation: row.try_get(1)?,
@@ -59,6 +60,7 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
         failure: error.map(|error| Failure {
             position: Position::from_i64(failed_position.unwrap_or(0)),
             event_id: failed_event_id,
+            code: code.unwrap_or_else(|| "unknown".into()),
             error,
         }),
         updated_at: time(row.try_get(11)?),

@@ -6,6 +6,7 @@ select projection, generation, state, position, event_id, event_position, epoch,
        (select count(*) from parked
         where parked.projection = checkpoints.projection and parked.generation = checkpoints.generation) as parked,
        state = 'live' and exists (
-           select 1 from inline_projections i where i.projection = checkpoints.projection) as inline
+           select 1 from inline_projections i where i.projection = checkpoints.projection) as inline,
+       error_code
 from checkpoints
 order by projection, generation

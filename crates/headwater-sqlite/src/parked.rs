@@ -47,7 +47,8 @@ pub(crate) async fn park(
             .bind(event.attempts)
             .bind(&event.error)
             .bind(event.retry)
-            .bind(now().timestamp_micros());
+            .bind(now().timestamp_micros())
+            .bind(&event.code);
         park.execute(&mut *connection).await.map_err(of_statement)?;
     }
     Ok(())
@@ -79,5 +80,6 @@ fn decode(row: &SqliteRow) -> Result<Parked, sqlx::Error> {
         error: row.try_get(6)?,
         retry: row.try_get(7)?,
         parked_at: time(row.try_get(8)?),
+        code: row.try_get(9)?,
     })
 }

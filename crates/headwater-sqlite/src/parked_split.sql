@@ -1,5 +1,5 @@
 insert into parked (projection, generation, position, event_id, stream, type, bytes, attempts, error, retry,
-                    parked_at)
-select $3, generation, position, event_id, stream, type, bytes, attempts, error, retry, parked_at
+                    parked_at, error_code)
+select $3, generation, position, event_id, stream, type, bytes, attempts, error, retry, parked_at, error_code
 from parked
 where projection = $1 and generation = $2

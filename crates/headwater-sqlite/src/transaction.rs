@@ -234,7 +234,8 @@ impl StoreTx for SqliteTx {
             .bind(to.held_back)
             .bind(to.rebuild_asked)
             .bind(owner)
-            .bind(to.of_this_log);
+            .bind(to.of_this_log)
+            .bind(failure.map(|failure| &failure.code));
         let amended = async {
             change_one(&mut connection, &from.projection, amend).await?;
             if owner.is_none() {

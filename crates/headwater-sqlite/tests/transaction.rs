@@ -187,8 +187,8 @@ async fn a_checkpoint_moves_only_from_where_it_is() {
 async fn a_failure_is_noted_and_goes_when_the_checkpoint_moves() {
     let store = memory().await;
     let at = live(&store).await;
-    let failure =
-        Failure { position: Position(3), event_id: Some(Uuid::max()), error: "no".into() };
+    let (event_id, code) = (Some(Uuid::max()), "decode".into());
+    let failure = Failure { position: Position(3), event_id, code, error: "no".into() };
     let noted = async || store.checkpoints().await.unwrap().remove(0).failure;
     let zombie = Checkpoint { epoch: -1, ..at.clone() };
     store.record_failure(&zombie, Some(&failure)).await.unwrap();

@@ -8,6 +8,8 @@ mod parked;
 mod rebuild;
 mod status;
 
+use std::num::NonZeroU32;
+
 use headwater::{App, Log};
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
@@ -174,6 +176,9 @@ pub struct RebuildArgs {
     /// Compare the rows with those in service before they are swapped
     #[arg(long)]
     verify: bool,
+    /// Apply at most so many events a second to each, beside a service that needs the database
+    #[arg(long, value_name = "EVENTS")]
+    max_rate: Option<NonZeroU32>,
 }
 
 /// What `projections run` takes.
@@ -200,9 +205,12 @@ pub(super) async fn run(
         }
         ProjectionsCommand::Rebuild(args) if app.names().is_empty() => {
             app.check()?;
-            let RebuildArgs { names, hold, verify, all: _ } = args;
+            let RebuildArgs { names, hold, verify, max_rate, all: _ } = args;
             if verify {
                 return Err(without_code("rebuild --verify"));
+            }
+            if max_rate.is_some() {
+                return Err(without_code("rebuild --max-rate"));
             }
             with_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
                 .await

@@ -107,7 +107,7 @@ fn a_projection_that_stands_still_is_an_exit_code_with_its_position() {
     assert_eq!(error["code"], "projection-failed");
     assert!(error["message"].as_str().unwrap().contains("currencies stands still at position 4"));
     let failure = &lines(&status.stdout)[0]["failure"];
-    assert_eq!(failure["position"], 4);
+    assert_eq!((&failure["position"], &failure["code"]), (&4.into(), &"decode".into()));
     assert!(failure["event_id"].is_string() && failure["error"].is_string());
     let people = place.run(&["projections", "status"]);
     assert!(people.stdout.contains("stands still"), "{people:?}");

@@ -132,6 +132,7 @@ macro_rules! conformance {
                 a_build_that_was_left_is_finished,
                 a_second_rebuild_is_refused;
             operator:
+                a_rebuild_keeps_to_its_rate,
                 a_paused_projection_stands_still_until_it_is_resumed,
                 a_paused_projection_can_be_rebuilt,
                 an_event_is_left_out_by_an_operators_word,

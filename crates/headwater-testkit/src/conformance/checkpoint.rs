@@ -305,6 +305,7 @@ pub async fn a_failure_is_noted_and_taken_back(harness: &dyn Harness) {
     let failure = Failure {
         position: Position(12),
         event_id: Some(Uuid::now_v7()),
+        code: "decode".into(),
         error: "it cannot be decoded: 'é' \u{1F600}".into(),
     };
     for noted in [Some(failure), None] {
@@ -325,7 +326,8 @@ pub async fn a_stale_failure_is_not_noted(harness: &dyn Harness) {
     tx.commit().await.expect("it commits");
     let now = read(log, 1).await.expect("it is there");
     let other_epoch = Checkpoint { epoch: now.epoch + 1, ..now.clone() };
-    let failure = Failure { position: Position(3), event_id: None, error: "late".into() };
+    let (code, error) = ("panicked".into(), "late".into());
+    let failure = Failure { position: Position(3), event_id: None, code, error };
     for at in [stale, other_epoch] {
         log.store().record_failure(&at, Some(&failure)).await.expect("it is left alone");
         assert_eq!(read(log, 1).await, Some(now.clone()), "{at:?}");

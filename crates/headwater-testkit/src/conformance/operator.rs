@@ -1,6 +1,9 @@
 //! What an operator does beside instances that run: each act is done as a whole, and leaves a record.
 
-use std::time::Duration;
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use headwater::{
@@ -214,7 +217,7 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     catch_up(log).await;
     let names = ["balances".to_owned()];
     let app = app();
-    let held = RebuildOptions { hold: true, verify: false };
+    let held = RebuildOptions { hold: true, ..RebuildOptions::default() };
     let rebuilt = within("a rebuild", app.rebuild_with(log, &names, &held, &|_| {})).await;
     let rebuilt = rebuilt.expect("it is rebuilt");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
@@ -269,7 +272,7 @@ pub async fn a_row_that_was_altered_by_hand_is_named(harness: &dyn Harness) {
     let found = verify().await;
     assert_eq!(found, [differs("balances", "a07", 2, 2), differs("owners", "o03", 1, 2)]);
     assert_eq!(generations(log).await, [(1, Live)]);
-    let how = RebuildOptions { hold: false, verify: true };
+    let how = RebuildOptions { verify: true, ..RebuildOptions::default() };
     let app = app();
     let rebuilt = within("a rebuild", app.rebuild_with(log, &[], &how, &|_| {})).await;
     let rebuilt = rebuilt.expect("it is rebuilt");
@@ -341,7 +344,7 @@ pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
     assert!(matches!(failed, Err(Error::Decode { .. })), "{failed:?}");
     assert_eq!(generations(log).await, [(1, Live)]);
     let names = ["owners".to_owned()];
-    let (app, hold) = (app(), RebuildOptions { hold: true, verify: false });
+    let (app, hold) = (app(), RebuildOptions { hold: true, ..RebuildOptions::default() });
     within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {}))
         .await
         .expect("it is rebuilt");
@@ -424,7 +427,7 @@ pub async fn a_build_that_is_held_back_can_be_dropped(harness: &dyn Harness) {
     open(log, "a", "ada").await;
     let work = async {
         let names = ["balances".to_owned()];
-        let hold = RebuildOptions { hold: true, verify: false };
+        let hold = RebuildOptions { hold: true, ..RebuildOptions::default() };
         let app = app();
         let last = book(log, "a", 1).await;
         reaches(log, last).await;
@@ -526,4 +529,19 @@ pub async fn an_act_on_an_unknown_projection_is_refused(harness: &dyn Harness) {
         assert_eq!(failure(app().drop_generation(log, name, 1, "ada").await), expected);
     }
     assert_eq!(acts(log).await, []);
+}
+
+/// Slow on purpose, until it is at the log's end.
+pub async fn a_rebuild_keeps_to_its_rate(harness: &dyn Harness) {
+    let log = harness.log();
+    for n in 0..30 {
+        open(log, &format!("a{n}"), "ada").await;
+    }
+    catch_up(log).await;
+    let how = RebuildOptions { max_rate: NonZeroU32::new(50), ..RebuildOptions::default() };
+    let begun = Instant::now();
+    let names = ["balances".to_owned()];
+    app().rebuild_with(log, &names, &how, &|_| {}).await.expect("it is rebuilt");
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
+    assert_eq!(balances(log).await.len(), 30);
 }

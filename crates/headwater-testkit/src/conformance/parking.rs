@@ -119,7 +119,10 @@ pub async fn a_parked_event_holds_its_stream_and_no_other(harness: &dyn Harness)
         assert_eq!(log.wait_for("parking", last, PATIENCE).await, Ok(true), "it goes on");
         assert_eq!(rows(log, "parking").await, [row("a", 2, 1), row("b", 1, 3)]);
         assert_eq!(places(log, "parking").await, [(bad, 1), (behind, 0)]);
-        let first = parked(log, "parking").await.remove(0);
+        let all = parked(log, "parking").await;
+        let codes: Vec<_> = all.iter().map(|parked| &*parked.code).collect();
+        assert_eq!(codes, ["panicked", "waits"], "its kind is told");
+        let first = &all[0];
         assert_eq!((first.stream.as_str(), &*first.event_type), ("account-a", "account.booked"));
         assert!(first.error.contains("panicked") && first.bytes > 5, "{first:?}");
         let status = app.status(log).await.expect("it has a status");
@@ -197,7 +200,9 @@ pub async fn what_cannot_be_decoded_is_parked(harness: &dyn Harness) {
     let behind = log.append(&name, Any, [of_first_schema]).await.expect("it is JSON").position();
     within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
     assert_eq!(places(log, "parking").await, [(bad, 1), (behind, 0)]);
-    let why = parked(log, "parking").await.remove(0).error;
+    let first = parked(log, "parking").await.remove(0);
+    let (code, why) = (first.code, first.error);
+    assert_eq!(code, "decode");
     assert!(why.contains("account.booked") && !why.contains("secret"), "{why}");
     let operator = Operator::new(log, "ada");
     operator.skip("parking", poison.id).await.expect("it is left out");

@@ -189,7 +189,12 @@ mod tests {
     fn one_that_has_failed_is_an_error_and_a_rebuild_that_was_left_a_note() {
         let failed: fn(&mut Checkpoint) = |checkpoint| {
             let error = "no".into();
-            checkpoint.failure = Some(StandStill { position: Position(8), event_id: None, error });
+            checkpoint.failure = Some(StandStill {
+                position: Position(8),
+                event_id: None,
+                code: "decode".into(),
+                error,
+            });
         };
         assert_eq!(found(failed, None, 1_000), Some(("projection-failed", Severity::Error)));
         let building: fn(&mut Checkpoint) =
@@ -203,7 +208,12 @@ mod tests {
         assert_eq!(found(held, Some(1), 1_060), Some(("build-held-back", Severity::Note)));
         let build_failed: fn(&mut Checkpoint) = |checkpoint| {
             let error = "no".into();
-            checkpoint.failure = Some(StandStill { position: Position(8), event_id: None, error });
+            checkpoint.failure = Some(StandStill {
+                position: Position(8),
+                event_id: None,
+                code: "decode".into(),
+                error,
+            });
             checkpoint.state = GenerationState::Building;
         };
         assert_eq!(found(build_failed, None, 1_000), Some(("rebuild-failed", Severity::Error)));

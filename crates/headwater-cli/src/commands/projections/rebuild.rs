@@ -38,7 +38,7 @@ pub(super) async fn rebuild(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let how = RebuildOptions { hold: args.hold, verify: args.verify };
+    let how = RebuildOptions { hold: args.hold, verify: args.verify, max_rate: args.max_rate };
     let work = async |report: &Report<'_>| app.rebuild_with(log, &args.names, &how, report).await;
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";

@@ -26,6 +26,7 @@ struct Stands<'a> {
 struct Why<'a> {
     position: u64,
     event_id: Option<Uuid>,
+    code: &'a str,
     error: &'a str,
 }
 
@@ -104,6 +105,7 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
         failure: status.failure.as_ref().map(|failure| Why {
             position: failure.position.0,
             event_id: failure.event_id,
+            code: &failure.code,
             error: &failure.error,
         }),
     }
