@@ -111,17 +111,13 @@ pub trait StoreTx: RowTx {
     /// [`Error::Unavailable`](crate::Error::Unavailable) where an append does not end within a moment.
     async fn set_inline(&mut self, projection: &str, inline: bool) -> Result<()>;
 
-    /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written.
+    /// Moves the checkpoint `from` to `to`, if it is still where `from` says and may be written; yields it as it
+    /// is then.
     ///
     /// # Errors
     ///
     /// [`Error::CheckpointMoved`](crate::Error::CheckpointMoved) where it is not: roll back.
-    async fn advance(
-        &mut self,
-        from: &Checkpoint,
-        to: Position,
-        last_event: Option<(Position, Uuid)>,
-    ) -> Result<()>;
+    async fn advance(&mut self, from: &Checkpoint, to: Position) -> Result<Checkpoint>;
 
     /// Changes the checkpoint `from` into `to`, which may differ in everything but its name, and raises
     /// its epoch: whoever worked on it before finds that it moved. For an `owner` it does so only while

@@ -1,11 +1,20 @@
 update {schema}.checkpoints
 set position = $6,
-    event_id = coalesce((select id from {schema}.events where events.position <= $6 order by events.position desc limit 1), $7, event_id),
-    event_position = coalesce((select max(events.position) from {schema}.events where events.position <= $6), $8, event_position),
+    event_id = coalesce(last_id, event_id),
+    event_position = coalesce(last_position, event_position),
     failed_position = null,
     failed_event_id = null,
     error = null,
     error_code = null,
     updated_at = clock_timestamp()
+from (select 1) one
+left join (
+    select id as last_id, events.position as last_position
+    from {schema}.events
+    where events.position <= $6
+    order by events.position desc
+    limit 1
+) newest on true
 where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
   and state in ('building', 'live') and not paused
+returning event_id, event_position

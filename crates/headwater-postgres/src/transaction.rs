@@ -293,25 +293,25 @@ impl StoreTx for PostgresTx<'_> {
         self.execute_query(sqlx::query(checked(set)).bind(projection.to_owned())).await.map(drop)
     }
 
-    async fn advance(
-        &mut self,
-        from: &Checkpoint,
-        to: Position,
-        last_event: Option<(Position, Uuid)>,
-    ) -> Result<()> {
+    async fn advance(&mut self, from: &Checkpoint, to: Position) -> Result<Checkpoint> {
         let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_advance))
             .bind(from.projection.clone())
             .bind(number(from.generation))
             .bind(from.state.as_str())
             .bind(from.epoch)
             .bind(from.position.to_i64())
-            .bind(to.to_i64())
-            .bind(last_event.map(|(_, id)| id))
-            .bind(last_event.map(|(position, _)| position.to_i64()));
-        match self.execute_query(query).await? {
-            1 => Ok(()),
-            _ => Err(moved(&from.projection)),
-        }
+            .bind(to.to_i64());
+        let row = self.step().fetch_optional(query).await;
+        let row = self.done(row.map_err(of_statement))?;
+        let row = row.ok_or_else(|| moved(&from.projection))?;
+        let event_position: i64 = row.try_get("event_position").map_err(of_statement)?;
+        Ok(Checkpoint {
+            position: to,
+            event_id: row.try_get("event_id").map_err(of_statement)?,
+            event_position: Position::from_i64(event_position),
+            failure: None,
+            ..from.clone()
+        })
     }
 
     async fn amend(

@@ -27,7 +27,7 @@ pub(crate) async fn apply(
         events = Empty,
         correlation_id = Empty,
     );
-    let taken = span.in_scope(|| take_in(applier, to, events.into_iter(), parked))?;
+    let taken = span.in_scope(|| take_in(applier, to, events.into_iter()))?;
     span.record("events", taken.events);
     if let Some(id) = taken.correlation_id {
         span.record("correlation_id", display(id));
@@ -57,34 +57,30 @@ async fn write(
     }
 }
 
-/// A batch that an applier has taken in: where it ends, and its last event.
+/// A batch that an applier has taken in, and where it ends.
 pub(crate) struct TakenIn {
     to: Position,
-    last: Option<(Position, Uuid)>,
     /// How many events there are to apply.
     events: u64,
     /// The conversation that all of them belong to, if it is one.
     correlation_id: Option<Uuid>,
 }
 
-/// Hands the events behind a checkpoint, up to the position `to`, to the applier; those in `parked` lie
-/// between them.
+/// Hands the events behind a checkpoint, up to the position `to`, to the applier.
 pub(crate) fn take_in(
     applier: &mut dyn Applier,
     to: Position,
     events: impl Iterator<Item = StoredEvent>,
-    parked: &[Parked],
 ) -> Result<TakenIn> {
-    let (mut last, mut count, mut shared) = (None, 0, None);
+    let (mut count, mut shared) = (0, None);
     applier.decode(&mut events.inspect(|event| {
         let correlation_id = event.correlation_id;
         shared =
             if count == 0 { correlation_id } else { shared.filter(|_| shared == correlation_id) };
-        (last, count) = (Some((event.position, event.id)), count + 1);
+        count += 1;
         trace(event);
     }))?;
-    let last = last.max(parked.last().map(|parked| (parked.position, parked.event_id)));
-    Ok(TakenIn { to, last, events: count, correlation_id: shared })
+    Ok(TakenIn { to, events: count, correlation_id: shared })
 }
 
 /// Tells of an event of the batch, without its content.
@@ -105,19 +101,15 @@ pub(crate) async fn apply_in(
     tx: &mut dyn StoreTx,
     applier: &mut dyn Applier,
     from: &Checkpoint,
-    TakenIn { to, last, events, .. }: TakenIn,
+    TakenIn { to, events, .. }: TakenIn,
     parked: &[Parked],
 ) -> Result<Checkpoint> {
-    tx.advance(from, to, last).await?;
-    let mut checkpoint = Checkpoint { position: to, failure: None, ..from.clone() };
+    let checkpoint = tx.advance(from, to).await?;
     if !parked.is_empty() {
         tx.park(from, parked).await?;
     }
     if events > 0 {
         applier.apply(tx, from.generation).await?;
-    }
-    if let Some((position, id)) = last {
-        (checkpoint.event_position, checkpoint.event_id) = (position, Some(id));
     }
     Ok(checkpoint)
 }

@@ -71,7 +71,7 @@ async fn apply(
     let Some(to) = events.last().map(|event| event.position) else { return Ok(at.clone()) };
     let mut applier = projector.begin(false);
     let own = events.into_iter().filter(|event| projector.filter().lets_through(event));
-    let taken = batch::take_in(&mut *applier, to, own, &[])?;
+    let taken = batch::take_in(&mut *applier, to, own)?;
     batch::apply_in(tx, &mut *applier, at, taken, &[]).await
 }
 

@@ -83,12 +83,12 @@ impl Parking {
         held: &[Parked],
         event: Parked,
     ) -> Result<Checkpoint> {
-        let (to, last) = (event.position, (event.position, event.event_id));
+        let to = event.position;
         // Those of its batch that wait lie between, and must not be passed over either.
         let before = held.iter().filter(|held| held.position < to).cloned();
         let all: Vec<_> = before.chain(once(event.clone())).collect();
         let mut tx = log.store().begin().await?;
-        tx.advance(from, to, Some(last)).await?;
+        let next = tx.advance(from, to).await?;
         tx.park(from, &all).await?;
         tx.commit().await?;
         log.checkpoint_moved();
@@ -99,8 +99,7 @@ impl Parking {
         if self.policy.then == OnFailure::Park {
             self.waiting.insert(event.stream);
         }
-        let (event_position, event_id) = (last.0, Some(last.1));
-        Ok(Checkpoint { position: to, event_position, event_id, failure: None, ..from.clone() })
+        Ok(next)
     }
 
     /// Applies the events of a failed batch one by one, and sets aside those that fail.

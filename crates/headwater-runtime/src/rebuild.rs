@@ -266,7 +266,7 @@ impl Rebuild {
             parking.load(&self.log, at).await?;
             let held = parking.hold_back(&mut events);
             let mut applier = projector.begin(false);
-            let taken = batch::take_in(&mut *applier, to, events.into_iter(), &held)?;
+            let taken = batch::take_in(&mut *applier, to, events.into_iter())?;
             batch::apply_in(tx, &mut *applier, at, taken, &held).await?;
         }
         Ok(true)
@@ -522,7 +522,7 @@ impl Rebuild {
         mut events: Vec<StoredEvent>,
     ) -> Result<Checkpoint> {
         let held = self.parking.hold_back(&mut events);
-        let taken = batch::take_in(applier, to, events.into_iter(), &held)?;
+        let taken = batch::take_in(applier, to, events.into_iter())?;
         batch::apply_in(tx, applier, building, taken, &held).await
     }
 

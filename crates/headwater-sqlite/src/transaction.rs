@@ -188,12 +188,7 @@ impl StoreTx for SqliteTx {
         self.done(connection, set.map(drop).map_err(of_statement))
     }
 
-    async fn advance(
-        &mut self,
-        from: &Checkpoint,
-        to: Position,
-        last_event: Option<(Position, Uuid)>,
-    ) -> Result<()> {
+    async fn advance(&mut self, from: &Checkpoint, to: Position) -> Result<Checkpoint> {
         let mut connection = self.step().await?;
         let advance = sqlx::query(include_str!("checkpoint_advance.sql"))
             .bind(&from.projection)
@@ -202,10 +197,20 @@ impl StoreTx for SqliteTx {
             .bind(from.epoch)
             .bind(from.position.to_i64())
             .bind(to.to_i64())
-            .bind(last_event.map(|(_, id)| id))
-            .bind(last_event.map(|(position, _)| position.to_i64()))
             .bind(now().timestamp_micros());
-        let advanced = change_one(&mut connection, &from.projection, advance).await;
+        let advanced = async {
+            let rows = fetch_all(&mut connection, advance).await?;
+            let row = rows.first().ok_or_else(|| moved(&from.projection))?;
+            let event_position: i64 = row.try_get(1).map_err(of_statement)?;
+            Ok(Checkpoint {
+                position: to,
+                event_id: row.try_get(0).map_err(of_statement)?,
+                event_position: Position::from_i64(event_position),
+                failure: None,
+                ..from.clone()
+            })
+        }
+        .await;
         self.done(connection, advanced)
     }
 

@@ -153,13 +153,15 @@ async fn a_checkpoint_moves_only_from_where_it_is() {
     let store = memory().await;
     let first = live(&store).await;
     assert_eq!((first.position, first.state, first.epoch), (Position(0), Live, 0));
-    let id = Uuid::from_u128(1);
+    let two = append(1, ExpectedVersion::Any, 2);
+    let last = two.events[1].id;
+    store.append(vec![two]).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    tx.advance(&first, Position(7), Some((Position(5), id))).await.unwrap();
+    tx.advance(&first, Position(7)).await.unwrap();
     tx.commit().await.unwrap();
     let second = store.checkpoints().await.unwrap().remove(0);
-    assert_eq!((second.position, second.event_position), (Position(7), Position(5)));
-    assert_eq!(second.event_id, Some(id));
+    assert_eq!((second.position, second.event_position), (Position(7), Position(2)));
+    assert_eq!(second.event_id, Some(last));
     assert!(second.updated_at >= first.updated_at);
 
     let wrong = [
@@ -170,14 +172,14 @@ async fn a_checkpoint_moves_only_from_where_it_is() {
     ];
     for from in wrong {
         let mut tx = store.begin().await.unwrap();
-        let moved = tx.advance(&from, Position(9), None).await;
+        let moved = tx.advance(&from, Position(9)).await;
         assert_eq!(moved, Err(Error::CheckpointMoved { projection: "carts".into() }));
         assert!(tx.commit().await.is_err(), "a refused step was committed");
     }
     let mut tx = store.begin().await.unwrap();
-    tx.advance(&second, Position(9), None).await.unwrap();
+    tx.advance(&second, Position(9)).await.unwrap();
     let held = tx.hold("carts", 1).await.unwrap().unwrap();
-    assert_eq!((held.position, held.event_id), (Position(9), Some(id)));
+    assert_eq!((held.position, held.event_id), (Position(9), Some(last)));
     assert_eq!(tx.hold("carts", 2).await.unwrap(), None);
     tx.rollback().await.unwrap();
     assert_eq!(store.checkpoints().await.unwrap(), [second]);
@@ -199,7 +201,7 @@ async fn a_failure_is_noted_and_goes_when_the_checkpoint_moves() {
     assert_eq!(noted().await, None);
     store.record_failure(&at, Some(&failure)).await.unwrap();
     let mut tx = store.begin().await.unwrap();
-    tx.advance(&at, Position(3), None).await.unwrap();
+    tx.advance(&at, Position(3)).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(noted().await, None);
 }

@@ -181,7 +181,7 @@ macro_rules! conformance {
                 rows_and_checkpoint_move_in_one_transaction,
                 a_stale_checkpoint_does_not_move,
                 a_stale_checkpoint_is_not_amended,
-                a_checkpoint_keeps_the_last_event_it_applied,
+                a_checkpoint_knows_the_last_event_below_it,
                 a_held_checkpoint_makes_the_next_one_wait,
                 a_transaction_with_a_refused_statement_cannot_be_committed,
                 a_transaction_with_a_dropped_statement_cannot_be_committed,

@@ -15,7 +15,7 @@ use super::Harness;
 use crate::{
     account::{Balance, balances},
     dropped_at,
-    fixtures::failure,
+    fixtures::{all, append_to, failure},
     seed, within,
 };
 
@@ -69,26 +69,34 @@ pub async fn a_new_checkpoint_lies_before_the_first_event(harness: &dyn Harness)
     assert_eq!(rows(log).await, []);
 }
 
+/// Appends so many events, and yields where the last one lies, and its id.
+async fn events(log: &Log, count: u64) -> (Position, Uuid) {
+    append_to(log, "thing-1", count).await;
+    let last = all(log).await.pop().expect("they are there");
+    (last.position, last.id)
+}
+
 /// Rows and checkpoint, together.
 pub async fn rows_and_checkpoint_move_in_one_transaction(harness: &dyn Harness) {
     let log = harness.log();
     let from = live(log).await;
-    let last = Uuid::now_v7();
+    let last = events(log, 7).await;
     for ending in ["drop", "rollback", "commit"] {
         let mut tx = begin(log).await;
         save(&mut tx, "a", 5).await;
-        tx.advance(&from, Position(9), Some((Position(7), last))).await.expect("it is there");
+        let to = Position(last.0.0 + 2);
+        tx.advance(&from, to).await.expect("it is there");
         match ending {
             "drop" => drop(tx),
             "rollback" => tx.rollback().await.expect("it rolls back"),
             _ => tx.commit().await.expect("it commits"),
         }
         let (written, position) = (rows(log).await.len(), read(log, 1).await.map(|c| c.position));
-        let expected = if ending == "commit" { (1, 9) } else { (0, 0) };
-        assert_eq!((written, position), (expected.0, Some(Position(expected.1))), "{ending}");
+        let expected = if ending == "commit" { (1, Some(to)) } else { (0, Some(Position::START)) };
+        assert_eq!((written, position), expected, "{ending}");
     }
     let moved = read(log, 1).await.expect("it is there");
-    assert_eq!((moved.event_id, moved.event_position), (Some(last), Position(7)));
+    assert_eq!((moved.event_position, moved.event_id), (last.0, Some(last.1)));
 }
 
 /// A runner that was asleep while another one went on: nothing of its batch is written.
@@ -96,7 +104,7 @@ pub async fn a_stale_checkpoint_does_not_move(harness: &dyn Harness) {
     let log = harness.log();
     let stale = live(log).await;
     let mut tx = begin(log).await;
-    tx.advance(&stale, Position(5), None).await.expect("it is where it was");
+    tx.advance(&stale, Position(5)).await.expect("it is where it was");
     tx.commit().await.expect("it commits");
     let now = read(log, 1).await.expect("it is there");
     let other_epoch = Checkpoint { epoch: now.epoch + 1, ..now.clone() };
@@ -105,7 +113,7 @@ pub async fn a_stale_checkpoint_does_not_move(harness: &dyn Harness) {
     for from in [stale, other_epoch, retired, missing] {
         let mut tx = begin(log).await;
         save(&mut tx, "a", 5).await;
-        let error = failure(tx.advance(&from, Position(6), None).await);
+        let error = failure(tx.advance(&from, Position(6)).await);
         assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() }, "{from:?}");
         drop(tx);
         assert_eq!((rows(log).await.len(), read(log, 1).await), (0, Some(now.clone())));
@@ -136,18 +144,19 @@ pub async fn a_stale_checkpoint_is_not_amended(harness: &dyn Harness) {
     }
 }
 
-/// An event of no concern moves the checkpoint and keeps the last event that was applied.
-pub async fn a_checkpoint_keeps_the_last_event_it_applied(harness: &dyn Harness) {
+/// The last event of the log at or below a checkpoint, so that another log is noticed.
+pub async fn a_checkpoint_knows_the_last_event_below_it(harness: &dyn Harness) {
     let log = harness.log();
     let mut from = live(log).await;
-    let last = Uuid::now_v7();
-    for (to, event) in [(3, Some((Position(3), last))), (8, None)] {
+    let last = events(log, 3).await;
+    for to in [last.0, Position(last.0.0 + 5)] {
         let mut tx = begin(log).await;
-        tx.advance(&from, Position(to), event).await.expect("it is where it was");
+        let moved = tx.advance(&from, to).await.expect("it is where it was");
         tx.commit().await.expect("it commits");
         from = read(log, 1).await.expect("it is there");
-        assert_eq!(from.position, Position(to));
-        assert_eq!((from.event_id, from.event_position), (Some(last), Position(3)));
+        assert_eq!((from.event_position, from.event_id), (last.0, Some(last.1)));
+        assert_eq!(from, Checkpoint { updated_at: from.updated_at, ..moved });
+        assert_eq!((from.position, from.of_this_log), (to, true));
     }
 }
 
@@ -166,7 +175,7 @@ pub async fn a_held_checkpoint_makes_the_next_one_wait(harness: &dyn Harness) {
     // It cannot have ended, however long it is given: a moment is enough to see it if it has.
     let early = tokio::time::timeout(Duration::from_millis(200), &mut second).await;
     assert!(early.is_err(), "a second transaction held the checkpoint as well");
-    first.advance(&from, Position(4), None).await.expect("it is held");
+    first.advance(&from, Position(4)).await.expect("it is held");
     first.commit().await.expect("it commits");
     let held = within("the second one", second).await.expect("it comes next");
     assert_eq!(held.map(|c| c.position), Some(Position(4)));
@@ -177,7 +186,7 @@ pub async fn a_transaction_with_a_refused_statement_cannot_be_committed(harness:
     let log = harness.log();
     let from = live(log).await;
     let mut tx = begin(log).await;
-    tx.advance(&from, Position(5), None).await.expect("it is where it was");
+    tx.advance(&from, Position(5)).await.expect("it is where it was");
     save(&mut tx, "a", 5).await;
     let refused = tx.execute(1, "insert into {missing} values (1)", &[]).await;
     assert!(refused.is_err());
@@ -192,7 +201,7 @@ pub async fn a_transaction_with_a_dropped_statement_cannot_be_committed(harness:
     let from = live(log).await;
     for wakes in 1.. {
         let mut tx = begin(log).await;
-        tx.advance(&from, Position(5), None).await.expect("it is where it was");
+        tx.advance(&from, Position(5)).await.expect("it is where it was");
         let sql = "update {balances} set cents = cents";
         if dropped_at(wakes, tx.execute(1, sql, &[])).await.is_some() {
             break;
@@ -216,7 +225,7 @@ pub async fn a_retired_generation_does_not_move(harness: &dyn Harness) {
     let retired = read(log, 1).await.expect("it is there");
     assert_eq!(retired.state, Retired);
     let mut tx = begin(log).await;
-    let error = failure(tx.advance(&retired, Position(6), None).await);
+    let error = failure(tx.advance(&retired, Position(6)).await);
     assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() });
     drop(tx);
     let mut tx = begin(log).await;
@@ -236,7 +245,7 @@ pub async fn a_dropped_commit_is_whole_or_nothing(harness: &dyn Harness) {
         let mut tx = begin(log).await;
         let from = hold(&mut tx, 1).await.expect("it is there");
         save(&mut tx, &account, n).await;
-        tx.advance(&from, Position(from.position.0 + 1), None).await.expect("it is held");
+        tx.advance(&from, Position(from.position.0 + 1)).await.expect("it is held");
         let patience = Duration::from_micros(rng.random_range(0..800));
         let _ = tokio::time::timeout(patience, tx.commit()).await;
         // The next transaction waits for whatever is still under way.
@@ -267,9 +276,7 @@ pub async fn dropped_transactions_leave_the_store_usable(harness: &dyn Harness) 
     }
     assert_eq!(rows(log).await, []);
     let mut tx = begin(log).await;
-    within("a held checkpoint", tx.advance(&from, Position(1), None))
-        .await
-        .expect("nobody holds it");
+    within("a held checkpoint", tx.advance(&from, Position(1))).await.expect("nobody holds it");
     tx.commit().await.expect("it commits");
 }
 
@@ -281,7 +288,7 @@ pub async fn a_promoted_generation_takes_the_place_of_the_one_before(harness: &d
     save(&mut tx, "old", 1).await;
     let building = tx.create_generation(&balances(), 2, Building).await.expect("it is made");
     tx.save(&Balance::table(), 2, vec![(row("new", 2), Position(1))]).await.expect("written");
-    tx.advance(&building, Position(3), None).await.expect("a build moves as well");
+    tx.advance(&building, Position(3)).await.expect("a build moves as well");
     tx.commit().await.expect("it commits");
     assert_eq!(rows(log).await[0].account, "old");
     let mut tx = begin(log).await;
@@ -322,7 +329,7 @@ pub async fn a_stale_failure_is_not_noted(harness: &dyn Harness) {
     let log = harness.log();
     let stale = live(log).await;
     let mut tx = begin(log).await;
-    tx.advance(&stale, Position(5), None).await.expect("it is where it was");
+    tx.advance(&stale, Position(5)).await.expect("it is where it was");
     tx.commit().await.expect("it commits");
     let now = read(log, 1).await.expect("it is there");
     let other_epoch = Checkpoint { epoch: now.epoch + 1, ..now.clone() };
@@ -345,7 +352,7 @@ pub async fn one_can_wait_for_a_read_model(harness: &dyn Harness) {
     assert_eq!(log.wait_for("balances", Position(5), soon).await, Ok(false));
     let mover = async {
         let mut tx = begin(log).await;
-        tx.advance(&from, Position(6), None).await.expect("it is where it was");
+        tx.advance(&from, Position(6)).await.expect("it is where it was");
         tx.commit().await.expect("it commits");
     };
     let waiter = log.wait_for("balances", Position(5), patience);

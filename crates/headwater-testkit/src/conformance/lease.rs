@@ -112,7 +112,7 @@ pub async fn an_earlier_owner_cannot_write(harness: &dyn Harness) {
     run_while(&app, log, taken).await;
     let mut tx = log.store().begin().await.expect("the store takes transactions");
     let to = Position(earlier.position.0 + 1);
-    let error = failure(tx.advance(&earlier, to, None).await);
+    let error = failure(tx.advance(&earlier, to).await);
     assert_eq!(error, Error::CheckpointMoved { projection: "balances".into() });
     tx.rollback().await.expect("it rolls back");
     // And it cannot take it back, since the lease is another's.

@@ -196,7 +196,7 @@ pub async fn what_was_built_of_something_else_is_built_anew(harness: &dyn Harnes
         let head = log.ceiling().await.expect("the log tells its ceiling").position;
         let mut tx = log.store().begin().await.expect("the store takes transactions");
         let left = tx.create_generation(&other, generation, Building).await.expect("it is made");
-        tx.advance(&left, head, None).await.expect("it is there");
+        tx.advance(&left, head).await.expect("it is there");
         tx.commit().await.expect("it commits");
         if let Some(last) = last {
             let checkpoints = harness.table("checkpoints");

@@ -1,6 +1,6 @@
 //! `projections history`: what operators have done, newest first.
 
-use headwater::{Log, Row};
+use headwater::{Error, Log, Row};
 use serde::Serialize;
 
 use crate::{Failure, Output, envelope::time};
@@ -19,6 +19,14 @@ pub(super) async fn show(log: &Log, name: Option<&str>, out: &mut Output) -> Res
     let sql = "select done_at, action, projection, generation, detail, done_by \
                from {all_operations} where $1 = '' or projection = $1 order by id desc";
     let rows = log.query(sql, &[name.unwrap_or_default().into()]).await?;
+    if let Some(name) = name.filter(|_| rows.is_empty()) {
+        // One that is gone has a history all the same.
+        let checkpoints = log.checkpoints().await?;
+        if !checkpoints.iter().any(|checkpoint| checkpoint.is_of(name)) {
+            let known: Vec<_> = checkpoints.iter().map(|c| c.projection.as_str()).collect();
+            return Err(Error::unknown_projection(name, &known).into());
+        }
+    }
     let operations = rows.iter().map(operation).collect::<Result<Vec<_>, _>>()?;
     if out.is_json() {
         return operations.iter().try_for_each(|operation| out.object(operation));
