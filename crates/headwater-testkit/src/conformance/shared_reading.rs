@@ -120,8 +120,7 @@ pub async fn a_shared_reading_that_breaks_is_shared_again(harness: &dyn Harness)
         assert_eq!(events, [50_000, 50, 50_000, 0]);
         readings
     };
-    // Two more for the events at which those stood who had been given some.
-    takes(2 + 2 + 4, rebuild).await;
+    takes(2 + 4, rebuild).await;
 }
 
 /// A fault that lasts is told, by each that meets it.
