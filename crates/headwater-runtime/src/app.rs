@@ -1,38 +1,33 @@
 //! The list of what runs over a log, and the ways to run it.
 
-use std::{num::NonZeroU32, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use headwater_core::{
-    Checkpoint, Definition, Error, ErrorKind, Failure, Fold, GenerationState, Leases, Log,
-    Position, Result, SqlProjection, Work,
+    Checkpoint, Error, Fold, GenerationState, Log, Position, Result, SqlProjection,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{
     fold::FoldProjector,
     gauges,
-    generation::{self, Generations},
-    held_leases::HeldLeases,
     inline::InlineProjection,
     keeper::Keeper,
     process,
     projector::{Projector, units},
     pulse::Pulse,
-    rebuild::{self, Rebuild, WhenHeld},
     runner,
-    shared_reading::SharedReading,
     sql::SqlProjector,
-    status::{Progress, ProjectionStatus, Rebuilt},
+    status::ProjectionStatus,
 };
 
 /// The projections of a service.
 pub struct App {
-    projectors: Vec<Arc<dyn Projector>>,
+    pub(crate) projectors: Vec<Arc<dyn Projector>>,
     /// The first declaration that cannot be used; reported when the app is run.
     broken: Option<Error>,
-    instance: String,
-    lease: Duration,
+    pub(crate) instance: String,
+    pub(crate) lease: Duration,
     pub(crate) pulse: Pulse,
 }
 
@@ -225,216 +220,10 @@ impl App {
         }
         Ok(())
     }
-
-    /// Where each projection stands; in an app without projections, each that the store knows. A
-    /// generation that is being built has an entry of its own.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
-    pub async fn status(&self, log: &Log) -> Result<Vec<ProjectionStatus>> {
-        self.check()?;
-        let checkpoints = log.checkpoints().await?;
-        let leases = log.store().leases().await?;
-        let head = log.ceiling().await?.position;
-        let entry = |checkpoint: &Checkpoint| entry(checkpoint, head, &leases);
-        if self.projectors.is_empty() {
-            return Ok(checkpoints.iter().map(entry).collect());
-        }
-        let mut status = Vec::new();
-        for definition in self.projectors.iter().map(|projector| projector.definition()) {
-            let known = status.len();
-            for checkpoint in checkpoints.iter().filter(|c| c.is_of(&definition.name)) {
-                let mut entry = entry(checkpoint);
-                if checkpoint.state == GenerationState::Live && entry.failure.is_none() {
-                    entry.failure = misfit(log, definition, checkpoint).await?;
-                }
-                status.push(entry);
-            }
-            if status.len() == known {
-                status.push(not_begun(&definition.name, head));
-            }
-        }
-        Ok(status)
-    }
-
-    /// Compares read models (no names: all) with what a fold of the log makes: builds each anew, beside
-    /// the one in service, and removes what was built.
-    ///
-    /// # Errors
-    ///
-    /// As for [`App::rebuild`].
-    pub async fn verify(
-        &self,
-        log: &Log,
-        names: &[String],
-        progress: &(dyn Fn(&Progress) + Send + Sync),
-    ) -> Result<Vec<Rebuilt>> {
-        let projectors = self.named(names)?;
-        let leases = self.take_builds(log, &projectors).await?;
-        let verified = verify(log, &projectors, leases.owner(), progress).await;
-        leases.end().await;
-        verified
-    }
-
-    /// The projections of these names, or all, in the order in which they were added.
-    fn named(&self, names: &[String]) -> Result<Vec<Arc<dyn Projector>>> {
-        self.check()?;
-        let known = self.names();
-        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
-            return Err(Error::unknown_projection(name, &known));
-        }
-        let wanted = |projector: &&Arc<dyn Projector>| {
-            names.is_empty() || names.contains(&projector.definition().name)
-        };
-        Ok(self.projectors.iter().filter(wanted).cloned().collect())
-    }
-
-    /// Takes the leases on building these.
-    async fn take_builds(
-        &self,
-        log: &Log,
-        projectors: &[Arc<dyn Projector>],
-    ) -> Result<HeldLeases> {
-        let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
-        let instance = process::instance(&self.instance, Vec::new());
-        HeldLeases::take(log, instance, work, self.lease).await
-    }
-
-    /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one
-    /// that was kept for a rollback. The record of it says that it was done `by` them.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownProjection`]; [`Error::NoGeneration`] where there is none of this number that is
-    /// not in service; [`Error::Unavailable`] (try again) or [`Error::Database`].
-    pub async fn drop_generation(
-        &self,
-        log: &Log,
-        projection: &str,
-        generation: u32,
-        by: &str,
-    ) -> Result<()> {
-        self.check()?;
-        let known = self.names();
-        let own = |projector: &&Arc<dyn Projector>| projector.definition().name == projection;
-        let Some(projector) = self.projectors.iter().find(own) else {
-            return Err(Error::unknown_projection(projection, &known));
-        };
-        generation::discard(log, projector.definition(), generation, by).await
-    }
-
-    /// Rebuilds these projections (no names: all) from position zero, beside the ones in service,
-    /// and swaps each one in when it is complete. It does so by itself, beside the instances that run.
-    ///
-    /// They share one reading of the log, at the pace of the slowest. Those that an earlier call has brought
-    /// far ahead of the others, and those that take too long, read by themselves. Two or three work at a time:
-    /// where as many hang, the others wait.
-    ///
-    /// When it is dropped or killed, the generations in service remain, and the next call, or an
-    /// instance that runs, goes on with the builds that were begun.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`], before anything is begun; the first
-    /// failure of a rebuild, after the others have ended. [`Error::PromoteBlocked`] where readers held
-    /// an old generation for two minutes.
-    pub async fn rebuild(
-        &self,
-        log: &Log,
-        names: &[String],
-        progress: &(dyn Fn(&Progress) + Send + Sync),
-    ) -> Result<Vec<Rebuilt>> {
-        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await
-    }
-
-    /// The same with options.
-    ///
-    /// # Errors
-    ///
-    /// As for [`App::rebuild`].
-    pub async fn rebuild_with(
-        &self,
-        log: &Log,
-        names: &[String],
-        options: &RebuildOptions,
-        progress: &(dyn Fn(&Progress) + Send + Sync),
-    ) -> Result<Vec<Rebuilt>> {
-        let projectors = self.named(names)?;
-        let leases = self.take_builds(log, &projectors).await?;
-        let built = build(log, &projectors, options, leases.owner(), progress).await;
-        leases.end().await;
-        built
-    }
-}
-
-/// Builds these together, under leases of the owner's; yields them in the same order.
-async fn build(
-    log: &Log,
-    projectors: &[Arc<dyn Projector>],
-    how: &RebuildOptions,
-    owner: Uuid,
-    progress: &(dyn Fn(&Progress) + Send + Sync),
-) -> Result<Vec<Rebuilt>> {
-    let (reading, turns) = (SharedReading::new(log.clone()), rebuild::turns());
-    let (report, mut reports) = mpsc::unbounded_channel();
-    let begin = |projector: &Arc<dyn Projector>| {
-        let (reading, turns) = (reading.clone(), turns.clone());
-        Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
-            .report_to(report.clone())
-            .how(how.clone())
-            .run(WhenHeld::Leave)
-    };
-    let running: JoinSet<_> = projectors.iter().map(begin).collect();
-    drop((report, reading));
-    while let Some(report) = reports.recv().await {
-        progress(&report);
-    }
-    let mut built = all(running).await?;
-    built.sort_by_key(|b| projectors.iter().position(|p| p.definition().name == b.projection));
-    Ok(built)
-}
-
-/// Builds these, compares them with those in service, and removes what it has built, however that ended.
-async fn verify(
-    log: &Log,
-    projectors: &[Arc<dyn Projector>],
-    owner: Uuid,
-    progress: &(dyn Fn(&Progress) + Send + Sync),
-) -> Result<Vec<Rebuilt>> {
-    // Under the leases, so that none comes in between: it would be taken for what is to be compared.
-    for projector in projectors {
-        if Generations::of(log, projector.definition()).await?.building().is_some() {
-            let projection = projector.definition().name.clone();
-            return Err(Error::RebuildUnderWay { projection, owner: None });
-        }
-    }
-    let how = RebuildOptions { hold: true, verify: true, max_rate: None };
-    let built = build(log, projectors, &how, owner, progress).await;
-    for projector in projectors {
-        let definition = projector.definition();
-        if let Some(building) = Generations::of(log, definition).await?.building() {
-            generation::remove_build(log, definition, building.generation, owner).await?;
-        }
-    }
-    built
-}
-
-/// How a rebuild is done.
-#[derive(Clone, Debug, Default)]
-pub struct RebuildOptions {
-    /// Whether what is built is held back when it is complete, until an operator puts it into service.
-    pub hold: bool,
-    /// Whether its rows are compared with those in service, at the same position, before they are
-    /// swapped. The one in service stands still meanwhile, and so does every writer on SQLite.
-    pub verify: bool,
-    /// How many events a second each projection applies at most, until it has come to the log's end: so that a
-    /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.
-    pub max_rate: Option<NonZeroU32>,
 }
 
 /// Waits for all, and yields what they yielded or the first failure.
-async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
+pub(crate) async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
     let (mut done, mut failure) = (Vec::new(), None);
     while let Some(ended) = running.join_next().await {
         match ended {
@@ -447,61 +236,4 @@ async fn all<T: 'static>(mut running: JoinSet<Result<T>>) -> Result<Vec<T>> {
         }
     }
     failure.map_or(Ok(done), Err)
-}
-
-fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> ProjectionStatus {
-    let work = Work { projection: checkpoint.projection.clone(), on: checkpoint.state };
-    ProjectionStatus {
-        projection: checkpoint.projection.clone(),
-        generation: checkpoint.generation,
-        state: checkpoint.state,
-        position: checkpoint.position,
-        head: head.max(checkpoint.position),
-        failure: checkpoint.failure.clone().or_else(|| diverged(checkpoint)),
-        paused: checkpoint.paused,
-        inline: checkpoint.inline,
-        held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
-        owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
-        parked: checkpoint.parked,
-    }
-}
-
-/// What is wrong with a checkpoint of another log, which nobody may have tried yet.
-fn diverged(checkpoint: &Checkpoint) -> Option<Failure> {
-    let Checkpoint { projection, position, .. } = checkpoint.clone();
-    let error = Error::LogDiverged { projection, position };
-    (!checkpoint.of_this_log).then(|| stands_still(position, &error))
-}
-
-/// Why this code cannot go on with a generation that stands still for no other cause.
-async fn misfit(
-    log: &Log,
-    definition: &Definition,
-    checkpoint: &Checkpoint,
-) -> Result<Option<Failure>> {
-    match generation::check(log, definition, checkpoint).await {
-        Ok(()) => Ok(None),
-        Err(error) if error.kind() == ErrorKind::Retry => Err(error),
-        Err(error) => Ok(Some(stands_still(checkpoint.position, &error))),
-    }
-}
-
-fn stands_still(position: Position, error: &Error) -> Failure {
-    Failure { position, event_id: None, code: error.code().into(), error: error.to_string() }
-}
-
-fn not_begun(name: &str, head: Position) -> ProjectionStatus {
-    ProjectionStatus {
-        projection: name.into(),
-        generation: 0,
-        state: GenerationState::Building,
-        position: Position::START,
-        head,
-        failure: None,
-        paused: false,
-        inline: false,
-        held_back: false,
-        owner: None,
-        parked: 0,
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Operation,
-    Position, Reading, Result, StoreTx, StoredEvent, partition::projection_of,
+    Position, Reading, Result, StoredEvent, partition::projection_of,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -80,28 +80,6 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
         }
         None => create(log, definition, generations.next()).await,
     }
-}
-
-/// The checkpoints of a projection's generation in service: one, or one for each partition.
-pub(crate) async fn live_units(log: &Log, definition: &Definition) -> Result<Vec<Checkpoint>> {
-    let mut all = log.store().checkpoints().await?;
-    all.retain(|c| c.is_of(&definition.name) && c.state == GenerationState::Live);
-    Ok(all)
-}
-
-/// Holds these checkpoints, as they are now; `None` where one of them is not in service any more.
-pub(crate) async fn hold_units(
-    tx: &mut dyn StoreTx,
-    units: &[Checkpoint],
-) -> Result<Option<Vec<Checkpoint>>> {
-    let mut held = Vec::new();
-    for unit in units {
-        match tx.hold(&unit.projection, unit.generation).await? {
-            Some(now) if now.state == GenerationState::Live => held.push(now),
-            _ => return Ok(None),
-        }
-    }
-    Ok(Some(held))
 }
 
 /// Checks that this code may go on with a generation: that it, or code that differs in nothing that

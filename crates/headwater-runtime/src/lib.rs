@@ -9,6 +9,7 @@
 
 mod app;
 mod batch;
+mod builds;
 mod fold;
 mod gauges;
 mod generation;
@@ -28,8 +29,10 @@ mod share;
 mod shared_reading;
 mod sql;
 mod status;
+mod units;
 
-pub use app::{App, RebuildOptions};
+pub use app::App;
+pub use builds::RebuildOptions;
 pub use operator::Operator;
 pub use readiness::Readiness;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use headwater_core::{
-    BuiltBy, Checkpoint, Difference, Direction, Error, ErrorKind, Failure, GenerationState, Log,
-    OnFailure, Position, Reading, Result, StoreTx, StoredEvent,
+    BuiltBy, Checkpoint, Difference, Error, ErrorKind, Failure, GenerationState, Log, OnFailure,
+    Position, Result, StoreTx, StoredEvent,
 };
 use metrics::Counter;
 use tokio::{
@@ -24,23 +23,22 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    app::RebuildOptions,
-    batch, gauges,
+    batch,
+    builds::RebuildOptions,
+    gauges,
     generation::{self, Generations},
     parking::Parking,
     patience::Patience,
-    projector::{self, Applier, Projector, guarded},
+    projector::{Applier, Projector, guarded},
     runner,
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
+    units::{Units, few_events},
 };
 
 /// How many projections decode, fold and write at once, at least and at most: each fills a processor, and
 /// takes one of the few connections for transactions.
 const AT_ONCE: (usize, usize) = (2, 3);
-
-/// How many events the transaction of the swap applies at most, and how many bytes of them.
-const LAST_EVENTS: (usize, usize) = (10_000, 4 << 20);
 
 /// How long a rebuild waits in all for a store that is away, and for readers of the old generation.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -209,30 +207,24 @@ impl Rebuild {
     ) -> Result<Vec<Difference>> {
         loop {
             let definition = self.projector.definition();
-            let units = generation::live_units(&self.log, definition).await?;
-            let Some(first) = units.first().map(|unit| unit.generation) else {
-                return Ok(Vec::new());
-            };
-            if units.iter().any(|unit| unit.fingerprint != definition.fingerprint) {
+            let state = GenerationState::Live;
+            let mut live = Units::load(&self.log, &self.projector, state).await?;
+            let Some(in_service) = live.generation() else { return Ok(Vec::new()) };
+            if !live.are_by(definition) {
                 return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }
-            let is_behind = |unit: &Checkpoint| unit.position < building.position;
-            for projector in projector::units(&self.projector) {
-                let own = |unit: &&Checkpoint| unit.projection == projector.definition().name;
-                if units.iter().find(own).is_some_and(is_behind) {
-                    runner::catch_up(&self.log, &*projector, building.position).await?;
-                }
+            for projector in live.behind(building.position) {
+                runner::catch_up(&self.log, &**projector, building.position).await?;
             }
             let mut tx = self.log.store().begin().await?;
             // Another one came into service, or it was moved back meanwhile.
-            let held = generation::hold_units(&mut *tx, &units).await?;
-            let Some(live) = held.filter(|live| !live.iter().any(is_behind)) else {
+            if !live.hold(&mut *tx).await? || live.are_behind(building.position) {
                 tx.rollback().await?;
                 continue;
-            };
-            let to = live.iter().map(|unit| unit.position).fold(building.position, Position::max);
+            }
+            let to = live.furthest(building.position);
             let events = self.last_events(building.position, to).await?;
-            let brought = self.bring_to(&mut *tx, &live, to).await?;
+            let brought = live.bring_to(&mut *tx, to).await?;
             let Some(events) = events.filter(|_| brought) else {
                 tx.rollback().await?;
                 let parts = self.reading.alone(self.projector.filter(), building.position);
@@ -240,36 +232,10 @@ impl Rebuild {
                 continue;
             };
             *building = self.apply_last(&mut *tx, &mut **applier, building, to, events).await?;
-            let differences = tx.compare(definition, first, building.generation).await?;
+            let differences = tx.compare(definition, in_service, building.generation).await?;
             tx.commit().await?;
             return Ok(differences);
         }
-    }
-
-    /// Brings partitions that are held to one position, in the transaction that holds them; `false` where they
-    /// are too far behind.
-    async fn bring_to(
-        &self,
-        tx: &mut dyn StoreTx,
-        units: &[Checkpoint],
-        to: Position,
-    ) -> Result<bool> {
-        for at in units.iter().filter(|unit| unit.position < to) {
-            let projectors = projector::units(&self.projector);
-            let projector = projectors.iter().find(|p| p.definition().name == at.projection);
-            let (Some(projector), Some(mut events)) =
-                (projector, self.last_events(at.position, to).await?)
-            else {
-                return Ok(false);
-            };
-            let mut parking = Parking::new(projector.on_failure());
-            parking.load(&self.log, at).await?;
-            let held = parking.hold_back(&mut events);
-            let mut applier = projector.begin(false);
-            let taken = batch::take_in(&mut *applier, to, events.into_iter())?;
-            batch::apply_in(tx, &mut *applier, at, taken, &held).await?;
-        }
-        Ok(true)
     }
 
     /// Whether an operator has still to put it into service.
@@ -313,7 +279,7 @@ impl Rebuild {
         let generations = Generations::of(&self.log, definition).await?;
         if let Some(left) = generations.building() {
             let (owner, number) = (Some(self.owner), left.generation);
-            let left = self.merge_partitions(left.clone()).await?;
+            let left = self.merged(left.clone()).await?;
             let usable = left.fingerprint == definition.fingerprint;
             match generation::take_over(&self.log, definition, left, owner).await {
                 Ok(usable) => {
@@ -334,34 +300,29 @@ impl Rebuild {
         generation::build(&self.log, definition, generations.next(), hold, self.owner).await
     }
 
-    /// Makes one checkpoint of those of the partitions, where it was in service before: a build has one.
-    async fn merge_partitions(&self, left: Checkpoint) -> Result<Checkpoint> {
+    /// The one checkpoint of a build, also where it was in service before, with one for each partition.
+    async fn merged(&self, left: Checkpoint) -> Result<Checkpoint> {
         let definition = self.projector.definition();
-        let of_build = |c: &Checkpoint| {
-            c.is_of(&definition.name)
-                && c.generation == left.generation
-                && c.state == GenerationState::Building
-        };
         loop {
-            let mut units = self.log.store().checkpoints().await?;
-            units.retain(of_build);
-            if units.len() < 2 || left.fingerprint != definition.fingerprint {
+            let state = GenerationState::Building;
+            let mut units = Units::load(&self.log, &self.projector, state).await?;
+            if units.count() < 2 || !units.are_by(definition) {
                 return Ok(left);
             }
-            let to = units.iter().map(|unit| unit.position).fold(left.position, Position::max);
             let mut tx = self.log.store().begin().await?;
-            let mut held = Vec::new();
-            for unit in &units {
-                held.extend(tx.hold(&unit.projection, unit.generation).await?.filter(of_build));
+            if !units.hold(&mut *tx).await? {
+                tx.rollback().await?;
+                continue;
             }
-            if held.iter().any(|unit| unit.parked != held[0].parked) {
+            if !units.have_parked_the_same() {
                 let reason = format!(
-                    "events are set aside in some partitions of generation {} of {} alone",
+                    "some partitions alone of generation {} of {} have set events aside",
                     left.generation, definition.name
                 );
                 return Err(Error::Mismatch { reason });
             }
-            if held == units && self.bring_to(&mut *tx, &held, to).await? {
+            let to = units.furthest(left.position);
+            if units.bring_to(&mut *tx, to).await? {
                 tx.merge_partitions(definition, left.generation).await?;
                 let merged = tx.hold(&definition.name, left.generation).await?;
                 tx.commit().await?;
@@ -369,32 +330,8 @@ impl Rebuild {
                 return merged.ok_or_else(moved);
             }
             tx.rollback().await?;
-            for unit in units {
-                self.catch_up_unit(unit, to).await?;
-            }
+            units.catch_up(to).await?;
         }
-    }
-
-    /// Brings a partition to a position, in batches.
-    async fn catch_up_unit(&self, mut at: Checkpoint, to: Position) -> Result<()> {
-        let projectors = projector::units(&self.projector);
-        let own = projectors.iter().find(|p| p.definition().name == at.projection);
-        let moved = || Error::CheckpointMoved { projection: at.projection.clone() };
-        let projector = own.ok_or_else(moved)?;
-        let mut parking = Parking::new(projector.on_failure());
-        parking.load(&self.log, &at).await?;
-        while at.position < to {
-            let (filter, after) = (projector.filter().clone(), at.position);
-            let reading = Reading::Log { filter, after, until: to, direction: Direction::Forward };
-            let read = self.log.store().read(reading).take(LAST_EVENTS.0);
-            let mut events: Vec<_> = read.try_collect().await?;
-            let last = events.last().map_or(to, |event| event.position);
-            let end = if events.len() < LAST_EVENTS.0 { to } else { last };
-            let held = parking.hold_back(&mut events);
-            let mut applier = projector.begin(false);
-            at = batch::apply(&self.log, &mut *applier, &at, end, events, &held).await?;
-        }
-        Ok(())
     }
 
     /// Notes at what was built so far why it is not built on.
@@ -489,16 +426,14 @@ impl Rebuild {
         self.report(building, Phase::Swapping, building.position);
         let _turn = self.turn().await;
         let definition = self.projector.definition();
-        let units = generation::live_units(&self.log, definition).await?;
+        let mut live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
         let mut tx = self.log.store().begin().await?;
         // Holds the running projection still: it must not be ahead of the new generation.
-        let Some(live) = generation::hold_units(&mut *tx, &units).await? else {
+        if !live.hold(&mut *tx).await? {
             tx.rollback().await?;
             return Ok(false);
-        };
-        let ceiling = self.log.ceiling().await?.position;
-        let reached = live.iter().map(|unit| unit.position).chain([ceiling, building.position]);
-        let target = reached.max().unwrap_or(ceiling);
+        }
+        let target = live.furthest(self.log.ceiling().await?.position.max(building.position));
         let Some(events) = self.last_events(building.position, target).await? else {
             tx.rollback().await?;
             return Ok(false);
@@ -532,18 +467,7 @@ impl Rebuild {
         after: Position,
         until: Position,
     ) -> Result<Option<Vec<StoredEvent>>> {
-        let filter = self.projector.filter().clone();
-        let reading = Reading::Log { filter, after, until, direction: Direction::Forward };
-        let mut read = self.log.store().read(reading);
-        let (mut events, mut bytes) = (Vec::new(), 0);
-        while let Some(event) = read.try_next().await? {
-            if events.len() == LAST_EVENTS.0 || bytes >= LAST_EVENTS.1 {
-                return Ok(None);
-            }
-            bytes += event.size();
-            events.push(event);
-        }
-        Ok(Some(events))
+        few_events(&self.log, self.projector.filter(), after, until).await
     }
 
     /// Removes what was in service before the generation that is kept for a rollback.

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use headwater_core::{Difference, Failure, GenerationState, Position, partition};
+use headwater_core::{
+    Checkpoint, Definition, Difference, Error, ErrorKind, Failure, GenerationState, Leases, Log,
+    Position, Result, Work, partition,
+};
+
+use crate::{app::App, generation};
 
 /// Where one projection stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,4 +99,95 @@ pub struct Rebuilt {
     pub held_back: bool,
     /// How its rows differ from those in service before, where it was asked; nothing where they do not.
     pub verified: Option<Vec<Difference>>,
+}
+
+impl App {
+    /// Where each projection stands; in an app without projections, each that the store knows. A
+    /// generation that is being built has an entry of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn status(&self, log: &Log) -> Result<Vec<ProjectionStatus>> {
+        self.check()?;
+        let checkpoints = log.checkpoints().await?;
+        let leases = log.store().leases().await?;
+        let head = log.ceiling().await?.position;
+        let entry = |checkpoint: &Checkpoint| entry(checkpoint, head, &leases);
+        if self.projectors.is_empty() {
+            return Ok(checkpoints.iter().map(entry).collect());
+        }
+        let mut status = Vec::new();
+        for definition in self.projectors.iter().map(|projector| projector.definition()) {
+            let known = status.len();
+            for checkpoint in checkpoints.iter().filter(|c| c.is_of(&definition.name)) {
+                let mut entry = entry(checkpoint);
+                if checkpoint.state == GenerationState::Live && entry.failure.is_none() {
+                    entry.failure = misfit(log, definition, checkpoint).await?;
+                }
+                status.push(entry);
+            }
+            if status.len() == known {
+                status.push(not_begun(&definition.name, head));
+            }
+        }
+        Ok(status)
+    }
+}
+
+fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> ProjectionStatus {
+    let work = Work { projection: checkpoint.projection.clone(), on: checkpoint.state };
+    ProjectionStatus {
+        projection: checkpoint.projection.clone(),
+        generation: checkpoint.generation,
+        state: checkpoint.state,
+        position: checkpoint.position,
+        head: head.max(checkpoint.position),
+        failure: checkpoint.failure.clone().or_else(|| diverged(checkpoint)),
+        paused: checkpoint.paused,
+        inline: checkpoint.inline,
+        held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
+        owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
+        parked: checkpoint.parked,
+    }
+}
+
+/// What is wrong with a checkpoint of another log, which nobody may have tried yet.
+fn diverged(checkpoint: &Checkpoint) -> Option<Failure> {
+    let Checkpoint { projection, position, .. } = checkpoint.clone();
+    let error = Error::LogDiverged { projection, position };
+    (!checkpoint.of_this_log).then(|| stands_still(position, &error))
+}
+
+/// Why this code cannot go on with a generation that stands still for no other cause.
+async fn misfit(
+    log: &Log,
+    definition: &Definition,
+    checkpoint: &Checkpoint,
+) -> Result<Option<Failure>> {
+    match generation::check(log, definition, checkpoint).await {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Retry => Err(error),
+        Err(error) => Ok(Some(stands_still(checkpoint.position, &error))),
+    }
+}
+
+fn stands_still(position: Position, error: &Error) -> Failure {
+    Failure { position, event_id: None, code: error.code().into(), error: error.to_string() }
+}
+
+fn not_begun(name: &str, head: Position) -> ProjectionStatus {
+    ProjectionStatus {
+        projection: name.into(),
+        generation: 0,
+        state: GenerationState::Building,
+        position: Position::START,
+        head,
+        failure: None,
+        paused: false,
+        inline: false,
+        held_back: false,
+        owner: None,
+        parked: 0,
+    }
 }
