@@ -39,7 +39,7 @@ async fn an_instance_runs() {
         None => ("sqlite::memory:".into(), String::new()),
     };
     let log = connect(&url).await.unwrap();
-    let app = match name.split('-').next() {
+    let app = match name.get(..5) {
         Some("eight") => eight::app(),
         Some("parts") => parts(),
         _ => app(),
