@@ -29,6 +29,7 @@ mod prepared;
 mod process_killed;
 mod rebuild_killed;
 mod rebuild_stalled;
+mod rebuild_under_load;
 mod refused;
 mod restored;
 mod server_killed;
