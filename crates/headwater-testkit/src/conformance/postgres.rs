@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{Dialect, Harness, UserTransaction};
-use crate::postgres::{TestDatabase, database, pooled};
+use crate::postgres::{TestDatabase, database, plainly, pooled};
 
 /// A log in PostgreSQL.
 #[derive(Debug)]
@@ -53,7 +53,9 @@ impl Postgres {
     }
 
     async fn connect(&self) -> PgConnection {
-        PgConnection::connect(self.database.url()).await.expect("the test server takes connections")
+        let database = &self.database;
+        let url = if self.pooled { plainly(database) } else { database.url().to_owned() };
+        PgConnection::connect(&url).await.expect("the test server takes connections")
     }
 
     /// As a user of a pooler has to connect.

@@ -2,7 +2,8 @@
 //!
 //! The server comes from the first of these that works:
 //!
-//! 1. `TEST_DATABASE_URL`: a server that runs already, with a role that may create databases;
+//! 1. `TEST_DATABASE_URL`: a server that runs already, with a role that may create databases, and a role for
+//!    those tests that go through a pooler;
 //! 2. Docker, where an engine answers: the image `HEADWATER_TEST_IMAGE`, `postgres:17-alpine` by
 //!    default;
 //! 3. the binaries of a local installation, 15 or newer: a cluster in a temporary directory.
@@ -25,6 +26,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConn
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+pub(crate) use pooler::plainly;
 pub use pooler::pooled;
 pub use proxy::Proxy;
 pub use server::Server;

@@ -1,4 +1,5 @@
-//! PgBouncer in transaction mode, before the server that this process shares.
+//! PgBouncer in transaction mode, before the server that this process shares, for a role that is neither a
+//! superuser nor the owner of its database.
 
 use std::{
     fs, io,
@@ -14,9 +15,12 @@ use super::{
     SHARED, TestDatabase,
     guardian::Guardian,
     local::User,
-    provider,
+    provider, run,
     server::{free_port, make_directory},
 };
+
+/// The role that goes through the pooler. It has the password of the server's own.
+const ROLE: &str = "headwater_plain";
 
 /// Where the pooler of this process listens.
 static POOLER: OnceCell<u16> = OnceCell::const_new();
@@ -40,12 +44,36 @@ pub async fn pooled(database: &TestDatabase) -> String {
     let options = PgConnectOptions::from_str(database.url()).expect("the URL of a test database");
     let server = format!("@{}:{}/", options.get_host(), options.get_port());
     assert!(database.url().contains(&server), "a pooler needs a URL with user, host and port");
-    database.url().replace(&server, &format!("@127.0.0.1:{port}/"))
+    let grant = format!(
+        "grant create on database {} to {ROLE}; grant create on schema public to {ROLE}",
+        database.name()
+    );
+    run(database.url(), grant).await.expect("an owner may grant");
+    plainly(database).replace(&server, &format!("@127.0.0.1:{port}/"))
+}
+
+/// The URL of a database for the same role, past the pooler.
+pub(crate) fn plainly(database: &TestDatabase) -> String {
+    let (user, _) = login(database.url()).expect("a pooler needs a URL with user and password");
+    database.url().replacen(&format!("//{user}:"), &format!("//{ROLE}:"), 1)
+}
+
+/// The user and the password of a URL.
+fn login(url: &str) -> Result<(&str, &str), String> {
+    let (login, _) =
+        url.split_once("://").map_or(url, |(_, rest)| rest).split_once('@').ok_or("no user")?;
+    Ok(login.split_once(':').ok_or("the test server's URL has no password")?)
 }
 
 async fn start() -> Result<u16, String> {
     let url = SHARED.get_or_init(provider::start).await;
     let port = free_port().map_err(|error| error.to_string())?;
+    let (_, password) = login(url)?;
+    let role = format!(
+        "do $$ begin create role {ROLE}; exception when duplicate_object or unique_violation then end $$;
+         alter role {ROLE} login nosuperuser password '{password}'"
+    );
+    run(url, role).await.map_err(|error| error.to_string())?;
     let mut guardian = guard(url, port)?;
     let mut options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
     options = options.host("127.0.0.1").port(port).extra_float_digits(None);
@@ -77,9 +105,7 @@ fn guard(url: &str, port: u16) -> Result<Guardian, String> {
 
 /// Writes down how the pooler is to work, and yields as whom.
 fn configure(directory: &Path, url: &str, port: u16) -> Result<User, String> {
-    let (login, _) =
-        url.split_once("://").map_or(url, |(_, rest)| rest).split_once('@').ok_or("no user")?;
-    let (name, password) = login.split_once(':').ok_or("the test server's URL has no password")?;
+    let (name, password) = login(url)?;
     let options = PgConnectOptions::from_str(url).map_err(|error| error.to_string())?;
     let users = directory.join("users");
     let settings = format!(
@@ -97,7 +123,8 @@ fn configure(directory: &Path, url: &str, port: u16) -> Result<User, String> {
         user.own(path, 0o600)?;
         fs::write(path, text).map_err(|error| error.to_string())
     };
-    write(&users, format!("\"{name}\" \"{password}\"\n"))?;
+    let all = [name, ROLE].map(|name| format!("\"{name}\" \"{password}\"\n"));
+    write(&users, all.concat())?;
     write(&directory.join("pgbouncer.ini"), settings)?;
     user.own(directory, 0o700)?;
     Ok(user)
