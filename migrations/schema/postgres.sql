@@ -232,13 +232,17 @@ declare
     v_version  bigint;
     v_position bigint;
 begin
-    -- Before a position is drawn: while a projection changes inline, appends come one after the other. Whoever
-    -- lets one change inline waits for those who found no row, since this locks the table as well.
-    perform from "headwater".inline_projections i order by i.projection for update;
-
     if p_patience is not null then
         perform set_config('lock_timeout', p_patience::text, true);
     end if;
+
+    -- Before a position is drawn: while a projection changes inline, appends come one after the other. Whoever
+    -- lets one change inline waits for those who found no row, since this locks the table as well. A transaction
+    -- with an older snapshot would not see the rows, and shuts all others out.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        lock table "headwater".inline_projections in exclusive mode;
+    end if;
+    perform from "headwater".inline_projections i order by i.projection for update;
 
     -- One event for one stream, the most common append, where nothing stands against it.
     if cardinality(p_ids) = 1 then

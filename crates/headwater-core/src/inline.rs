@@ -146,7 +146,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Whether the same may succeed when it is tried again.
+    /// Whether only something else was in the way, such as a lock: the same may succeed when it is tried
+    /// again, and an append is not refused for it.
     pub fn is_transient(&self) -> bool {
         self.error.kind() == ErrorKind::Retry
     }
@@ -178,7 +179,12 @@ pub async fn apply(
         if without.iter().any(|name| name == inline.name()) {
             continue;
         }
-        inline.apply(tx, &mut written).await.map_err(|error| Refused {
+        let mut applied = inline.apply(tx, &mut written).await;
+        if applied.is_ok() && !tx.is_whole() {
+            // Its code went on after a statement that was refused.
+            applied = Err(Error::unfinished());
+        }
+        applied.map_err(|error| Refused {
             projection: inline.name().to_owned(),
             goes_without: inline.goes_without(),
             error,

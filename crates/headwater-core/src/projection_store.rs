@@ -96,7 +96,10 @@ pub trait StoreTx: RowTx {
     /// Reads a checkpoint and holds it: no other transaction moves it until this one ends.
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>>;
 
-    /// The same for the generation in service.
+    /// The checkpoint in service as it is now, without holding it.
+    async fn live(&mut self, projection: &str) -> Result<Option<Checkpoint>>;
+
+    /// Reads and holds the checkpoint in service.
     async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>>;
 
     /// The first events behind `after`, also those that this transaction has written. While it holds appends
@@ -168,6 +171,9 @@ pub trait StoreTx: RowTx {
     /// Takes an event that was set aside back, since it was applied or is given up; `false` where it was
     /// not there.
     async fn unpark(&mut self, at: &Checkpoint, event: Uuid) -> Result<bool>;
+
+    /// Whether every statement so far has ended well: otherwise only the rollback is left.
+    fn is_whole(&self) -> bool;
 
     /// Commits. Once begun, it is not undone by dropping the future.
     ///

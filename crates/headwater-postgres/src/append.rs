@@ -26,25 +26,14 @@ const RACES: usize = 5;
 /// are set apart. Longer than a commit takes anywhere: another process may just be appending to it.
 pub(crate) const SHORT: Duration = Duration::from_millis(250);
 
-/// How long an append waits for those who change the same read models, such as the swap of a rebuild.
-const ROW_WAIT: &str = "set local lock_timeout = '10s'";
+/// How long an append waits for those who change the same read models, such as the swap of a rebuild; then it
+/// goes without.
+const ROW_WAIT: &str = "set local lock_timeout = '1s'";
 
 /// Why a group was not applied, or perhaps not.
 enum Failed {
     Statement(sqlx::Error),
     Inline(Refused),
-    /// Code of a projection went on after a statement that was refused.
-    Unfinished,
-}
-
-impl Failed {
-    fn is_race(&self) -> bool {
-        match self {
-            Self::Statement(error) => is_race(error),
-            Self::Inline(refused) => refused.is_transient(),
-            Self::Unfinished => false,
-        }
-    }
 }
 
 impl From<sqlx::Error> for Failed {
@@ -64,7 +53,6 @@ impl From<Failed> for Error {
         match failed {
             Failed::Statement(error) => errors::of_commit(error),
             Failed::Inline(refused) => refused.into(),
-            Failed::Unfinished => Self::unfinished(),
         }
     }
 }
@@ -126,7 +114,7 @@ impl PostgresStore {
             if group.is_empty() {
                 continue;
             }
-            match self.send(connection, &group, patience, &without).await {
+            match self.send(connection, &group, patience, &mut without).await {
                 Ok(outcomes) => {
                     if outcomes.iter().any(Result::is_ok) {
                         self.inner.hints.send();
@@ -164,7 +152,7 @@ impl PostgresStore {
         connection: &mut Held,
         group: &[Waiting],
         patience: Duration,
-        without: &[String],
+        without: &mut Vec<String>,
     ) -> Result<Vec<Result<Appended>>, Failed> {
         let group = Group::of(group.iter().map(|waiting| waiting.appends.as_slice()));
         let mut race = 0;
@@ -188,7 +176,13 @@ impl PostgresStore {
                 sent
             };
             match sent {
-                Err(failed) if failed.is_race() && race < RACES => race += 1,
+                Err(Failed::Statement(error)) if is_race(&error) && race < RACES => race += 1,
+                // A lock, as a rule; the projection's own runner applies what is left out.
+                Err(Failed::Inline(refused))
+                    if refused.is_transient() && !connection.is_broken() =>
+                {
+                    without.push(refused.projection);
+                }
                 ended => return ended,
             }
         }
@@ -211,9 +205,6 @@ impl PostgresStore {
         connection.control(ROW_WAIT).await?;
         let mut tx = PostgresTx::on(self.clone(), connection);
         inline::apply(inlines, &mut tx, &outcomes, without).await?;
-        if !tx.is_whole() {
-            return Err(Failed::Unfinished);
-        }
         connection.end("commit").await?;
         Ok(outcomes)
     }

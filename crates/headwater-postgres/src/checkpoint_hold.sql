@@ -9,5 +9,4 @@ select projection, generation, state, position, event_id, event_position, epoch,
            select 1 from {schema}.inline_projections i where i.projection = checkpoints.projection) as inline,
        error_code
 from {schema}.checkpoints
-where projection = $1 and case when $2::integer is null then state = 'live' else generation = $2 end
-for update
+where projection = $1 and generation = $2

@@ -38,6 +38,8 @@ statements! {
     checkpoint_drop,
     checkpoint_fail,
     checkpoint_hold,
+    checkpoint_live,
+    checkpoint_lock,
     checkpoint_merge,
     checkpoint_promote,
     checkpoint_retire,

@@ -98,15 +98,25 @@ impl<'c> PostgresTx<'c> {
         result
     }
 
+    /// Locks a checkpoint, the one in service where no generation is given, and reads it then: a statement that
+    /// has waited for the lock sees the row as it is now, and all other tables as they were before.
     async fn find(
         &mut self,
         projection: &str,
         generation: Option<u32>,
     ) -> Result<Option<Checkpoint>> {
-        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_hold))
+        let store = self.store.clone();
+        let statements = &store.inner.statements;
+        let lock = sqlx::query(checked(&statements.checkpoint_lock))
             .bind(projection.to_owned())
             .bind(generation.map(number));
-        let row = self.step().fetch_optional(query).await;
+        let locked = self.step().fetch_optional(lock).await;
+        let Some(locked) = self.done(locked.map_err(of_statement))? else { return Ok(None) };
+        let generation: i32 = locked.try_get("generation").map_err(of_statement)?;
+        let read = sqlx::query(checked(&statements.checkpoint_hold))
+            .bind(projection.to_owned())
+            .bind(generation);
+        let row = self.step().fetch_optional(read).await;
         let row = self.done(row.map_err(of_statement))?;
         row.as_ref().map(decode).transpose().map_err(of_statement)
     }
@@ -127,11 +137,6 @@ impl<'c> PostgresTx<'c> {
             }
         }
         Ok(())
-    }
-
-    /// Whether every step ended well.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.begun == self.done
     }
 
     async fn end(&mut self, statement: &'static str) -> Result<()> {
@@ -261,6 +266,14 @@ impl StoreTx for PostgresTx<'_> {
 
     async fn hold(&mut self, projection: &str, generation: u32) -> Result<Option<Checkpoint>> {
         self.find(projection, Some(generation)).await
+    }
+
+    async fn live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
+        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_live))
+            .bind(projection.to_owned());
+        let row = self.step().fetch_optional(query).await;
+        let row = self.done(row.map_err(of_statement))?;
+        row.as_ref().map(decode).transpose().map_err(of_statement)
     }
 
     async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
@@ -440,6 +453,10 @@ impl StoreTx for PostgresTx<'_> {
             .bind(number(at.generation))
             .bind(event);
         Ok(self.execute_query(unpark).await? > 0)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.begun == self.done
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {

@@ -85,6 +85,12 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
 /// Checks that this code may go on with a generation: that it, or code that differs in nothing that
 /// has mattered yet, has built it, and from this log.
 pub(crate) async fn check(log: &Log, definition: &Definition, at: &Checkpoint) -> Result<()> {
+    check_code(log, definition, at).await?;
+    check_log(log, at).await
+}
+
+/// Checks that this code may go on with what the other has built. It waits for nobody.
+async fn check_code(log: &Log, definition: &Definition, at: &Checkpoint) -> Result<()> {
     let projection = || definition.name.clone();
     match definition.built_by(&at.fingerprint) {
         BuiltBy::SameCode => {}
@@ -96,7 +102,7 @@ pub(crate) async fn check(log: &Log, definition: &Definition, at: &Checkpoint) -
             }
         }
     }
-    check_log(log, at).await
+    Ok(())
 }
 
 /// Checks a generation, and takes it over: from code that knew fewer types of event, and, for an
@@ -111,19 +117,41 @@ pub(crate) async fn take_over(
         check(log, definition, &at).await?;
         return Ok(at);
     }
+    // Before anything is held: the end of the log may wait for an append that waits for the checkpoint.
+    check(log, definition, &at).await?;
+    let (name, moved) =
+        (&definition.name, Error::CheckpointMoved { projection: at.projection.clone() });
+    let own = log.store().checkpoints().await?;
+    // The partitions go over to other code together.
+    let all = at.fingerprint != definition.fingerprint;
+    let units = own.into_iter().filter(|unit| {
+        let same = (unit.generation, unit.state) == (at.generation, at.state);
+        same && (unit.projection == *name || all && unit.is_of(projection_of(name)))
+    });
     let mut tx = log.store().begin().await?;
-    // Held, so that an older process moves it past no event that it does not know meanwhile.
-    let held = tx.hold(&definition.name, at.generation).await?;
-    let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
-    let held = held.ok_or_else(moved)?;
-    check(log, definition, &held).await?;
-    let adopted = Checkpoint { fingerprint: definition.fingerprint.clone(), ..held.clone() };
-    let adopted = tx.amend(&held, &adopted, owner).await?;
-    tx.commit().await?;
-    if held.fingerprint != definition.fingerprint {
-        tracing::info!(projection = %definition.name, "the projection reads more types of event now");
+    let mut taken = None;
+    for unit in units {
+        // Held, so that an older process moves it past no event that it does not know meanwhile.
+        let held = tx.hold(&unit.projection, unit.generation).await?;
+        let held = held.filter(|held| held.state == at.state).ok_or_else(|| moved.clone())?;
+        check_code(log, definition, &held).await?;
+        if !held.of_this_log {
+            let (projection, position) = (held.projection, held.position);
+            return Err(Error::LogDiverged { projection, position });
+        }
+        let adopted = Checkpoint { fingerprint: definition.fingerprint.clone(), ..held.clone() };
+        if unit.projection == *name {
+            taken = Some(tx.amend(&held, &adopted, owner).await?);
+        } else if held.fingerprint != definition.fingerprint {
+            tx.amend(&held, &adopted, None).await?;
+        }
     }
-    Ok(adopted)
+    let taken = taken.ok_or(moved)?;
+    tx.commit().await?;
+    if at.fingerprint != definition.fingerprint {
+        tracing::info!(projection = %name, "the projection reads more types of event now");
+    }
+    Ok(taken)
 }
 
 /// Whether the log holds events of these types at or below `until`.

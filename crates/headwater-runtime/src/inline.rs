@@ -42,6 +42,11 @@ impl Inline for InlineProjection {
     }
 
     async fn apply(&self, tx: &mut dyn StoreTx, written: &mut Written) -> Result<()> {
+        // Whoever works on one that cannot go on here must not hold up the append.
+        let looked = tx.live(self.name()).await?;
+        if !looked.is_some_and(|at| self.can_go_on(&at)) {
+            return Ok(());
+        }
         let Some(at) = tx.hold_live(self.name()).await? else { return Ok(()) };
         let to = written.last();
         if !self.can_go_on(&at) || at.position >= to {
@@ -88,7 +93,7 @@ pub(crate) async fn join(
         // First, since an append under way may be about to hold the checkpoint.
         tx.set_inline(name, true).await?;
         let held = tx.hold(name, at.generation).await?;
-        let held = held.filter(|held| (held.epoch, held.position) == (at.epoch, at.position));
+        let held = held.filter(|held| held.epoch == at.epoch);
         let held = held.ok_or_else(|| Error::CheckpointMoved { projection: name.clone() })?;
         let events = tx.events_behind(held.position, LEFT).await?;
         let few = u32::try_from(events.len()).is_ok_and(|count| count < LEFT);

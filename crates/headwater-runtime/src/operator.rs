@@ -61,7 +61,8 @@ impl Operator {
         Self { code: app.definition_ids(), ..self }
     }
 
-    /// Lets a projection stand still, until it is resumed. Queries go on, and so do rebuilds.
+    /// Lets a projection stand still, until it is resumed. Queries go on, and so do rebuilds; where it is
+    /// inline, appends wait for it no more, also where nobody has its code any more.
     ///
     /// # Errors
     ///
@@ -326,6 +327,10 @@ impl Operator {
         let newest = in_state.clone().map(|g| g.generation).max().ok_or_else(none)?;
         let moved = || Error::CheckpointMoved { projection: projection.into() };
         let mut tx = self.log.store().begin().await?;
+        if action == "pause" {
+            // Before a checkpoint is held, as by an append.
+            tx.set_inline(projection, false).await?;
+        }
         let (mut changed, mut left_out) = (None, false);
         // All partitions, as one.
         for unit in in_state.filter(|generation| generation.generation == newest) {

@@ -213,6 +213,12 @@ impl Rebuild {
             if !live.are_by(definition) {
                 return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }
+            if live.are_inline() {
+                // No append is to wait for the comparison; the runner lets it change inline again.
+                let mut tx = self.log.store().begin().await?;
+                tx.set_inline(&definition.name, false).await?;
+                tx.commit().await?;
+            }
             for projector in live.behind(building.position) {
                 runner::catch_up(&self.log, &**projector, building.position).await?;
             }
@@ -279,9 +285,12 @@ impl Rebuild {
         let generations = Generations::of(&self.log, definition).await?;
         if let Some(left) = generations.building() {
             let (owner, number) = (Some(self.owner), left.generation);
-            let left = self.merged(left.clone()).await?;
             let usable = left.fingerprint == definition.fingerprint;
-            match generation::take_over(&self.log, definition, left, owner).await {
+            let taken_over = async {
+                let left = self.merged(left.clone()).await?;
+                generation::take_over(&self.log, definition, left, owner).await
+            };
+            match taken_over.await {
                 Ok(usable) => {
                     self.resumed.get_or_insert(true);
                     return Ok(usable);
@@ -306,23 +315,27 @@ impl Rebuild {
         loop {
             let state = GenerationState::Building;
             let mut units = Units::load(&self.log, &self.projector, state).await?;
-            if units.count() < 2 || !units.are_by(definition) {
+            if units.count() < 2 {
                 return Ok(left);
+            }
+            // Each of them stands at another place, which other code cannot go on from.
+            if !units.are_by(definition) {
+                return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }
             let mut tx = self.log.store().begin().await?;
             if !units.hold(&mut *tx).await? {
                 tx.rollback().await?;
                 continue;
             }
-            if !units.have_parked_the_same() {
-                let reason = format!(
-                    "some partitions alone of generation {} of {} have set events aside",
-                    left.generation, definition.name
-                );
-                return Err(Error::Mismatch { reason });
-            }
             let to = units.furthest(left.position);
             if units.bring_to(&mut *tx, to).await? {
+                if !units.have_parked_the_same() {
+                    let reason = format!(
+                        "some partitions alone of generation {} of {} have set events aside: drop it",
+                        left.generation, definition.name
+                    );
+                    return Err(Error::Mismatch { reason });
+                }
                 tx.merge_partitions(definition, left.generation).await?;
                 let merged = tx.hold(&definition.name, left.generation).await?;
                 tx.commit().await?;

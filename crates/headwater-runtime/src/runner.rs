@@ -189,7 +189,9 @@ impl Run<'_> {
             let at_the_end = batch.as_ref().is_none_or(|batch| batch.caught_up);
             match batch {
                 Some(batch) if is_inline => {
-                    self.apply_what_appends_left(batch).await?;
+                    if self.apply_what_appends_left(batch).await? && joins {
+                        join_at = Some(Instant::now());
+                    }
                     sleep(INLINE).await;
                 }
                 Some(batch) => self.apply(&mut *applier, batch).await?,
@@ -214,18 +216,19 @@ impl Run<'_> {
     }
 
     /// Applies what of a batch was not applied in the appends' own transactions, such as the events of a
-    /// program that does not know the projection.
-    async fn apply_what_appends_left(&mut self, batch: Batch) -> Result<()> {
+    /// program that does not know the projection; `true` where appends may leave more, since they go on with it
+    /// only where it is at the log's end.
+    async fn apply_what_appends_left(&mut self, batch: Batch) -> Result<bool> {
         let definition = self.projector.definition();
         loop {
             let generations = Generations::of(self.log, definition).await?;
             let live = generations.live().filter(|c| Some((c.generation, c.epoch)) == self.owned);
             let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
             let live = live.cloned().ok_or_else(moved)?;
-            let at = live.position;
+            let (at, is_inline) = (live.position, live.inline);
             self.at = Some((live, None));
             if at >= batch.position {
-                return Ok(());
+                return Ok(!is_inline);
             }
             let mut left = batch.clone();
             left.events.retain(|event| event.position > at);
@@ -233,7 +236,7 @@ impl Run<'_> {
             let mut applier = self.projector.begin(false);
             match self.apply(&mut *applier, left).await {
                 Err(Error::CheckpointMoved { .. }) => {}
-                applied => return applied,
+                applied => return applied.map(|()| true),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The units of a generation: its one checkpoint, or those of its partitions, which stand at places of their
 //! own. Where the generation is looked at as a whole, they are held together and brought to one position.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use headwater_core::{
@@ -29,6 +29,8 @@ struct Unit {
     /// The code that it is kept up to date by, where this program has it.
     projector: Option<Arc<dyn Projector>>,
     parking: Parking,
+    /// Where the events lie that it has set aside.
+    parked: BTreeSet<Position>,
 }
 
 impl Units {
@@ -48,10 +50,12 @@ impl Units {
             let same_code = at.fingerprint == definition.fingerprint;
             let projector = own.iter().find(|p| same_code && p.definition().name == at.projection);
             let mut parking = Parking::new(projector.map(|p| p.on_failure()).unwrap_or_default());
+            let mut parked = BTreeSet::new();
             if at.parked > 0 {
                 parking.load(log, &at).await?;
+                parked = log.parked(&at).map_ok(|parked| parked.position).try_collect().await?;
             }
-            all.push(Unit { at, projector: projector.cloned(), parking });
+            all.push(Unit { at, projector: projector.cloned(), parking, parked });
         }
         Ok(Self { log: log.clone(), all })
     }
@@ -70,9 +74,14 @@ impl Units {
         self.all.iter().all(|unit| unit.at.fingerprint == definition.fingerprint)
     }
 
-    /// Whether as many events are set aside in each.
+    /// Whether the same events are set aside in each, at one position of all.
     pub(crate) fn have_parked_the_same(&self) -> bool {
-        self.all.iter().all(|unit| unit.at.parked == self.all[0].at.parked)
+        self.all.iter().all(|unit| unit.parked == self.all[0].parked)
+    }
+
+    /// Whether they change with the appends.
+    pub(crate) fn are_inline(&self) -> bool {
+        self.all.iter().any(|unit| unit.at.inline)
     }
 
     /// The position of the one that has come furthest, if it is behind `start`.
@@ -113,6 +122,7 @@ impl Units {
             let Some(mut events) = events else { return Ok(false) };
             let held = unit.parking.hold_back(&mut events);
             let mut applier = projector.begin(false);
+            unit.parked.extend(held.iter().map(|parked| parked.position));
             let taken = batch::take_in(&mut *applier, to, events.into_iter())?;
             unit.at = batch::apply_in(tx, &mut *applier, &unit.at, taken, &held).await?;
         }

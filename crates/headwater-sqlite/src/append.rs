@@ -94,7 +94,7 @@ impl SqliteStore {
                     rest.extend([(second, without.clone()), (group, without)]);
                     continue;
                 }
-                Err(Failed::Inline(refused)) if refused.goes_without && !refused.is_transient() => {
+                Err(Failed::Inline(refused)) if refused.goes_without || refused.is_transient() => {
                     without.push(refused.projection);
                     rest.push((group, without));
                     continue;

@@ -169,6 +169,10 @@ impl StoreTx for SqliteTx {
     }
 
     async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
+        self.live(projection).await
+    }
+
+    async fn live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
         let mut connection = self.step().await?;
         let held = find(&mut connection, projection, None).await;
         self.done(connection, held)
@@ -321,6 +325,10 @@ impl StoreTx for SqliteTx {
         let mut connection = self.step().await?;
         let unparked = parked::unpark(&mut connection, at, event).await;
         self.done(connection, unparked)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.begun == self.done
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {

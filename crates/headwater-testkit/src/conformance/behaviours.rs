@@ -166,6 +166,8 @@ macro_rules! conformance {
                 an_append_goes_on_without_what_is_to_set_it_aside,
                 what_others_append_is_applied_to_an_inline_read_model,
                 two_processes_change_one_inline_read_model,
+                an_inline_read_model_is_caught_up_with_under_load,
+                an_append_behind_an_open_transaction_is_refused_in_time,
                 a_rebuild_is_handed_over_to_appends_that_go_on,
                 a_paused_inline_projection_holds_up_no_append,
                 a_projection_that_is_not_inline_any_more_holds_up_no_append,

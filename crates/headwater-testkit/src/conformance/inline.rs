@@ -198,10 +198,84 @@ pub async fn what_others_append_is_applied_to_an_inline_read_model(harness: &dyn
         }
         assert_eq!(bookings(log, "a").await, 10);
         assert_eq!(bookings(log, "b").await, 5);
+        book_and_look_soon(log).await;
         book_and_look(log, "a", 5).await;
     };
     run_while(&inline_app(), log, work).await;
     other.close().await;
+}
+
+/// Also where its appends never cease: what was left out is applied, and then they go on inline.
+pub async fn an_inline_read_model_is_caught_up_with_under_load(harness: &dyn Harness) {
+    if !harness.is_shared() {
+        return super::only_where_shared();
+    }
+    let log = harness.log();
+    let other = harness.reopen(Settings::default()).await.expect("it opens");
+    let done = AtomicBool::new(false);
+    let work = async {
+        is_inline(log, "balances").await;
+        let writers = join_all((0..4).map(async |n| {
+            while !done.load(SeqCst) {
+                book(log, &format!("of-{n}"), 1).await;
+            }
+        }));
+        let looks = async {
+            for _ in 0..3 {
+                book(&other, "b", 1).await;
+                eventually("own writes are seen at once again", async || {
+                    for _ in 0..10 {
+                        let before = bookings(log, "a").await;
+                        book(log, "a", 1).await;
+                        if bookings(log, "a").await != before + 1 {
+                            return None;
+                        }
+                    }
+                    Some(())
+                })
+                .await;
+            }
+            done.store(true, SeqCst);
+        };
+        join(writers, looks).await;
+        assert_eq!(bookings(log, "b").await, 3);
+    };
+    run_while(&inline_app(), log, work).await;
+    other.close().await;
+}
+
+/// A user's transaction that stays open is waited for no longer than a statement may take.
+pub async fn an_append_behind_an_open_transaction_is_refused_in_time(harness: &dyn Harness) {
+    if harness.dialect() == Dialect::Sqlite {
+        println!("a transaction that writes has the only writer: nothing to prove");
+        return;
+    }
+    let log = harness.log();
+    let hasty = Settings { statement_timeout: Duration::from_secs(4), ..Settings::default() };
+    let hasty = harness.reopen(hasty).await.expect("it opens");
+    let work = async {
+        is_inline(log, "balances").await;
+        let mut open = harness.begin().await;
+        let booked = NewEvent::of(&AccountEvent::Booked { cents: 1 }).expect("it is JSON");
+        let append = Append::new(stream("account-open"), Any, [booked.clone()]);
+        open.append(vec![append]).await.expect("it is appended");
+        let refused = hasty.append(&stream("account-other"), Any, [booked]).await;
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        open.commit().await;
+        book_and_look_soon(log).await;
+    };
+    run_while(&inline_app(), log, work).await;
+    hasty.close().await;
+}
+
+/// Books until it is seen at once.
+async fn book_and_look_soon(log: &Log) {
+    eventually("own writes are seen at once", async || {
+        let before = bookings(log, "a").await;
+        book(log, "a", 1).await;
+        (bookings(log, "a").await == before + 1).then_some(())
+    })
+    .await;
 }
 
 /// Two that append inline at the same moment count each other's bookings.
@@ -271,7 +345,12 @@ pub async fn a_paused_inline_projection_holds_up_no_append(harness: &dyn Harness
         operator.resume("balances").await.expect("it goes on");
         let arrived = log.wait_for("balances", last, Duration::from_secs(30)).await;
         assert_eq!((arrived, bookings(log, "a").await), (Ok(true), 2));
-        book_and_look(log, "a", 5).await;
+        book_and_look_soon(log).await;
+        let names = ["balances".to_owned()];
+        let app = inline_app();
+        let verified = app.verify(log, &names, &|_| {}).await.expect("it is verified");
+        assert_eq!(verified[0].verified.as_deref(), Some(&[][..]));
+        book_and_look_soon(log).await;
     };
     run_while(&inline_app(), log, work).await;
 }
