@@ -41,11 +41,12 @@ async fn both_databases_open_by_their_urls() {
 /// Behind one, a program that takes it for the server itself meets statements that are not prepared.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_transaction_mode_is_noticed() {
-    let database = database().await;
+    // Whoever makes the log owns it, and another role goes through the pooler.
+    let (direct, behind) = (database().await, database().await);
     for (url, pooler, found) in [
-        (database.url().to_owned(), Pooler::Detect, false),
-        (pooled(&database).await, Pooler::Detect, true),
-        (pooled(&database).await, Pooler::Present, true),
+        (direct.url().to_owned(), Pooler::Detect, false),
+        (pooled(&behind).await, Pooler::Detect, true),
+        (pooled(&behind).await, Pooler::Present, true),
     ] {
         let settings = Settings { pooler, ..Settings::default() };
         let log = connect_with(&url, settings).await.unwrap_or_else(|error| panic!("{error}"));

@@ -27,7 +27,8 @@ pub trait Fold: ReadModel {
     const LIFECYCLE: Lifecycle = Lifecycle::Async;
 
     /// In how many parts its rows are kept up to date, each by an instance of its own: for a fold that one
-    /// instance cannot keep up with. Where another number is declared, the read model is built anew.
+    /// instance cannot keep up with, and not for an inline one. Where another number is declared, the read
+    /// model is built anew.
     const PARTITIONS: u32 = 1;
 
     /// The keys of the rows that the event touches; none where it does not matter here. One that is

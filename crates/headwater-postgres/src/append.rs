@@ -212,8 +212,8 @@ impl PostgresStore {
     /// Appends inside your own transaction: your change and the events, or nothing.
     ///
     /// A refused append changes nothing and leaves the transaction usable. The events become
-    /// visible when you commit; until then readers of the log wait below them, writers do
-    /// not. Keep such transactions short. Readers in this process are woken by their poll, within a
+    /// visible when you commit; until then readers of the log wait below them, and writers do
+    /// not, unless a projection is inline. Keep such transactions short. Readers in this process are woken by their poll, within a
     /// second, or at once by [`PostgresStore::hint`] after the commit.
     ///
     /// # Errors

@@ -24,7 +24,8 @@ pub struct RebuildOptions {
     /// Whether what is built is held back when it is complete, until an operator puts it into service.
     pub hold: bool,
     /// Whether its rows are compared with those in service, at the same position, before they are
-    /// swapped. The one in service stands still meanwhile, and so does every writer on SQLite.
+    /// swapped. The one in service stands still meanwhile, and so does every writer on SQLite; an inline one
+    /// changes after the appends until that is done.
     pub verify: bool,
     /// How many events a second each projection applies at most, until it has come to the log's end: so that a
     /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.

@@ -36,13 +36,13 @@ impl<F: Fold> FoldProjector<F> {
             vec![TableDefinition::Columns(table)],
         );
         definition.check()?;
-        if F::PARTITIONS == 0 || F::PARTITIONS > 1 && F::LIFECYCLE == Lifecycle::Inline {
-            let reason = format!(
-                "{} has {} partitions: one at least, and one alone where it changes with the appends",
-                definition.name,
-                F::PARTITIONS
-            );
-            return Err(Error::InvalidInput(reason));
+        if F::PARTITIONS == 0 {
+            let none = format!("{} has no partition: declare one at least", definition.name);
+            return Err(Error::InvalidInput(none));
+        }
+        if F::PARTITIONS > 1 && F::LIFECYCLE == Lifecycle::Inline {
+            let both = format!("{} is inline: it cannot have partitions as well", definition.name);
+            return Err(Error::InvalidInput(both));
         }
         let definition = definition.partitioned(F::PARTITIONS);
         let (filter, decoder) = (decoder.filter(), Arc::new(decoder));
