@@ -238,11 +238,12 @@ begin
 
     -- Before a position is drawn: while a projection changes inline, appends come one after the other. Whoever
     -- lets one change inline waits for those who found no row, since this locks the table as well. A transaction
-    -- with an older snapshot would not see the rows, and shuts all others out.
-    if current_setting('transaction_isolation') <> 'read committed' then
+    -- with an older snapshot may not see the rows: where there have ever been any, it shuts all others out.
+    perform from "headwater".inline_projections i order by i.projection for update;
+    if current_setting('transaction_isolation') <> 'read committed'
+       and pg_relation_size('"headwater".inline_projections') > 0 then
         lock table "headwater".inline_projections in exclusive mode;
     end if;
-    perform from "headwater".inline_projections i order by i.projection for update;
 
     -- One event for one stream, the most common append, where nothing stands against it.
     if cardinality(p_ids) = 1 then

@@ -171,7 +171,8 @@ macro_rules! conformance {
                 a_rebuild_is_handed_over_to_appends_that_go_on,
                 a_paused_inline_projection_holds_up_no_append,
                 a_projection_that_is_not_inline_any_more_holds_up_no_append,
-                an_open_transaction_holds_off_what_is_to_change_inline;
+                an_open_transaction_holds_off_what_is_to_change_inline,
+                an_append_of_an_older_snapshot_is_not_passed_over;
             partitions:
                 partitions_hold_the_rows_of_a_whole_fold,
                 instances_share_the_partitions_of_a_fold,

@@ -402,3 +402,33 @@ pub async fn an_open_transaction_holds_off_what_is_to_change_inline(harness: &dy
     };
     run_while(&inline_app(), log, work).await;
 }
+
+/// Its snapshot is older than the row that would tell it to wait.
+pub async fn an_append_of_an_older_snapshot_is_not_passed_over(harness: &dyn Harness) {
+    if harness.dialect() == Dialect::Sqlite {
+        println!("SQLite writes on the newest state alone: nothing to prove");
+        return;
+    }
+    let log = harness.log();
+    let booked = || NewEvent::of(&AccountEvent::Booked { cents: 1 }).expect("it is JSON");
+    let mut old = harness.begin().await;
+    let begin = "set transaction isolation level repeatable read; select 1";
+    old.execute(begin).await.expect("it is the first statement");
+    let work = async {
+        is_inline(log, "balances").await;
+        let append = Append::new(stream("account-old"), Any, [booked()]);
+        old.append(vec![append]).await.expect("it is appended");
+        let beside = async {
+            book(log, "a", 1).await;
+        };
+        let commit = async {
+            sleep(Duration::from_millis(300)).await;
+            old.commit().await;
+        };
+        join(beside, commit).await;
+        let last = book(log, "a", 1).await;
+        assert_eq!(log.wait_for("balances", last, Duration::from_secs(30)).await, Ok(true));
+        assert_eq!((bookings(log, "old").await, bookings(log, "a").await), (1, 2));
+    };
+    run_while(&inline_app(), log, work).await;
+}
