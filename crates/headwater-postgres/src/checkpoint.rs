@@ -3,13 +3,18 @@
 use headwater_core::{Checkpoint, Failure, GenerationState, Position, Result, task::shielded};
 use sqlx::{Row as _, postgres::PgRow};
 
-use crate::{errors::of_statement, sql::checked, store::PostgresStore};
+use crate::{
+    connections::Statement,
+    errors::of_statement,
+    sql::{Statements, checked},
+    store::PostgresStore,
+};
 
 impl PostgresStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {
         let store = self.clone();
         shielded(async move {
-            let list = sqlx::query(checked(&store.inner.statements.checkpoints));
+            let list = read(&store.inner.statements, None, None);
             let rows = store.inner.looks.acquire().await?.fetch_all(list).await;
             let rows = rows.map_err(of_statement)?;
             rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
@@ -44,7 +49,17 @@ pub(crate) fn generation(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Reads a row of `checkpoints.sql` or `checkpoint_hold.sql`.
+/// Reads all checkpoints, or of one projection a generation, the one in service where none is given.
+pub(crate) fn read<'q>(
+    statements: &'q Statements,
+    projection: Option<&str>,
+    generation: Option<i32>,
+) -> Statement<'q> {
+    let query = sqlx::query(checked(&statements.checkpoints));
+    query.bind(projection.map(str::to_owned)).bind(generation)
+}
+
+/// Reads a row of `checkpoints.sql`.
 pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
     let generation: i32 = row.try_get("generation")?;
     let error: Option<String> = row.try_get("error")?;

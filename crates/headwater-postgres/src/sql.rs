@@ -37,8 +37,6 @@ statements! {
     checkpoint_create,
     checkpoint_drop,
     checkpoint_fail,
-    checkpoint_hold,
-    checkpoint_live,
     checkpoint_lock,
     checkpoint_merge,
     checkpoint_promote,

@@ -12,7 +12,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use crate::{
-    checkpoint::{decode, generation as number},
+    checkpoint::{self, decode, generation as number},
     compare,
     connections::{Held, Statement, away},
     errors::{of_commit, of_statement},
@@ -106,16 +106,23 @@ impl<'c> PostgresTx<'c> {
         generation: Option<u32>,
     ) -> Result<Option<Checkpoint>> {
         let store = self.store.clone();
-        let statements = &store.inner.statements;
-        let lock = sqlx::query(checked(&statements.checkpoint_lock))
+        let lock = sqlx::query(checked(&store.inner.statements.checkpoint_lock))
             .bind(projection.to_owned())
             .bind(generation.map(number));
         let locked = self.step().fetch_optional(lock).await;
         let Some(locked) = self.done(locked.map_err(of_statement))? else { return Ok(None) };
         let generation: i32 = locked.try_get("generation").map_err(of_statement)?;
-        let read = sqlx::query(checked(&statements.checkpoint_hold))
-            .bind(projection.to_owned())
-            .bind(generation);
+        self.read(projection, Some(generation)).await
+    }
+
+    /// Reads a checkpoint, the one in service where no generation is given.
+    async fn read(
+        &mut self,
+        projection: &str,
+        generation: Option<i32>,
+    ) -> Result<Option<Checkpoint>> {
+        let store = self.store.clone();
+        let read = checkpoint::read(&store.inner.statements, Some(projection), generation);
         let row = self.step().fetch_optional(read).await;
         let row = self.done(row.map_err(of_statement))?;
         row.as_ref().map(decode).transpose().map_err(of_statement)
@@ -269,11 +276,7 @@ impl StoreTx for PostgresTx<'_> {
     }
 
     async fn live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {
-        let query = sqlx::query(checked(&self.store.clone().inner.statements.checkpoint_live))
-            .bind(projection.to_owned());
-        let row = self.step().fetch_optional(query).await;
-        let row = self.done(row.map_err(of_statement))?;
-        row.as_ref().map(decode).transpose().map_err(of_statement)
+        self.read(projection, None).await
     }
 
     async fn hold_live(&mut self, projection: &str) -> Result<Option<Checkpoint>> {

@@ -7,7 +7,7 @@ use tracing::{
 };
 use uuid::Uuid;
 
-use crate::projector::Applier;
+use crate::{parking::Parking, projector::Applier};
 
 /// Applies the events up to the position `to` to the generation of `from`, sets those in `parked` aside,
 /// and yields the checkpoint after them.
@@ -92,6 +92,21 @@ fn trace(event: &StoredEvent) {
         correlation_id = event.correlation_id.map(display),
         "an event of the batch"
     );
+}
+
+/// Applies the events behind a checkpoint, up to the position `to`, in a transaction that does more; yields the
+/// checkpoint after them, and those that wait behind a parked event.
+pub(crate) async fn apply_behind(
+    tx: &mut dyn StoreTx,
+    applier: &mut dyn Applier,
+    parking: &Parking,
+    from: &Checkpoint,
+    to: Position,
+    mut events: Vec<StoredEvent>,
+) -> Result<(Checkpoint, Vec<Parked>)> {
+    let held = parking.hold_back(&mut events);
+    let taken = take_in(applier, to, events.into_iter())?;
+    Ok((apply_in(tx, applier, from, taken, &held).await?, held))
 }
 
 /// Moves the checkpoint and applies the batch, inside a transaction.

@@ -113,20 +113,18 @@ pub(crate) async fn take_over(
     at: Checkpoint,
     owner: Option<Uuid>,
 ) -> Result<Checkpoint> {
-    if at.fingerprint == definition.fingerprint && owner.is_none() {
-        check(log, definition, &at).await?;
-        return Ok(at);
-    }
     // Before anything is held: the end of the log may wait for an append that waits for the checkpoint.
     check(log, definition, &at).await?;
+    let other_code = at.fingerprint != definition.fingerprint;
+    if !other_code && owner.is_none() {
+        return Ok(at);
+    }
     let (name, moved) =
         (&definition.name, Error::CheckpointMoved { projection: at.projection.clone() });
-    let own = log.store().checkpoints().await?;
-    // The partitions go over to other code together.
-    let all = at.fingerprint != definition.fingerprint;
-    let units = own.into_iter().filter(|unit| {
+    // The partitions go over from other code together.
+    let units = log.store().checkpoints().await?.into_iter().filter(|unit| {
         let same = (unit.generation, unit.state) == (at.generation, at.state);
-        same && (unit.projection == *name || all && unit.is_of(projection_of(name)))
+        same && (unit.projection == *name || other_code && unit.is_of(projection_of(name)))
     });
     let mut tx = log.store().begin().await?;
     let mut taken = None;
@@ -148,7 +146,7 @@ pub(crate) async fn take_over(
     }
     let taken = taken.ok_or(moved)?;
     tx.commit().await?;
-    if at.fingerprint != definition.fingerprint {
+    if other_code {
         tracing::info!(projection = %name, "the projection reads more types of event now");
     }
     Ok(taken)

@@ -214,10 +214,10 @@ impl Keeper {
             }
             let fits = !self.changed.contains(&definition.name) && fits(definition, live);
             for unit in definition.units().filter(|_| fits) {
-                let in_service = |c: &&Checkpoint| {
+                let in_service = |c: &Checkpoint| {
                     c.projection == unit && c.state == GenerationState::Live && !c.paused
                 };
-                if checkpoints.iter().any(|checkpoint| in_service(&checkpoint)) {
+                if checkpoints.iter().any(in_service) {
                     doable.push((Work::live(unit), definition.id()));
                 }
             }

@@ -118,15 +118,13 @@ impl Operator {
         let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
         let live = self.generations(projection).await?;
         let live = live.iter().filter(|generation| generation.state == GenerationState::Live);
-        let mut parked = None;
         for unit in live.clone() {
             let named = |parked: &Parked| ready(parked.event_id == event);
-            parked = parked.or(self.log.parked(unit).try_filter(named).try_next().await?);
-        }
-        if let Some(parked) = parked {
-            // What waited behind it is tried now.
-            let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
-            return self.change_and(act, leave_out, Ok).await;
+            if let Some(parked) = self.log.parked(unit).try_filter(named).try_next().await? {
+                // What waited behind it is tried now.
+                let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
+                return self.change_and(act, leave_out, Ok).await;
+            }
         }
         let fails_at = |at: &Checkpoint| {
             let failure = at.failure.as_ref().filter(|failure| failure.event_id == Some(event))?;
@@ -350,9 +348,8 @@ impl Operator {
         if matches!(parkings, Parkings::LeaveOut { .. }) && !left_out {
             return Err(moved());
         }
-        let generation = newest;
         let (id, by) = (Uuid::now_v7(), self.by.clone());
-        let (projection, generation) = (projection.to_owned(), Some(generation));
+        let (projection, generation) = (projection.to_owned(), Some(newest));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();

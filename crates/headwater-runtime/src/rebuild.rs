@@ -13,7 +13,7 @@ use std::{
 
 use headwater_core::{
     BuiltBy, Checkpoint, Difference, Error, ErrorKind, Failure, GenerationState, Log, OnFailure,
-    Position, Result, StoreTx, StoredEvent,
+    Position, Result, StoredEvent,
 };
 use metrics::Counter;
 use tokio::{
@@ -237,7 +237,10 @@ impl Rebuild {
                 self.catch_up(building, applier, parts).await?;
                 continue;
             };
-            *building = self.apply_last(&mut *tx, &mut **applier, building, to, events).await?;
+            let (applier, parking) = (&mut **applier, &self.parking);
+            let applied =
+                batch::apply_behind(&mut *tx, applier, parking, building, to, events).await?;
+            *building = applied.0;
             let differences = tx.compare(definition, in_service, building.generation).await?;
             tx.commit().await?;
             return Ok(differences);
@@ -452,26 +455,13 @@ impl Rebuild {
             return Ok(false);
         };
         let count = count(events.len());
-        self.apply_last(&mut *tx, applier, building, target, events).await?;
+        let parking = &self.parking;
+        batch::apply_behind(&mut *tx, applier, parking, building, target, events).await?;
         tx.promote(definition, building.generation).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
         self.have_applied(count);
         Ok(true)
-    }
-
-    /// Applies the last events in a transaction that does more.
-    async fn apply_last(
-        &self,
-        tx: &mut dyn StoreTx,
-        applier: &mut dyn Applier,
-        building: &Checkpoint,
-        to: Position,
-        mut events: Vec<StoredEvent>,
-    ) -> Result<Checkpoint> {
-        let held = self.parking.hold_back(&mut events);
-        let taken = batch::take_in(applier, to, events.into_iter())?;
-        batch::apply_in(tx, applier, building, taken, &held).await
     }
 
     /// The events behind `after` up to `until`; `None` where they are too many for the swap.

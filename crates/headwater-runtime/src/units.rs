@@ -119,12 +119,12 @@ impl Units {
         for unit in self.all.iter_mut().filter(|unit| unit.at.position < to) {
             let Some(projector) = &unit.projector else { return Ok(false) };
             let events = few_events(&self.log, projector.filter(), unit.at.position, to).await?;
-            let Some(mut events) = events else { return Ok(false) };
-            let held = unit.parking.hold_back(&mut events);
-            let mut applier = projector.begin(false);
-            unit.parked.extend(held.iter().map(|parked| parked.position));
-            let taken = batch::take_in(&mut *applier, to, events.into_iter())?;
-            unit.at = batch::apply_in(tx, &mut *applier, &unit.at, taken, &held).await?;
+            let Some(events) = events else { return Ok(false) };
+            let (mut applier, parking) = (projector.begin(false), &unit.parking);
+            let applied =
+                batch::apply_behind(tx, &mut *applier, parking, &unit.at, to, events).await?;
+            unit.parked.extend(applied.1.iter().map(|parked| parked.position));
+            unit.at = applied.0;
         }
         Ok(true)
     }
@@ -145,9 +145,8 @@ impl Units {
                 let end = if events.len() < FEW.0 { to } else { last };
                 let held = unit.parking.hold_back(&mut events);
                 let mut applier = projector.begin(false);
-                let applied =
+                unit.at =
                     batch::apply(&self.log, &mut *applier, &unit.at, end, events, &held).await?;
-                unit.at = applied;
             }
         }
         Ok(())

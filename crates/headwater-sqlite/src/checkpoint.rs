@@ -10,7 +10,8 @@ use crate::{errors::of_statement, rows::fetch_all, store::SqliteStore, values::t
 impl SqliteStore {
     pub(crate) async fn list_checkpoints(&self) -> Result<Vec<Checkpoint>> {
         let mut connection = self.inner.connections.reader().await?;
-        let statement = sqlx::query(include_str!("checkpoints.sql"));
+        let all = (None::<&str>, None::<u32>);
+        let statement = sqlx::query(include_str!("checkpoints.sql")).bind(all.0).bind(all.1);
         let rows = fetch_all(&mut connection, statement).await?;
         rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
     }
@@ -43,7 +44,7 @@ impl SqliteStore {
     }
 }
 
-/// Reads a row of `checkpoints.sql` or `checkpoint_hold.sql`.
+/// Reads a row of `checkpoints.sql`.
 pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
     let state: &str = row.try_get(2)?;
     let (failed_position, failed_event_id) = (row.try_get::<Option<i64>, _>(8)?, row.try_get(9)?);

@@ -9,4 +9,6 @@ select projection, generation, state, position, event_id, event_position, epoch,
            select 1 from inline_projections i where i.projection = checkpoints.projection) as inline,
        error_code
 from checkpoints
+where $1 is null
+   or projection = $1 and case when $2 is null then state = 'live' else generation = $2 end
 order by projection, generation

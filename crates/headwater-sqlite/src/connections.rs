@@ -242,11 +242,7 @@ impl Transaction {
 
     /// Rolls back on the connection of this transaction.
     pub(crate) async fn undo(mut self, mut connection: WriterConnection) {
-        if sqlx::query("rollback").execute(&mut *connection).await.is_ok() {
-            connection.writer.in_transaction = false;
-        } else {
-            discard(&mut connection.writer).await;
-        }
+        undo(&mut connection.writer).await;
         drop(connection);
         self.turn = None;
     }
@@ -272,6 +268,12 @@ impl Drop for Transaction {
 /// The turn of the next comes only when the rollback is done.
 async fn roll_back(connections: &Connections, turn: Turn) {
     let mut writer = connections.writer.lock().await;
+    undo(&mut writer).await;
+    drop(writer);
+    drop(turn);
+}
+
+async fn undo(writer: &mut Writer) {
     let done = match &mut writer.connection {
         Some(connection) => sqlx::query("rollback").execute(connection).await.is_ok(),
         None => true,
@@ -280,8 +282,6 @@ async fn roll_back(connections: &Connections, turn: Turn) {
         writer.in_transaction = false;
     } else {
         // SQLite may have rolled back by itself, after a full disk for example.
-        discard(&mut writer).await;
+        discard(writer).await;
     }
-    drop(writer);
-    drop(turn);
 }

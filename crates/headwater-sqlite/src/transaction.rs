@@ -53,15 +53,13 @@ impl SqliteTx {
         Self { transaction, held: Some(connection), holds: true, begun: 0, done: 0 }
     }
 
-    /// Commits where all went well, also every step; otherwise rolls back.
+    /// Commits where all went well; otherwise rolls back.
     pub(crate) async fn end<E: From<Error>>(self, went: Result<(), E>) -> Result<(), E> {
         let Some(connection) = self.held else {
+            // A step was dropped half-way.
             self.transaction.rollback().await;
             return went.and_then(|()| Err(Error::unfinished().into()));
         };
-        let whole = self.begun == self.done;
-        let went =
-            went.and_then(|()| whole.then_some(()).ok_or_else(|| Error::unfinished().into()));
         if went.is_err() {
             // Before anybody else gets the connection.
             self.transaction.undo(connection).await;
@@ -333,7 +331,7 @@ impl StoreTx for SqliteTx {
 
     async fn commit(self: Box<Self>) -> Result<()> {
         shielded(async move {
-            if self.begun != self.done {
+            if !self.is_whole() {
                 self.transaction.rollback().await;
                 return Err(Error::unfinished());
             }
@@ -430,8 +428,7 @@ async fn find(
     projection: &str,
     generation: Option<u32>,
 ) -> Result<Option<Checkpoint>> {
-    let statement =
-        sqlx::query(include_str!("checkpoint_hold.sql")).bind(projection).bind(generation);
+    let statement = sqlx::query(include_str!("checkpoints.sql")).bind(projection).bind(generation);
     let rows = fetch_all(connection, statement).await?;
     rows.first().map(decode).transpose().map_err(of_statement)
 }

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::TryStreamExt as _;
-use headwater::{App, Decoder, Fold as _, GenerationState, Log, Recorded, StoredEvent};
+use headwater::{
+    App, Checkpoint, Decoder, Fold as _, GenerationState, Log, Position, Recorded, StoredEvent,
+};
 use headwater_testkit::{
     account::{AccountEvent, Balance, Owners},
     eventually, fixtures,
@@ -151,6 +153,24 @@ async fn check_versions(log: &Log, events: &[StoredEvent]) {
     let streams: Vec<_> = log.streams(None).try_collect().await.unwrap();
     let streams: Vec<_> = streams.into_iter().map(|info| (info.stream, info.version)).collect();
     assert_eq!(streams, versions.into_iter().collect::<Vec<_>>());
+}
+
+/// Waits until a projection has this generation in service.
+pub async fn in_service(log: &Log, projection: &str, generation: u32) {
+    eventually(&format!("generation {generation} of {projection} is in service"), async || {
+        let all = log.checkpoints().await.unwrap();
+        let live = |c: &&Checkpoint| c.projection == projection && c.state == GenerationState::Live;
+        let live = all.iter().find(live);
+        live.is_some_and(|live| live.generation == generation).then_some(())
+    })
+    .await;
+}
+
+/// Checks that the balances are what a fold of the log makes, which ends at this position.
+pub async fn balances_are_folded(log: &Log, end: Position) {
+    let folded = log.fold_at::<Balance>(end).await.unwrap();
+    let rows: Vec<Balance> = log.find("order by account", &[]).await.unwrap();
+    assert_eq!(rows, BTreeMap::from_iter(folded).into_values().collect::<Vec<_>>());
 }
 
 /// Waits until every projection, running by itself, has come to the log's end.

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::load::book;
+use crate::{audit::in_service, load::book};
 
 /// Counts the bookings of each account, and says by which version of its code.
 struct Tally<const VERSION: u32>;
@@ -121,15 +121,6 @@ async fn watch(log: Log, stop: Arc<AtomicBool>, versions: &'static [i64]) -> See
     seen
 }
 
-async fn in_service(log: &Log, generation: u32) {
-    eventually(&format!("generation {generation} is in service"), async || {
-        let all = log.checkpoints().await.unwrap();
-        let live = all.iter().find(|checkpoint| checkpoint.state == Live);
-        live.is_some_and(|live| live.generation == generation).then_some(())
-    })
-    .await;
-}
-
 async fn deploy(url: &str) {
     let log = connect(url).await.unwrap();
     for n in 0..200 {
@@ -158,7 +149,7 @@ async fn deploy(url: &str) {
         let newer = Instance::start(url, 2).await;
         std::mem::replace(instance, newer).stop().await;
     }
-    in_service(&log, 2).await;
+    in_service(&log, "tally", 2).await;
     let operator = Operator::new(&log, "ada");
     operator.rebuild("tally", true).await.unwrap();
     eventually("it is complete and held back", async || {
@@ -168,9 +159,9 @@ async fn deploy(url: &str) {
         operator.promote(&held.projection).await.ok()
     })
     .await;
-    in_service(&log, 3).await;
+    in_service(&log, "tally", 3).await;
     operator.roll_back("tally").await.unwrap();
-    in_service(&log, 2).await;
+    in_service(&log, "tally", 2).await;
     sleep(Duration::from_millis(500)).await;
     stop.store(true, Relaxed);
     while let Some(ended) = writers.join_next().await {

@@ -2,15 +2,14 @@
 //! each projection has one owner whose writes are taken.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use headwater::{App, Log, connect, store::Work};
 use headwater_testkit::{
-    account::{Balance, PartitionedBalance},
-    eight, eventually, postgres, scale, seed, within,
+    account::PartitionedBalance, eight, eventually, postgres, scale, seed, within,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -20,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    audit::{Audit, app, caught_up},
+    audit::{Audit, app, balances_are_folded, caught_up},
     child,
     load::{Load, book},
 };
@@ -175,9 +174,7 @@ async fn kill_owners_of_partitions(url: &str, seed: u64) {
     let last = book(&log, 1).await.position();
     let begun = Instant::now();
     within("they settle", parts().settled(&log, last)).await.unwrap();
-    let folded: BTreeMap<_, _> = log.fold_at::<Balance>(last).await.unwrap().into_iter().collect();
-    let rows: Vec<Balance> = log.find("order by account", &[]).await.unwrap();
-    assert_eq!(rows, folded.into_values().collect::<Vec<_>>());
+    balances_are_folded(&log, last).await;
     println!("{kills} kills, {last} events, settled after {:?}", begun.elapsed());
     log.close().await;
 }

@@ -10,8 +10,8 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use headwater::{GenerationState, Log, Operator, RebuildOptions, connect};
-use headwater_testkit::{eventually, postgres, scale, within};
+use headwater::{Log, Operator, RebuildOptions, connect};
+use headwater_testkit::{postgres, scale, within};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tokio::{
     task::JoinHandle,
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    audit::{Audit, app, caught_up},
+    audit::{Audit, app, caught_up, in_service},
     load::{book, fill},
     watcher::{Watcher, Way},
 };
@@ -73,20 +73,6 @@ async fn read_for_long(url: &str, long: Duration) {
     }
 }
 
-async fn in_service(log: &Log) -> u32 {
-    let all = log.checkpoints().await.unwrap();
-    let live =
-        |c: &&headwater::Checkpoint| c.projection == "balances" && c.state == GenerationState::Live;
-    all.iter().find(live).unwrap().generation
-}
-
-async fn comes_into_service(log: &Log, generation: u32) {
-    eventually(&format!("generation {generation} is in service"), async || {
-        (in_service(log).await == generation).then_some(())
-    })
-    .await;
-}
-
 async fn rebuild_under_load(url: &str) {
     let log = connect(url).await.unwrap();
     fill(&log, 20_000).await;
@@ -114,9 +100,9 @@ async fn rebuild_under_load(url: &str) {
     app().rebuild_with(&log, &names, &how, &|_| {}).await.unwrap();
     let operator = Operator::new(&log, "a test");
     operator.promote("balances").await.unwrap();
-    comes_into_service(&log, 4).await;
+    in_service(&log, "balances", 4).await;
     operator.roll_back("balances").await.unwrap();
-    comes_into_service(&log, 3).await;
+    in_service(&log, "balances", 3).await;
 
     stop.store(true, Relaxed);
     let appended = within("the writer ends", appending).await.unwrap();
