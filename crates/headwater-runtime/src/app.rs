@@ -167,9 +167,8 @@ impl App {
         let (own, pulse) = (keeper.instance(), self.pulse.begin());
         let _inline = log.store().inlines().add(InlineProjection::among(&self.projectors));
         tokio::select! {
-            () = keeper.run(&pulse) => {}
+            () = keeper.run(&pulse, stop) => {}
             () = gauges::tell(self, log, own) => {}
-            () = stop => {}
         }
         drop(pulse);
         keeper.leave().await;

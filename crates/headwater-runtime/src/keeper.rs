@@ -9,11 +9,15 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::resume_unwind,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, future::try_join};
+use futures_util::{
+    FutureExt as _,
+    future::{Either, select, try_join},
+};
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Error, GenerationState, Instance, Lease, Leases, Log, Result,
     Work, partition::projection_of,
@@ -39,7 +43,7 @@ use crate::{
 /// How often a keeper looks at the leases, unless they are very short.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long it may take to take its leave.
+/// How long an instance that stops may finish its look, and then take its leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long that rests which could not be begun.
@@ -115,23 +119,36 @@ impl Keeper {
         self.instance.id
     }
 
-    /// Keeps its share until it is dropped.
-    pub(crate) async fn run(&mut self, pulse: &Beating) {
+    /// Keeps its share until `stop` is ready, or it is dropped.
+    pub(crate) async fn run(&mut self, pulse: &Beating, stop: impl Future<Output = ()>) {
         let pause = LOOK.min(self.lease / 4);
+        let mut stop = pin!(stop);
         loop {
-            match self.look().await {
-                Ok(true) => pulse.beat(),
-                Ok(false) => {
+            let looked = match select(pin!(self.look()), stop.as_mut()).await {
+                Either::Left((looked, _)) => looked,
+                // One that is broken off may still renew leases, after they have been given up.
+                Either::Right(((), look)) => {
+                    let _ended = timeout(FAREWELL, look).await;
+                    return;
+                }
+            };
+            match looked {
+                Ok(again) => {
                     pulse.beat();
+                    if again {
+                        continue;
+                    }
                     self.away = false;
-                    sleep(pause).await;
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut self.away, true) {
                         tracing::warn!(%error, "the leases of the projections cannot be looked at");
                     }
-                    sleep(pause).await;
                 }
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = stop.as_mut() => return,
             }
         }
     }
