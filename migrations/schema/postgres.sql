@@ -131,6 +131,17 @@ create table headwater.streams (
     constraint streams_pkey PRIMARY KEY (stream)
 ) with (fillfactor=80);
 
+create table headwater.subscriptions (
+    name text collate "C" not null,
+    "position" bigint not null,
+    event_id uuid,
+    event_position bigint not null,
+    incarnation uuid not null,
+    epoch bigint not null default 1,
+    updated_at timestamp with time zone not null default clock_timestamp(),
+    constraint subscriptions_pkey PRIMARY KEY (name)
+) with (fillfactor=50);
+
 CREATE UNIQUE INDEX checkpoints_one_building ON headwater.checkpoints USING btree (projection) WHERE (state = 'building'::text);
 
 CREATE UNIQUE INDEX checkpoints_one_live ON headwater.checkpoints USING btree (projection) WHERE (state = 'live'::text);
@@ -213,6 +224,13 @@ create view headwater.all_parked as
     parked_at,
     error_code
    FROM headwater.parked;
+
+-- columns: name text, "position" bigint, updated_at timestamp with time zone
+create view headwater.all_subscriptions as
+ SELECT name,
+    "position",
+    updated_at
+   FROM headwater.subscriptions;
 
 CREATE OR REPLACE FUNCTION headwater.append(p_patience integer, p_streams text[], p_append_of integer[], p_stream_of integer[], p_expected bigint[], p_counts bigint[], p_part_of integer[], p_ordinals bigint[], p_names text[], p_ids uuid[], p_types text[], p_schema_versions integer[], p_data text[], p_metadata text[], p_correlation_ids uuid[], p_causation_ids uuid[], p_occurred_at timestamp with time zone[], OUT outcomes text[], OUT conflicts integer[], OUT actuals bigint[], OUT taken uuid[], OUT bases bigint[], OUT positions bigint[], OUT found_positions bigint[], OUT found_versions bigint[])
  RETURNS record

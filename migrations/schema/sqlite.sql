@@ -105,6 +105,16 @@ CREATE TABLE streams (
     version  integer not null
 ) strict, without rowid;
 
+CREATE TABLE subscriptions (
+    name           text primary key not null,
+    position       integer not null,
+    event_id       blob,
+    event_position integer not null,
+    incarnation    blob not null,
+    epoch          integer not null default 1,
+    updated_at     integer not null
+) strict, without rowid;
+
 CREATE UNIQUE INDEX checkpoints_one_building on checkpoints (projection) where state = 'building';
 
 CREATE UNIQUE INDEX checkpoints_one_live on checkpoints (projection) where state = 'live';
@@ -217,3 +227,10 @@ select projection,
            printf('.%06dZ', (parked_at % 1000000 + 1000000) % 1000000) as parked_at,
        error_code
 from parked;
+
+CREATE VIEW all_subscriptions as
+select name,
+       position,
+       strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000 - (updated_at % 1000000 < 0), 'unixepoch') ||
+           printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at
+from subscriptions;

@@ -9,6 +9,8 @@ mod migrate;
 mod projections;
 mod race;
 mod streams;
+mod subscriptions;
+mod sure;
 mod verify;
 
 use std::time::Duration;
@@ -27,6 +29,7 @@ pub use self::{
     },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
+    subscriptions::{RemoveArgs, SeekSubscriptionArgs, SubscriptionsCommand},
     verify::VerifyArgs,
 };
 use crate::{Failure, Options, Output};
@@ -52,6 +55,9 @@ pub enum Command {
     /// Look at projections, run and rebuild them
     #[command(subcommand, after_help = projections::EXAMPLES)]
     Projections(ProjectionsCommand),
+    /// Look at the subscriptions whose places the log keeps, move and remove them
+    #[command(subcommand, visible_alias = "subs", after_help = subscriptions::EXAMPLES)]
+    Subscriptions(SubscriptionsCommand),
     /// Write the whole log to a file, an event a line
     #[command(after_help = export::EXAMPLES)]
     Export(ExportArgs),
@@ -92,6 +98,9 @@ pub async fn run(options: &Options, command: Command, app: &App) -> Result<(), F
             with_log(options, async |log| streams::show(log, args, out).await).await
         }
         Command::Projections(command) => projections::run(options, command, app, out).await,
+        Command::Subscriptions(command) => {
+            with_log(options, async |log| subscriptions::run(log, command, out).await).await
+        }
         Command::Export(args) => {
             with_log(options, async |log| export::run(log, args, options, out).await).await
         }

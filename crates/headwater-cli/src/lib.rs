@@ -73,8 +73,9 @@ use headwater::App;
 
 pub use commands::{
     AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, ImportArgs, NamesArgs,
-    OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RunArgs, SeekArgs, ShowArgs,
-    SkipArgs, StreamCommand, StreamsArgs, VerifyArgs, run,
+    OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RemoveArgs, RunArgs, SeekArgs,
+    SeekSubscriptionArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, SubscriptionsCommand,
+    VerifyArgs, run,
 };
 pub use failure::{Exit, Failure};
 pub use interrupt::Interrupt;

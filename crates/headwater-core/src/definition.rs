@@ -175,7 +175,7 @@ impl Definition {
 }
 
 /// What lies in the schema beside the read models.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 19] = [
     "streams",
     "events",
     "snapshots",
@@ -188,11 +188,13 @@ const RESERVED: [&str; 17] = [
     "parked",
     "migrations",
     "settled",
+    "subscriptions",
     "all_events",
     "all_checkpoints",
     "all_leases",
     "all_operations",
     "all_parked",
+    "all_subscriptions",
 ];
 
 /// A fingerprint in its parts.

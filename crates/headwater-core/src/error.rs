@@ -174,6 +174,34 @@ pub enum Error {
         known: String,
     },
 
+    /// There is no subscription of this name.
+    #[error("there is no subscription {subscription}; known: {known}")]
+    UnknownSubscription {
+        /// The name asked for.
+        subscription: String,
+        /// The names that exist, with commas.
+        known: String,
+    },
+
+    /// An operator has moved the subscription since it was opened; nothing was acknowledged.
+    #[error("an operator has moved the subscription {subscription}: open it again")]
+    SubscriptionMoved {
+        /// The subscription.
+        subscription: String,
+    },
+
+    /// The place of a subscription is not of this log, as for [`Error::LogDiverged`].
+    #[error(
+        "the subscription {subscription} at position {position} is not of this log, which was restored or is another one: \
+         run `subscriptions seek {subscription}` with the position behind which it is to go on"
+    )]
+    SubscriptionDiverged {
+        /// The subscription.
+        subscription: String,
+        /// Its position.
+        position: Position,
+    },
+
     /// The checkpoint does not belong to this log: the log was restored to an earlier moment, or is
     /// another one. Nothing was written.
     #[error(
@@ -308,6 +336,7 @@ impl Error {
             | Self::Unavailable { .. }
             | Self::Overloaded
             | Self::CheckpointMoved { .. }
+            | Self::SubscriptionMoved { .. }
             | Self::RebuildUnderWay { .. }
             | Self::NotCaughtUp { .. }
             | Self::NoInstance { .. }
@@ -317,6 +346,7 @@ impl Error {
             | Self::InvalidName { .. }
             | Self::InvalidInput(_)
             | Self::UnknownProjection { .. }
+            | Self::UnknownSubscription { .. }
             | Self::NoGeneration { .. }
             | Self::InlineRefused { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
@@ -329,6 +359,7 @@ impl Error {
             | Self::ProjectionChanged { .. }
             | Self::ProjectionTooNew { .. }
             | Self::LogDiverged { .. }
+            | Self::SubscriptionDiverged { .. }
             | Self::ProjectionPaused { .. }
             | Self::Unsupported { .. }
             | Self::Database { .. } => ErrorKind::CallOperator,
@@ -357,6 +388,9 @@ impl Error {
             Self::ProjectionTooNew { .. } => "projection-too-new",
             Self::UnknownProjection { .. } => "unknown-projection",
             Self::LogDiverged { .. } => "log-diverged",
+            Self::UnknownSubscription { .. } => "unknown-subscription",
+            Self::SubscriptionMoved { .. } => "subscription-moved",
+            Self::SubscriptionDiverged { .. } => "subscription-diverged",
             Self::ProjectionPaused { .. } => "projection-paused",
             Self::RebuildUnderWay { .. } => "rebuild-under-way",
             Self::NoGeneration { .. } => "no-generation",
@@ -379,20 +413,31 @@ impl Error {
 
     /// A name that no projection has; the nearest of those that are known comes first, and each once.
     pub fn unknown_projection(projection: &str, known: &[&str]) -> Self {
-        let mut known: Vec<_> = known.iter().map(|unit| projection_of(unit)).collect();
-        known.sort_by(|a, b| {
-            let near = |name| strsim::jaro_winkler(projection, name);
-            near(b).total_cmp(&near(a)).then_with(|| a.cmp(b))
-        });
-        known.dedup();
-        let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+        let known = known.iter().map(|unit| projection_of(unit));
+        let known = nearest_first(projection, known.collect());
         Self::UnknownProjection { projection: projection.into(), known }
+    }
+
+    /// The same for a subscription.
+    pub fn unknown_subscription(subscription: &str, known: &[&str]) -> Self {
+        let known = nearest_first(subscription, known.to_vec());
+        Self::UnknownSubscription { subscription: subscription.into(), known }
     }
 
     /// A refused name, cut so that it cannot fill a log.
     pub fn invalid_name(what: &'static str, name: &str, reason: &'static str) -> Self {
         Self::InvalidName { what, name: name.chars().take(80).collect(), reason }
     }
+}
+
+/// The names that are known, each once, the nearest to a wrong one first.
+fn nearest_first(wrong: &str, mut known: Vec<&str>) -> String {
+    known.sort_by(|a, b| {
+        let near = |name| strsim::jaro_winkler(wrong, name);
+        near(b).total_cmp(&near(a)).then_with(|| a.cmp(b))
+    });
+    known.dedup();
+    if known.is_empty() { "none".into() } else { known.join(", ") }
 }
 
 fn too_old(found: u32, known: u32) -> String {

@@ -1,7 +1,7 @@
 //! What Headwater tells a recorder of the crate [`metrics`](https://docs.rs/metrics), all of it in this table.
 //!
 //! Where the program installs no recorder, nothing is kept. Handles are made when a log is opened and when
-//! projections begin to run: install the recorder before that. A label is a projection's name or a word of
+//! projections begin to run: install the recorder before that. A label is the name of a projection or a subscription, or a word of
 //! this table, never a stream's name or what an event holds. `docs/metrics.md` shows the table to people.
 
 use ::metrics::{Counter, Gauge, Histogram, Label, Unit};
@@ -90,6 +90,8 @@ metrics! {
     REBUILD_PROGRESS_RATIO = Gauge "headwater_rebuild_progress_ratio" Count ["projection"];
     /// Events that this instance has applied to generations that it builds.
     REBUILD_EVENTS = Counter "headwater_rebuild_events_total" Count ["projection"];
+    /// How many positions a subscription whose place the log keeps is behind the log; holes count.
+    SUBSCRIPTION_LAG_POSITIONS = Gauge "headwater_subscription_lag_positions" Count ["subscription"];
     /// When this instance last looked at the leases of its projections, in seconds since 1970.
     LEASES_LOOKED = Gauge "headwater_leases_looked_timestamp_seconds" Seconds [];
 }

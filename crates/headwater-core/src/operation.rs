@@ -1,15 +1,15 @@
-//! Operations: what an operator did to a projection, kept for ever beside it.
+//! Operations: what an operator did to a projection or a subscription, kept for ever beside it.
 
 use uuid::Uuid;
 
-/// What an operator did to a projection, or asked for.
+/// What an operator did to a projection or a subscription, or asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// Its own id.
     pub id: Uuid,
     /// What was done, such as `pause`.
     pub action: &'static str,
-    /// The projection.
+    /// The projection, or the subscription.
     pub projection: String,
     /// The generation, where it concerns one.
     pub generation: Option<u32>,

@@ -1,4 +1,5 @@
-//! What a store must be able to do for a log; what lies beside the log is in `projection_store.rs`.
+//! What a store must be able to do for a log; what lies beside the log is in `projection_store.rs`
+//! and `subscription_store.rs`.
 //!
 //! Users meet a store as a [`Log`](crate::Log). To write one, implement the traits here and there, and run the
 //! conformance suite of `headwater-testkit` over it.
@@ -8,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     Append, Appended, Ceiling, EventStream, Fault, Finding, Position, ProjectionStore, Reading,
-    Result, Snapshot, StoredEvent, StreamInfo, StreamInfos, StreamName,
+    Result, Snapshot, StoredEvent, StreamInfo, StreamInfos, StreamName, SubscriptionStore,
 };
 
 /// An append-only log in a database.
@@ -16,7 +17,7 @@ use crate::{
 /// Every method may be dropped before it ends: an append that was begun is then applied or not, as
 /// a whole, and no connection is left in a strange state.
 #[async_trait]
-pub trait Store: ProjectionStore {
+pub trait Store: ProjectionStore + SubscriptionStore {
     /// Appends to one or many streams, all or nothing, after the limits were checked.
     ///
     /// # Errors

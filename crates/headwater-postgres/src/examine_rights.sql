@@ -1,7 +1,7 @@
 select r.name, r.privilege, has_table_privilege('{schema}.' || r.name, r.privilege) as held
 from (values ('events', 'select'), ('streams', 'select'), ('checkpoints', 'select'), ('settled', 'select'),
              ('snapshots', 'select'), ('identity', 'select'), ('leases', 'select'), ('instances', 'select'),
-             ('parked', 'select'), ('inline_projections', 'select'),
+             ('parked', 'select'), ('inline_projections', 'select'), ('subscriptions', 'select'),
              ('events', 'insert'), ('streams', 'insert'), ('streams', 'update'),
              ('inline_projections', 'update'),
              ('settled', 'update'),
@@ -11,4 +11,5 @@ from (values ('events', 'select'), ('streams', 'select'), ('checkpoints', 'selec
              ('instances', 'insert'), ('instances', 'update'), ('instances', 'delete'),
              ('inline_projections', 'insert'), ('inline_projections', 'delete'),
              ('parked', 'insert'), ('parked', 'update'), ('parked', 'delete'),
-             ('operations', 'insert')) as r (name, privilege)
+             ('operations', 'insert'),
+             ('subscriptions', 'insert'), ('subscriptions', 'update'), ('subscriptions', 'delete')) as r (name, privilege)

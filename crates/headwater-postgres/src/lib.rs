@@ -26,6 +26,7 @@ mod snapshot;
 mod sql;
 mod store;
 mod streams;
+mod subscriptions;
 mod transaction;
 mod values;
 

@@ -77,6 +77,11 @@ statements! {
     snapshot_save,
     stream_info,
     streams,
+    subscription_acknowledge,
+    subscription_open,
+    subscription_remove,
+    subscription_seek,
+    subscriptions,
 }
 
 /// Puts the schema's name into a statement.

@@ -5,8 +5,9 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Instance, Leases,
-    Limits, Look, Migrated, Parked, Pooler, Pools, Position, ProjectionStore, Reading, Result, Row,
-    Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
+    Limits, Look, Migrated, Operation, Parked, Pooler, Pools, Position, ProjectionStore, Reading,
+    Result, Row, Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
+    SubscriptionCheckpoint, SubscriptionStore, Value, Work,
     batcher::{Batcher, Bounds},
     inline::Inlines,
     metrics::CEILING_LAG_POSITIONS,
@@ -328,6 +329,29 @@ impl ProjectionStore for PostgresStore {
 
     async fn begin(&self) -> Result<Box<dyn StoreTx>> {
         self.begin_transaction().await
+    }
+}
+
+#[async_trait]
+impl SubscriptionStore for PostgresStore {
+    async fn subscriptions(&self, name: Option<&str>) -> Result<Vec<SubscriptionCheckpoint>> {
+        self.list_subscriptions(name).await
+    }
+
+    async fn make_subscription(&self, name: &str, start: Position) -> Result<()> {
+        self.add_subscription(name, start).await
+    }
+
+    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
+        self.move_subscription_on(at, to).await
+    }
+
+    async fn change_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool> {
+        self.operate_subscription(to, operation).await
     }
 }
 

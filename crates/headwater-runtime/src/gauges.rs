@@ -1,4 +1,4 @@
-//! Where the projections stand, as a recorder of metrics sees it: each instance tells it of all of them,
+//! Where the projections and subscriptions stand, as a recorder of metrics sees it: each instance tells it of all of them,
 //! whoever keeps them up to date, since one that stands still is kept by nobody.
 
 use std::{collections::HashMap, time::Duration};
@@ -10,7 +10,8 @@ use headwater_core::{
     metrics::{
         PROJECTION_BATCH_SECONDS, PROJECTION_EVENTS, PROJECTION_LAG_POSITIONS,
         PROJECTION_LAG_SECONDS, PROJECTION_LEASE_HELD, PROJECTION_PARKED_EVENTS,
-        PROJECTION_POSITION, PROJECTION_STATE, REBUILD_EVENTS, REBUILD_PROGRESS_RATIO, number,
+        PROJECTION_POSITION, PROJECTION_STATE, REBUILD_EVENTS, REBUILD_PROGRESS_RATIO,
+        SUBSCRIPTION_LAG_POSITIONS, number,
     },
 };
 use metrics::{Counter, Gauge, Histogram};
@@ -29,8 +30,13 @@ const NEXT: u64 = 16;
 pub(crate) async fn tell(app: &App, log: &Log, own: Uuid) {
     let gauges: HashMap<_, _> =
         app.units().into_iter().map(|name| (name.clone(), Gauges::new(&name))).collect();
+    let mut subscriptions = HashMap::new();
     loop {
-        if let Err(error) = look(app, log, own, &gauges).await {
+        let looked = async {
+            look(app, log, own, &gauges).await?;
+            look_at_subscriptions(log, &mut subscriptions).await
+        };
+        if let Err(error) = looked.await {
             tracing::debug!(%error, "the metrics of the projections are those of an earlier look");
         }
         sleep(EVERY).await;
@@ -49,6 +55,19 @@ async fn look(app: &App, log: &Log, own: Uuid, gauges: &HashMap<String, Gauges>)
         // Where none was begun there is an entry without a generation.
         let building = of(GenerationState::Building).filter(|building| building.generation > 0);
         gauges.progress.set(building.map_or(0.0, progress));
+    }
+    Ok(())
+}
+
+/// Tells where the subscriptions stand; one that is gone has no lag.
+async fn look_at_subscriptions(log: &Log, gauges: &mut HashMap<String, Gauge>) -> Result<()> {
+    let (all, head) = (log.subscriptions().await?, log.ceiling().await?.position);
+    gauges.values().for_each(|gauge| gauge.set(0.0));
+    for at in all {
+        let name = at.subscription;
+        let lag = number(head.0.saturating_sub(at.position.0));
+        let new = || SUBSCRIPTION_LAG_POSITIONS.gauge(&[&name]);
+        gauges.entry(name.clone()).or_insert_with(new).set(lag);
     }
     Ok(())
 }

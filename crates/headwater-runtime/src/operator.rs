@@ -157,12 +157,7 @@ impl Operator {
                 format!("from the start it is built anew: run `projections rebuild {projection}`");
             return Err(Error::InvalidInput(rebuild));
         }
-        let ceiling = self.log.ceiling().await?.position;
-        if to > ceiling {
-            let beyond =
-                format!("position {to} lies behind the end of the log, which is {ceiling}");
-            return Err(Error::InvalidInput(beyond));
-        }
+        self.log.refuse_above_ceiling(to).await?;
         let (filter, after, direction) = (Filter::all(), Position::START, Direction::Backward);
         let reading = Reading::Log { filter, after, until: to, direction };
         let last = self.log.store().read(reading).try_next().await?;
@@ -354,6 +349,46 @@ impl Operator {
         tx.commit().await?;
         self.log.checkpoint_moved();
         changed.ok_or_else(none)
+    }
+}
+
+impl Operator {
+    /// Moves a subscription to a position: what was acknowledged behind it comes again, what lies between is
+    /// left out. Whoever has it open is refused at its next acknowledgement, and opens it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a position above the ceiling, [`Error::UnknownSubscription`] (give another
+    /// name), [`Error::Unavailable`] (try again), [`Error::Database`].
+    pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
+        self.log.refuse_above_ceiling(to).await?;
+        let detail = Some(format!("position {to}"));
+        self.change_subscription("seek subscription", subscription, Some(to), detail).await
+    }
+
+    /// Removes a subscription: one that is opened under its name begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::seek_subscription`].
+    pub async fn remove_subscription(&self, subscription: &str) -> Result<()> {
+        self.change_subscription("remove subscription", subscription, None, None).await
+    }
+
+    async fn change_subscription(
+        &self,
+        action: &'static str,
+        subscription: &str,
+        to: Option<Position>,
+        detail: Option<String>,
+    ) -> Result<()> {
+        let (id, by) = (Uuid::now_v7(), self.by.clone());
+        let projection = subscription.to_owned();
+        let operation = Operation { id, action, projection, generation: None, detail, by };
+        if self.log.store().change_subscription(to, &operation).await? {
+            return Ok(());
+        }
+        Err(self.log.unknown_subscription(subscription).await?)
     }
 }
 

@@ -15,6 +15,7 @@ mod examine;
 mod faults;
 mod leases;
 mod migrate;
+mod operation;
 mod page;
 mod parked;
 mod read;
@@ -24,6 +25,7 @@ mod savepoint;
 mod snapshot;
 mod store;
 mod streams;
+mod subscriptions;
 mod transaction;
 mod values;
 

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use headwater_core::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Instance, Leases,
-    Limits, Look, Migrated, Parked, Position, ProjectionStore, Reading, Result, Row, Settings,
-    Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName, Value, Work,
+    Limits, Look, Migrated, Operation, Parked, Position, ProjectionStore, Reading, Result, Row,
+    Settings, Snapshot, Store, StoreTx, StreamInfo, StreamInfos, StreamName,
+    SubscriptionCheckpoint, SubscriptionStore, Value, Work,
     batcher::{Batcher, Bounds},
     inline::Inlines,
 };
@@ -214,5 +215,28 @@ impl ProjectionStore for SqliteStore {
 
     async fn begin(&self) -> Result<Box<dyn StoreTx>> {
         self.begin_transaction().await
+    }
+}
+
+#[async_trait]
+impl SubscriptionStore for SqliteStore {
+    async fn subscriptions(&self, name: Option<&str>) -> Result<Vec<SubscriptionCheckpoint>> {
+        self.list_subscriptions(name).await
+    }
+
+    async fn make_subscription(&self, name: &str, start: Position) -> Result<()> {
+        self.add_subscription(name, start).await
+    }
+
+    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
+        self.move_subscription_on(at, to).await
+    }
+
+    async fn change_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool> {
+        self.operate_subscription(to, operation).await
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     compare,
     connections::{Transaction, WriterConnection},
     errors::of_statement,
-    parked, read, read_model,
+    operation, parked, read, read_model,
     rows::{Statement, fetch_all},
     store::{SqliteStore, now},
     values,
@@ -272,18 +272,9 @@ impl StoreTx for SqliteTx {
     }
 
     async fn record(&mut self, operation: &Operation) -> Result<()> {
-        let Operation { id, action, projection, generation, detail, by } = operation;
         let mut connection = self.step().await?;
-        let record = sqlx::query(include_str!("operation_record.sql"))
-            .bind(id)
-            .bind(*action)
-            .bind(projection)
-            .bind(generation)
-            .bind(detail)
-            .bind(by)
-            .bind(now().timestamp_micros());
-        let recorded = record.execute(&mut *connection).await;
-        self.done(connection, recorded.map(drop).map_err(of_statement))
+        let recorded = operation::record(&mut connection, operation).await;
+        self.done(connection, recorded)
     }
 
     async fn compare(

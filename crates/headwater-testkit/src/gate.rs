@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use headwater::{
     Append, Appended, Checkpoint, Error, EventStream, Failure, Fault, Finding, Log, Migrated,
-    Parked, Position, Result, Row, StreamInfo, StreamInfos, StreamName, Value,
+    Parked, Position, Result, Row, StreamInfo, StreamInfos, StreamName, SubscriptionCheckpoint,
+    Value,
     store::{
-        Inlines, Instance, Leases, Look, ProjectionStore, Reading, Snapshot, Store, StoreTx, Work,
+        Inlines, Instance, Leases, Look, Operation, ProjectionStore, Reading, Snapshot, Store,
+        StoreTx, SubscriptionStore, Work,
     },
 };
 use tokio::{
@@ -285,5 +287,28 @@ impl ProjectionStore for Gated {
 
     async fn begin(&self) -> Result<Box<dyn StoreTx>> {
         self.log().store().begin().await
+    }
+}
+
+#[async_trait]
+impl SubscriptionStore for Gated {
+    async fn subscriptions(&self, name: Option<&str>) -> Result<Vec<SubscriptionCheckpoint>> {
+        self.log().store().subscriptions(name).await
+    }
+
+    async fn make_subscription(&self, name: &str, start: Position) -> Result<()> {
+        self.log().store().make_subscription(name, start).await
+    }
+
+    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
+        self.log().store().acknowledge(at, to).await
+    }
+
+    async fn change_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool> {
+        self.log().store().change_subscription(to, operation).await
     }
 }

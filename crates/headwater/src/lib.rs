@@ -143,20 +143,40 @@ pub use headwater_core::Repository;
 /// # headwater::App::new().sql_projection(CartDays).check().unwrap();
 /// ```
 pub use headwater_core::SqlProjection;
+/// Follows the log under a name, in any process behind what was acknowledged:
+///
+/// ```
+/// use headwater::{ExpectedVersion, Filter, NewEvent, Position, StreamName};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = headwater::connect("sqlite::memory:").await?;
+/// let sent = NewEvent::from_json("letter.sent", 1, "{}");
+/// log.append(&StreamName::new("letter", 7)?, ExpectedVersion::Any, [sent]).await?;
+///
+/// let mut postman = log.subscription("postman", Filter::all(), Position::START).await?;
+/// let batch = postman.next_batch(100).await?;
+/// // ... do what is to be done for each of batch.events ...
+/// postman.acknowledge(batch.position).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub use headwater_core::Subscription;
 pub use headwater_core::{
     Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
     ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
     ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Fault,
     Filter, Finding, GenerationState, Lifecycle, Limits, Loaded, Migrated, NewEvent, OnFailure,
     Parked, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row,
-    Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName, Table,
-    Upcaster, Value, ValueError, codec, finding, metrics, testing,
+    Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName,
+    SubscriptionCheckpoint, Table, Upcaster, Value, ValueError, codec, finding, metrics, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
     pub use headwater_core::{
         BuiltBy, Definition, Inline, Instance, Lease, Leases, Look, Operation, ProjectionStore,
-        Reading, RowTx, Snapshot, Store, StoreTx, TableDefinition, Work, expand, expand_generation,
+        Reading, RowTx, Snapshot, Store, StoreTx, SubscriptionStore, TableDefinition, Work, expand,
+        expand_generation,
         inline::{Inlines, Written},
         physical_name, send_hint,
     };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater::{
-    App, BatchTx, Error, Event, ExpectedVersion::Any, FailurePolicy, Log, NewEvent, Operator,
-    Recorded, Result, SqlProjection, connect,
+    App, BatchTx, Error, Event, ExpectedVersion::Any, FailurePolicy, Filter, Log, NewEvent,
+    Operator, Position, Recorded, Result, SqlProjection, connect,
 };
 use headwater_testkit::{
     fixtures::{append_to, stream},
@@ -115,6 +115,12 @@ async fn are_told(url: &str) {
     operator.promote("metrics_parking").await.unwrap();
     told.comes_to(&of("rebuild_progress_ratio", "parking"), |built| built == 0.0).await;
     assert_eq!(told.value(&of("rebuild_progress_ratio", "stopping")), 0.0);
+
+    let lag = "headwater_subscription_lag_positions{subscription=\"letters\"}";
+    log.subscription("letters", Filter::all(), Position::START).await.unwrap();
+    told.comes_to(lag, |lag| lag >= 6.0).await;
+    operator.remove_subscription("letters").await.unwrap();
+    told.comes_to(lag, |lag| lag == 0.0).await;
 
     let text = told.text();
     assert!(!text.contains("thing-"), "no name of a stream is told");

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
-use headwater::{Cursor, ErrorKind, EventStream, Filter, Log, Position, StoredEvent, StreamName};
+use headwater::{
+    Batch, Cursor, Error, ErrorKind, EventStream, Filter, Log, Position, StoredEvent, StreamName,
+    Subscription,
+};
 use uuid::Uuid;
 
 use super::split;
@@ -15,7 +18,8 @@ Examples:
   headwater events --category cart --limit 20
   headwater events --type order.placed --since 2026-11-23T00:00:00Z
   headwater events --backward --limit 10
-  headwater events --follow --from end --json | jq .type";
+  headwater events --follow --from end --json | jq .type
+  headwater events --follow --subscription mailer --type order.placed --json";
 
 /// How many events go to the terminal at once, at most.
 const CHUNK: usize = 256;
@@ -56,6 +60,9 @@ pub struct EventsArgs {
     /// Go on with events as they come, until Ctrl-C
     #[arg(long, conflicts_with = "backward")]
     follow: bool,
+    /// Go on behind what was shown under this name before; --from counts the first time
+    #[arg(long, value_name = "NAME", requires = "follow")]
+    subscription: Option<String>,
 }
 
 #[derive(Clone, Copy)]
@@ -111,39 +118,62 @@ pub(super) async fn run(log: &Log, args: EventsArgs, out: &mut Output) -> Result
         Some(Begin::End) => log.ceiling().await?.position,
         None => Position::START,
     };
-    if args.follow {
-        follow(log.subscribe(filter, after), &mut printer).await
-    } else {
-        printer.print_all(log.read(filter, after)).await
+    match args.subscription {
+        Some(name) => {
+            let subscription = log.subscription(&name, filter, after).await?;
+            follow(Source::Subscription(subscription), &mut printer).await
+        }
+        None if args.follow => {
+            follow(Source::Cursor(log.subscribe(filter, after)), &mut printer).await
+        }
+        None => printer.print_all(log.read(filter, after)).await,
     }
 }
 
-async fn follow(mut cursor: Cursor, printer: &mut Printer<'_>) -> Result<(), Failure> {
+/// What is followed.
+enum Source {
+    Cursor(Cursor),
+    /// Its place is kept.
+    Subscription(Subscription),
+}
+
+async fn follow(mut source: Source, printer: &mut Printer<'_>) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Success)?;
     let reader_gone = reader_gone();
     tokio::pin!(reader_gone);
     while printer.wanted() > 0 {
-        let events = tokio::select! {
+        let batch = tokio::select! {
             () = interrupt.requested() => break,
             () = &mut reader_gone => break,
-            events = next(&mut cursor, printer.wanted()) => events?,
+            batch = patiently(async || source.next_batch(printer.wanted().min(CHUNK)).await) => batch?,
         };
-        printer.print(&events)?;
+        printer.print(&batch.events)?;
+        if let Source::Subscription(subscription) = &mut source {
+            patiently(async || subscription.acknowledge(batch.position).await).await?;
+        }
     }
     Ok(())
 }
 
-/// The next events, also when the store was away meanwhile: a follower is there to stay.
-async fn next(cursor: &mut Cursor, wanted: usize) -> Result<Vec<StoredEvent>, Failure> {
+impl Source {
+    async fn next_batch(&mut self, limit: usize) -> headwater::Result<Batch> {
+        match self {
+            Self::Cursor(cursor) => cursor.next_batch(limit).await,
+            Self::Subscription(subscription) => subscription.next_batch(limit).await,
+        }
+    }
+}
+
+/// Does it also when the store is away for a while: a follower is there to stay.
+async fn patiently<T>(mut act: impl AsyncFnMut() -> headwater::Result<T>) -> Result<T, Failure> {
     loop {
-        match cursor.next_batch(wanted.min(CHUNK)).await {
-            Ok(batch) if batch.events.is_empty() => {}
-            Ok(batch) => return Ok(batch.events),
+        match act().await {
+            Err(error @ Error::SubscriptionMoved { .. }) => return Err(error.into()),
             Err(error) if error.kind() == ErrorKind::Retry => {
                 tracing::warn!("{error}; trying again");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            done => return Ok(done?),
         }
     }
 }

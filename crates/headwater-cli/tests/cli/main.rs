@@ -13,5 +13,6 @@ mod migrate;
 mod projections;
 mod race;
 mod streams;
+mod subscriptions;
 mod support;
 mod verify;

@@ -110,6 +110,7 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("instances", "select"),
                 ("parked", "select"),
                 ("inline_projections", "select"),
+                ("subscriptions", "select"),
             ],
         ),
         (
@@ -124,7 +125,7 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
         ),
         (
             Severity::Warning,
-            "it cannot run projections; right for one that only reads or appends",
+            "it cannot run projections, or keep the places of subscriptions; right for one that only reads or appends",
             &[
                 ("checkpoints", "insert"),
                 ("checkpoints", "update"),
@@ -141,6 +142,9 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("inline_projections", "insert"),
                 ("inline_projections", "delete"),
                 ("operations", "insert"),
+                ("subscriptions", "insert"),
+                ("subscriptions", "update"),
+                ("subscriptions", "delete"),
             ],
         ),
         (

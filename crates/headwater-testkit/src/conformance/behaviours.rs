@@ -101,6 +101,13 @@ macro_rules! conformance {
                 a_subscriber_of_a_restored_log_gets_its_events,
                 a_slow_subscriber_among_others_misses_nothing,
                 dropped_futures_of_a_subscription_lose_nothing;
+            subscriptions:
+                a_subscription_goes_on_behind_what_was_acknowledged,
+                what_was_acknowledged_stays_so,
+                a_subscription_begins_where_it_is_told,
+                an_operator_moves_and_removes_a_subscription,
+                a_subscription_of_another_log_is_refused,
+                dropped_subscribers_miss_nothing;
             cancellation:
                 a_cancelled_append_is_there_as_a_whole_or_not_at_all,
                 dropped_calls_of_every_kind_leave_the_log_usable,

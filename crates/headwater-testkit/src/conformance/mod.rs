@@ -40,6 +40,7 @@ pub mod snapshots;
 mod sqlite;
 pub mod streams;
 pub mod subscribe;
+pub mod subscriptions;
 
 use std::time::Duration;
 

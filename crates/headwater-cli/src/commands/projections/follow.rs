@@ -11,7 +11,7 @@ use headwater::{
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::operate::operator;
+use crate::commands::sure::operator;
 use crate::{Exit, Failure, Interrupt, Options, Output, progress::Reporter};
 
 /// How often it looks how far the instance is.

@@ -1,12 +1,13 @@
 //! The acts of an operator on one projection, each kept with who did it and when.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
-use headwater::{App, Checkpoint, Log, Operator, Position};
+use headwater::{App, Checkpoint, Log, Position};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Failure, Output};
+use crate::{
+    Failure, Output,
+    commands::sure::{Sure, by, operator},
+};
 
 /// The projection that an act is for.
 #[derive(clap::Args)]
@@ -53,36 +54,6 @@ pub struct DropArgs {
     generation: u32,
     #[command(flatten)]
     sure: Sure,
-}
-
-/// Whether the operator means it.
-#[derive(clap::Args)]
-struct Sure {
-    /// Do not ask for the name again
-    #[arg(long)]
-    yes: bool,
-}
-
-impl Sure {
-    /// Asks for the name, unless `--yes` was given; a program that gives it no terminal must give that.
-    fn ask(&self, name: &str, consequence: &str) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        if !io::stdin().is_terminal() {
-            let sentence = format!("this needs --yes: {consequence}");
-            return Err(Failure::bad_input(sentence));
-        }
-        let mut terminal = io::stderr();
-        write!(terminal, "{consequence}\nType {name} to go on: ")?;
-        terminal.flush()?;
-        let mut typed = String::new();
-        io::stdin().lock().read_line(&mut typed)?;
-        if typed.trim() == name {
-            return Ok(());
-        }
-        Err(Failure::bad_input("that is another name: nothing was changed"))
-    }
 }
 
 #[derive(Serialize)]
@@ -143,16 +114,6 @@ pub(super) async fn drop_generation(
         }));
     }
     out.line(format!("generation {generation} of {name} is gone"))
-}
-
-/// The operator at this terminal.
-pub(super) fn operator(log: &Log) -> Operator {
-    Operator::new(log, by())
-}
-
-fn by() -> String {
-    let user = ["USER", "LOGNAME"].into_iter().find_map(|variable| std::env::var(variable).ok());
-    user.unwrap_or_else(|| "the command line".into())
 }
 
 fn say(

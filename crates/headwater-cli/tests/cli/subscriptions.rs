@@ -1,0 +1,69 @@
+use serde_json::json;
+
+use crate::support::{Place, lines};
+
+/// What `events` shows under the name `mailer`: the versions of a stream that nobody else writes to.
+fn shown(place: &Place, limit: &str) -> Vec<u64> {
+    let arguments = ["events", "--follow", "--subscription", "mailer", "--limit", limit, "--json"];
+    let version = |event: &serde_json::Value| event["version"].as_u64().unwrap();
+    lines(&place.ok(&arguments)).iter().map(version).collect()
+}
+
+fn place_with(events: usize) -> Place {
+    let place = Place::new();
+    for _ in 0..events {
+        place.ok(&["append", "cart-1", "cart.opened", "--data", "{}"]);
+    }
+    place
+}
+
+#[test]
+fn what_was_shown_under_a_name_is_not_shown_again() {
+    let place = place_with(5);
+    assert_eq!(place.ok(&["subscriptions", "list"]), "there are no subscriptions under a name\n");
+    assert!(place.json(&["subscriptions", "list"]).is_empty());
+    assert_eq!(shown(&place, "2"), [1, 2]);
+    assert_eq!(shown(&place, "1"), [3]);
+    let listed = &place.json(&["subs", "ls"])[0];
+    assert!(listed["updated_at"].is_string(), "{listed}");
+    let stands = ["subscription", "position", "lag", "of_this_log"].map(|key| &listed[key]);
+    assert_eq!(stands, [&json!("mailer"), &json!(3), &json!(2), &json!(true)]);
+    assert!(place.ok(&["subscriptions", "list"]).contains("mailer"));
+    assert_eq!(shown(&place, "2"), [4, 5]);
+}
+
+#[test]
+fn a_subscription_is_moved_and_removed_with_a_record() {
+    let place = place_with(3);
+    assert_eq!(shown(&place, "3"), [1, 2, 3]);
+    for unsure in [&["seek", "mailer", "1"][..], &["rm", "mailer"]] {
+        let refused = place.run(&[&["subscriptions"], unsure, &["--json"]].concat());
+        assert_eq!((refused.exit, &refused.error()["code"]), (2, &json!("invalid-input")));
+    }
+    let beyond = place.run(&["subscriptions", "seek", "mailer", "4", "--yes", "--json"]);
+    assert_eq!((beyond.exit, &beyond.error()["code"]), (2, &json!("invalid-input")));
+    let moved = place.json(&["subscriptions", "seek", "mailer", "1", "--yes"]);
+    assert_eq!(moved, [json!({"subscription": "mailer", "action": "seek", "position": 1})]);
+    assert_eq!(shown(&place, "2"), [2, 3]);
+    assert_eq!(place.ok(&["subscriptions", "rm", "mailer", "--yes"]), "mailer is gone\n");
+    assert!(place.json(&["subscriptions", "list"]).is_empty());
+    let acts = place.json(&["projections", "history", "mailer"]);
+    let acts: Vec<_> = acts.iter().map(|act| act["action"].as_str().unwrap()).collect();
+    assert_eq!(acts, ["remove subscription", "seek subscription"]);
+    assert_eq!(shown(&place, "3"), [1, 2, 3]);
+}
+
+#[test]
+fn an_unknown_subscription_is_told_with_the_nearest_names() {
+    let place = place_with(1);
+    shown(&place, "1");
+    for act in [&["seek", "mialer", "0"][..], &["rm", "mialer"]] {
+        let refused = place.run(&[&["subscriptions"], act, &["--yes", "--json"]].concat());
+        assert_eq!((refused.exit, &refused.error()["code"]), (2, &json!("unknown-subscription")));
+        let message = refused.error()["message"].as_str().unwrap().to_owned();
+        assert_eq!(message, "there is no subscription mialer; known: mailer");
+    }
+    let empty = place.run(&["events", "--follow", "--subscription", "", "--json"]);
+    assert_eq!((empty.exit, &empty.error()["code"]), (2, &json!("invalid-name")));
+    assert_eq!(place.run(&["events", "--subscription", "mailer"]).exit, 2, "it needs --follow");
+}

@@ -1,0 +1,208 @@
+//! A subscription whose place the log keeps under a name, for subscribers that have no database.
+
+use chrono::{DateTime, Utc};
+
+use crate::{Batch, Cursor, Error, Filter, Log, Position, Result, limits, task};
+
+/// How far a subscriber has come, as the log keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionCheckpoint {
+    /// The name.
+    pub subscription: String,
+    /// Everything at or below this position was acknowledged.
+    pub position: Position,
+    /// Counts how often an operator has moved it: what was opened before is refused then.
+    pub epoch: i64,
+    /// Whether it was made in this log and not in another one.
+    pub of_this_log: bool,
+    /// When it last moved.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A [`Cursor`] whose place the log keeps under a name: it goes on behind what was acknowledged, also in
+/// another process.
+///
+/// Each event comes at least once: after a crash those come again that were handled and not yet acknowledged,
+/// so handle them such that a second time changes nothing. Where effect and place must change together, and the
+/// effect is in this database, use a projection. Two that are open under one name get all events each; what
+/// either acknowledges counts for both.
+///
+/// ```no_run
+/// # async fn example(log: headwater_core::Log) -> headwater_core::Result<()> {
+/// # use headwater_core::{Filter, Position};
+/// let orders = Filter::all().category("order");
+/// let mut mailer = log.subscription("mailer", orders, Position::START).await?;
+/// loop {
+///     let batch = mailer.next_batch(100).await?;
+///     // ... send a letter for each of batch.events ...
+///     mailer.acknowledge(batch.position).await?;
+/// }
+/// # }
+/// ```
+pub struct Subscription {
+    cursor: Cursor,
+    log: Log,
+    at: SubscriptionCheckpoint,
+}
+
+impl Subscription {
+    /// What was acknowledged, as far as this one knows.
+    pub fn checkpoint(&self) -> &SubscriptionCheckpoint {
+        &self.at
+    }
+
+    /// The next events, as [`Cursor::next_batch`] yields them; waits for them, and may be dropped.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cursor::next_batch`].
+    pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
+        self.cursor.next_batch(limit).await
+    }
+
+    /// Says that everything up to `position` is done: [`Batch::position`], or the position of an event. What
+    /// was acknowledged before stays so. Dropped, it is done or not.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Log::acknowledge`]; [`Error::InvalidInput`] also for what was not delivered yet.
+    pub async fn acknowledge(&mut self, position: Position) -> Result<()> {
+        if position > self.cursor.position() {
+            return Err(Error::InvalidInput(format!(
+                "position {position} was not delivered yet: {} was",
+                self.cursor.position()
+            )));
+        }
+        self.at = self.log.acknowledged(&self.at, position).await?;
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Follows the log under a name, behind what was acknowledged under it; the first time behind `start`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidName`]; [`Error::InvalidInput`] for a start above the ceiling;
+    /// [`Error::SubscriptionDiverged`] (an operator must look), [`Error::Unavailable`] (try again) or
+    /// [`Error::Database`].
+    ///
+    /// # Panics
+    ///
+    /// As for [`Log::subscribe`].
+    pub async fn subscription(
+        &self,
+        name: &str,
+        filter: Filter,
+        start: Position,
+    ) -> Result<Subscription> {
+        task::refuse_in_batch()?;
+        limits::check_name("subscription", name)?;
+        let mut found = self.store().subscriptions(Some(name)).await?;
+        if found.is_empty() {
+            self.refuse_above_ceiling(start).await?;
+            self.store().make_subscription(name, start).await?;
+            found = self.store().subscriptions(Some(name)).await?;
+        }
+        let at = found.pop().ok_or_else(|| moved(name))?;
+        if !at.of_this_log {
+            return Err(diverged(&at));
+        }
+        Ok(Subscription { cursor: self.subscribe(filter, at.position), log: self.clone(), at })
+    }
+
+    /// Where the subscriber of this name stands.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownSubscription`] (give another name), [`Error::Unavailable`] (try again) or
+    /// [`Error::Database`].
+    pub async fn subscription_checkpoint(&self, name: &str) -> Result<SubscriptionCheckpoint> {
+        match self.store().subscriptions(Some(name)).await?.pop() {
+            Some(found) => Ok(found),
+            None => Err(self.unknown_subscription(name).await?),
+        }
+    }
+
+    /// Every subscription under a name, sorted by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] (try again) or [`Error::Database`].
+    pub async fn subscriptions(&self) -> Result<Vec<SubscriptionCheckpoint>> {
+        self.store().subscriptions(None).await
+    }
+
+    /// Says that a subscriber has done everything up to `position`, and yields where it stands then: for one
+    /// that reads by other ways than [`Log::subscription`]. A position that it has passed changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a position above the ceiling; [`Error::SubscriptionMoved`] where an operator has
+    /// moved it (open it again); [`Error::UnknownSubscription`] where it was removed;
+    /// [`Error::SubscriptionDiverged`] (an operator must look); [`Error::Unavailable`] (try again) or
+    /// [`Error::Database`].
+    pub async fn acknowledge(
+        &self,
+        at: &SubscriptionCheckpoint,
+        position: Position,
+    ) -> Result<SubscriptionCheckpoint> {
+        self.refuse_above_ceiling(position).await?;
+        self.acknowledged(at, position).await
+    }
+
+    /// The same for a position that was read, and so lies below the ceiling.
+    async fn acknowledged(
+        &self,
+        at: &SubscriptionCheckpoint,
+        position: Position,
+    ) -> Result<SubscriptionCheckpoint> {
+        let name = &at.subscription;
+        if self.store().acknowledge(at, position).await? {
+            return Ok(SubscriptionCheckpoint { position, updated_at: Utc::now(), ..at.clone() });
+        }
+        let now = self.subscription_checkpoint(name).await?;
+        if now.epoch != at.epoch {
+            return Err(moved(name));
+        }
+        if !now.of_this_log {
+            return Err(diverged(&now));
+        }
+        Ok(now)
+    }
+
+    /// Refuses a place that is no place of this log yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`]; [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn refuse_above_ceiling(&self, position: Position) -> Result<()> {
+        let ceiling = self.ceiling().await?.position;
+        if position <= ceiling {
+            return Ok(());
+        }
+        let beyond =
+            format!("position {position} lies behind the end of the log, which is {ceiling}");
+        Err(Error::InvalidInput(beyond))
+    }
+
+    /// The error for a name that no subscription has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unknown_subscription(&self, name: &str) -> Result<Error> {
+        let all = self.subscriptions().await?;
+        let known: Vec<_> = all.iter().map(|known| known.subscription.as_str()).collect();
+        Ok(Error::unknown_subscription(name, &known))
+    }
+}
+
+fn moved(name: &str) -> Error {
+    Error::SubscriptionMoved { subscription: name.into() }
+}
+
+fn diverged(at: &SubscriptionCheckpoint) -> Error {
+    let SubscriptionCheckpoint { subscription, position, .. } = at.clone();
+    Error::SubscriptionDiverged { subscription, position }
+}

@@ -1,0 +1,29 @@
+//! What a store must be able to do for subscribers whose place it keeps.
+
+use async_trait::async_trait;
+
+use crate::{Operation, Position, Result, SubscriptionCheckpoint};
+
+/// The places of subscribers beside a log, each under its name.
+///
+/// Every method may be dropped before it ends; no connection is left in a strange state.
+#[async_trait]
+pub trait SubscriptionStore: Send + Sync + 'static {
+    /// Every subscription, sorted by name, or the one of this name.
+    async fn subscriptions(&self, name: Option<&str>) -> Result<Vec<SubscriptionCheckpoint>>;
+
+    /// Makes one behind `start`, unless there is one of this name.
+    async fn make_subscription(&self, name: &str, start: Position) -> Result<()>;
+
+    /// Moves one on to a position, which must not lie above the ceiling; `false` where it is gone, is at a
+    /// later position or epoch, or is not of this log.
+    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool>;
+
+    /// Does what an operator wants, and records it: moves the subscription to its next epoch at this
+    /// position, or removes it where none is given. `false` where there is none of this name.
+    async fn change_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool>;
+}

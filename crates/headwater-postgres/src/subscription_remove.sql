@@ -1,0 +1,8 @@
+with removed as (
+    delete from {schema}.subscriptions
+    where name = $1
+    returning name
+)
+insert into {schema}.operations (id, action, projection, detail, done_by)
+select $2, $3, name, $4, $5
+from removed

@@ -1,0 +1,84 @@
+//! Subscriptions whose place the log keeps.
+
+use headwater_core::{Operation, Position, Result, SubscriptionCheckpoint, task::shielded};
+use sqlx::{Row as _, postgres::PgRow};
+
+use crate::{errors::of_statement, sql::checked, store::PostgresStore};
+
+impl PostgresStore {
+    pub(crate) async fn list_subscriptions(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<SubscriptionCheckpoint>> {
+        let (store, name) = (self.clone(), name.map(str::to_owned));
+        shielded(async move {
+            let list = sqlx::query(checked(&store.inner.statements.subscriptions)).bind(name);
+            let rows = store.inner.looks.acquire().await?.fetch_all(list).await;
+            let rows = rows.map_err(of_statement)?;
+            rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
+        })
+        .await
+    }
+
+    pub(crate) async fn add_subscription(&self, name: &str, start: Position) -> Result<()> {
+        let (store, name) = (self.clone(), name.to_owned());
+        shielded(async move {
+            let open = sqlx::query(checked(&store.inner.statements.subscription_open))
+                .bind(name)
+                .bind(start.to_i64());
+            let done = store.inner.transactions.acquire().await?.execute(open).await;
+            done.map(drop).map_err(of_statement)
+        })
+        .await
+    }
+
+    pub(crate) async fn move_subscription_on(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+    ) -> Result<bool> {
+        let (store, at) = (self.clone(), at.clone());
+        shielded(async move {
+            let acknowledge =
+                sqlx::query(checked(&store.inner.statements.subscription_acknowledge))
+                    .bind(at.subscription)
+                    .bind(at.epoch)
+                    .bind(to.to_i64());
+            let done = store.inner.transactions.acquire().await?.execute(acknowledge).await;
+            done.map(|done| done > 0).map_err(of_statement)
+        })
+        .await
+    }
+
+    pub(crate) async fn operate_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool> {
+        let (store, operation) = (self.clone(), operation.clone());
+        shielded(async move {
+            let Operation { id, action, projection: name, generation: _, detail, by } = operation;
+            let statements = &store.inner.statements;
+            let change = match to {
+                Some(to) => {
+                    sqlx::query(checked(&statements.subscription_seek)).bind(name).bind(to.to_i64())
+                }
+                None => sqlx::query(checked(&statements.subscription_remove)).bind(name),
+            };
+            let change = change.bind(id).bind(action).bind(detail).bind(by);
+            let done = store.inner.transactions.acquire().await?.execute(change).await;
+            done.map(|done| done > 0).map_err(of_statement)
+        })
+        .await
+    }
+}
+
+fn decode(row: &PgRow) -> Result<SubscriptionCheckpoint, sqlx::Error> {
+    Ok(SubscriptionCheckpoint {
+        subscription: row.try_get("name")?,
+        position: Position::from_i64(row.try_get("position")?),
+        epoch: row.try_get("epoch")?,
+        of_this_log: row.try_get("of_this_log")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}

@@ -1,0 +1,2 @@
+delete from subscriptions
+where name = $1

@@ -1,0 +1,93 @@
+//! Subscriptions whose place the log keeps.
+
+use headwater_core::{Operation, Position, Result, SubscriptionCheckpoint, task::shielded};
+use sqlx::{Row as _, sqlite::SqliteRow};
+
+use crate::{
+    errors::of_statement,
+    operation,
+    rows::{Statement, fetch_all},
+    store::{SqliteStore, now},
+    values::time,
+};
+
+impl SqliteStore {
+    pub(crate) async fn list_subscriptions(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<SubscriptionCheckpoint>> {
+        let mut connection = self.inner.connections.reader().await?;
+        let list = sqlx::query(include_str!("subscriptions.sql")).bind(name);
+        let rows = fetch_all(&mut connection, list).await?;
+        rows.iter().map(decode).collect::<Result<_, _>>().map_err(of_statement)
+    }
+
+    pub(crate) async fn add_subscription(&self, name: &str, start: Position) -> Result<()> {
+        let open = sqlx::query(include_str!("subscription_open.sql"))
+            .bind(name.to_owned())
+            .bind(start.to_i64())
+            .bind(now().timestamp_micros());
+        self.change_subscriptions(open, None).await.map(drop)
+    }
+
+    pub(crate) async fn move_subscription_on(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+    ) -> Result<bool> {
+        let acknowledge = sqlx::query(include_str!("subscription_acknowledge.sql"))
+            .bind(at.subscription.clone())
+            .bind(at.epoch)
+            .bind(to.to_i64())
+            .bind(now().timestamp_micros());
+        self.change_subscriptions(acknowledge, None).await
+    }
+
+    pub(crate) async fn operate_subscription(
+        &self,
+        to: Option<Position>,
+        operation: &Operation,
+    ) -> Result<bool> {
+        let name = operation.projection.clone();
+        let change = match to {
+            Some(to) => sqlx::query(include_str!("subscription_seek.sql"))
+                .bind(name)
+                .bind(to.to_i64())
+                .bind(now().timestamp_micros()),
+            None => sqlx::query(include_str!("subscription_remove.sql")).bind(name),
+        };
+        self.change_subscriptions(change, Some(operation)).await
+    }
+
+    /// Runs a statement, with its record where it has changed something; tells whether it has.
+    async fn change_subscriptions(
+        &self,
+        change: Statement<'static>,
+        record: Option<&Operation>,
+    ) -> Result<bool> {
+        let (store, record) = (self.clone(), record.cloned());
+        shielded(async move {
+            let connections = &store.inner.connections;
+            let transaction = connections.begin(connections.turn().await).await?;
+            let mut connection = transaction.connection().await?;
+            let done = change.execute(&mut *connection).await.map_err(of_statement)?;
+            let changed = done.rows_affected() > 0;
+            if let Some(record) = record.filter(|_| changed) {
+                operation::record(&mut connection, &record).await?;
+            }
+            transaction.commit(connection).await?;
+            Ok(changed)
+        })
+        .await
+    }
+}
+
+fn decode(row: &SqliteRow) -> Result<SubscriptionCheckpoint, sqlx::Error> {
+    Ok(SubscriptionCheckpoint {
+        subscription: row.try_get("name")?,
+        position: Position::from_i64(row.try_get("position")?),
+        epoch: row.try_get("epoch")?,
+        of_this_log: row.try_get("of_this_log")?,
+        updated_at: time(row.try_get("updated_at")?),
+    })
+}

@@ -1,0 +1,15 @@
+-- Subscriptions whose place the log keeps, under a name.
+
+create table {schema}.subscriptions (
+    name           text collate "C" primary key,
+    position       bigint not null,
+    event_id       uuid,
+    event_position bigint not null,
+    incarnation    uuid not null,
+    epoch          bigint not null default 1,
+    updated_at     timestamptz not null default clock_timestamp()
+) with (fillfactor = 50);
+
+create view {schema}.all_subscriptions as
+select name, position, updated_at
+from {schema}.subscriptions;
