@@ -174,6 +174,7 @@ mod tests {
     #[test]
     fn no_label_can_hold_what_users_write() {
         let labels: HashSet<_> = ALL.iter().flat_map(|metric| metric.labels).copied().collect();
-        assert_eq!(labels, HashSet::from(["outcome", "pool", "projection", "state"]));
+        let known = ["outcome", "pool", "projection", "state", "subscription"];
+        assert_eq!(labels, HashSet::from(known));
     }
 }
