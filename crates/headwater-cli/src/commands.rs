@@ -8,6 +8,8 @@ pub(crate) mod import;
 mod migrate;
 mod projections;
 mod race;
+#[cfg(feature = "http")]
+pub(crate) mod serve;
 mod streams;
 mod subscriptions;
 mod sure;

@@ -104,6 +104,10 @@ enum All {
     /// Append what an export wrote, byte for byte and in its order
     #[command(after_help = commands::import::EXAMPLES)]
     Import(ImportArgs),
+    /// Serve the log over HTTP: append, read, follow, consume, operate
+    #[cfg(feature = "http")]
+    #[command(after_help = commands::serve::EXAMPLES)]
+    Serve(commands::serve::ServeArgs),
 }
 
 const HELP: &str = "\
@@ -131,6 +135,12 @@ pub fn main(app: App) -> ExitCode {
     start(|Cli { options, command }: Cli| async move {
         match command {
             All::Service(command) => run(&options, command, &app).await,
+            #[cfg(feature = "http")]
+            All::Serve(args) => {
+                let mut output = Output::new(&options);
+                let done = commands::serve::run(&options, args, &mut output).await;
+                output.flush().and(done)
+            }
             All::Import(args) => {
                 let mut output = Output::new(&options);
                 let done = commands::import::run(&options, args, &mut output).await;

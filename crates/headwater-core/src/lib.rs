@@ -18,6 +18,7 @@ mod cursor;
 mod definition;
 mod desk;
 mod difference;
+pub mod envelope;
 mod error;
 mod event;
 mod fault;

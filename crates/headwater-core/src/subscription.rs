@@ -60,6 +60,15 @@ impl Subscription {
         self.cursor.next_batch(limit).await
     }
 
+    /// The next events that are there now, as [`Cursor::available`] yields them; `None` where it is caught up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Cursor::available`].
+    pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
+        self.cursor.available(limit).await
+    }
+
     /// Says that everything up to `position` is done: [`Batch::position`], or the position of an event. What
     /// was acknowledged before stays so. Dropped, it is done or not.
     ///

@@ -1,0 +1,213 @@
+//! The log over HTTP, as routes that a service mounts: append, read, follow, consume, operate.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use headwater_http::{Access, Api, Bounds, serve};
+//!
+//! let log = headwater::connect("sqlite::memory:").await?;
+//! let routes = Api::new(&log).access(Access::this_machine()).router();
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! serve(listener, routes, Bounds::default(), async { tokio::signal::ctrl_c().await.unwrap_or(()) }).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `GET /openapi.json` describes the routes, `docs/http.md` tells how to use them. Errors are problems of RFC 9457
+//! ([`problem`]).
+
+mod access;
+mod append;
+mod consumers;
+mod feed;
+mod operate;
+mod pages;
+pub mod problem;
+mod request;
+mod serve;
+mod tags;
+mod wanted;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, Request},
+    http::{HeaderName, HeaderValue, Method, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use headwater::{App, Log, Operator};
+use tokio::time::timeout;
+use tower_http::{compression::CompressionLayer, cors::CorsLayer};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use self::{
+    access::{Access, Role},
+    problem::{Kind, Problem},
+    request::CORRELATION_ID,
+    serve::{Bounds, serve},
+    tags::POSITION,
+};
+use self::{
+    problem::{KINDS, METHOD_NOT_ALLOWED, NOT_FOUND, REQUEST_TIMEOUT},
+    request::RequestId,
+};
+
+/// The largest body that is read: an append has 16 MiB at most.
+const BODY_BYTES: usize = 16 << 20;
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The routes over a log.
+#[derive(Clone)]
+pub struct Api {
+    log: Log,
+    app: Arc<App>,
+    access: Access,
+    origins: Vec<HeaderValue>,
+}
+
+/// What the routes share.
+#[derive(Clone)]
+struct Shared {
+    log: Log,
+    app: Arc<App>,
+}
+
+impl Shared {
+    fn operator(&self) -> Operator {
+        Operator::new(&self.log, "HTTP")
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Headwater", description = "An append-only log of events, over HTTP."),
+    tags(
+        (name = "append", description = "Into the log; needs a token for `append`."),
+        (name = "read", description = "Out of the log; needs a token for `read`."),
+        (name = "consume", description = "For clients that have no database; needs a token for `read`."),
+        (name = "operate", description = "Looking after it; needs a token for `operate`."),
+    )
+)]
+struct Description;
+
+impl Api {
+    /// The routes over `log`, for whoever is on this machine.
+    pub fn new(log: &Log) -> Self {
+        let (log, app) = (log.clone(), Arc::new(App::new()));
+        Self { log, app, access: Access::this_machine(), origins: Vec::new() }
+    }
+
+    /// With the projections of `app`; otherwise `GET /projections` tells of all that the log knows.
+    #[must_use]
+    pub fn app(self, app: Arc<App>) -> Self {
+        Self { app, ..self }
+    }
+
+    /// Says who may do what.
+    #[must_use]
+    pub fn access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// Lets pages of another origin, such as `https://shop.example`, use the routes.
+    #[must_use]
+    pub fn origin(mut self, origin: HeaderValue) -> Self {
+        self.origins.push(origin);
+        self
+    }
+
+    /// The routes, to serve or to merge with others.
+    pub fn router(self) -> Router {
+        let (routes, description) = self.routes().split_for_parts();
+        let description = Arc::new(description);
+        let describe = move || async move { axum::Json(&*description).into_response() };
+        let cors = CorsLayer::new()
+            .allow_origin(self.origins)
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                header::IF_MATCH,
+                header::IF_NONE_MATCH,
+                HeaderName::from_static("last-event-id"),
+                CORRELATION_ID,
+            ])
+            .expose_headers([header::ETAG, POSITION, CORRELATION_ID]);
+        routes
+            .route("/openapi.json", get(describe))
+            .route("/problems/{name}", get(explain))
+            .fallback(no_route)
+            .method_not_allowed_fallback(no_method)
+            .layer(DefaultBodyLimit::max(BODY_BYTES))
+            .layer(middleware::from_fn(within_time))
+            .layer(middleware::from_fn_with_state(self.access, access::from_this_machine))
+            .layer(middleware::from_fn(converse))
+            .layer(cors)
+            .layer(CompressionLayer::new())
+    }
+
+    /// The routes by what a token must be for.
+    fn routes(&self) -> OpenApiRouter {
+        let read = OpenApiRouter::new()
+            .routes(routes!(pages::of_stream))
+            .routes(routes!(pages::of_log))
+            .routes(routes!(feed::follow))
+            .routes(routes!(consumers::list))
+            .routes(routes!(consumers::make, consumers::show))
+            .routes(routes!(consumers::events))
+            .routes(routes!(consumers::acknowledge))
+            .routes(routes!(operate::list));
+        let append = OpenApiRouter::new()
+            .routes(routes!(append::to_stream))
+            .routes(routes!(append::to_many));
+        let operate =
+            OpenApiRouter::new().routes(routes!(consumers::remove)).routes(routes!(operate::act));
+        let guarded = |routes: OpenApiRouter<Shared>, role| {
+            let needs = (self.access.clone(), role);
+            routes.route_layer(middleware::from_fn_with_state(needs, access::guard))
+        };
+        OpenApiRouter::with_openapi(Description::openapi())
+            .merge(guarded(read, Role::Read))
+            .merge(guarded(append, Role::Append))
+            .merge(guarded(operate, Role::Operate))
+            .with_state(Shared { log: self.log.clone(), app: self.app.clone() })
+    }
+}
+
+/// Gives each request its id, and each problem its place.
+async fn converse(request: Request, next: Next) -> Response {
+    let (id, instance) = (RequestId::of(request.headers()).id, request.uri().path().to_owned());
+    let mut response = problem::render(next.run(request).await, &instance, id);
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(CORRELATION_ID, id);
+    }
+    response
+}
+
+/// Ends a request whose answer does not begin in time: its body comes too slowly, or the database does.
+async fn within_time(request: Request, next: Next) -> Response {
+    match timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(REQUEST_TIMEOUT, "it took longer than a minute").into_response(),
+    }
+}
+
+/// `GET /problems/{name}`: what a problem means, and what to do about it.
+async fn explain(Path(name): Path<String>) -> Result<String, Problem> {
+    let kind = KINDS.iter().find(|kind| kind.name == name);
+    let kind = kind.ok_or_else(|| Problem::new(NOT_FOUND, "there is no such problem"))?;
+    Ok(format!("{} ({})\n\n{}\n", kind.title, kind.status, kind.help))
+}
+
+async fn no_route() -> Problem {
+    Problem::new(NOT_FOUND, "there is no such route")
+}
+
+async fn no_method() -> Problem {
+    Problem::new(METHOD_NOT_ALLOWED, "the path does not have this method")
+}

@@ -1,0 +1,73 @@
+use axum::http::Method;
+use headwater_http::{Access, Api, Role};
+use serde_json::json;
+
+use crate::support::Service;
+
+/// A route for each role, and whether it needs a body.
+const ROUTES: [(Role, Method, &str); 9] = [
+    (Role::Read, Method::GET, "/streams/cart-1"),
+    (Role::Read, Method::GET, "/all"),
+    (Role::Read, Method::GET, "/feed"),
+    (Role::Read, Method::GET, "/consumers"),
+    (Role::Read, Method::GET, "/projections"),
+    (Role::Append, Method::POST, "/streams/cart-1"),
+    (Role::Append, Method::POST, "/events"),
+    (Role::Operate, Method::DELETE, "/consumers/a"),
+    (Role::Operate, Method::POST, "/projections/a/pause"),
+];
+
+#[tokio::test]
+async fn each_route_needs_a_token_for_its_role() {
+    let mut service = Service::on_sqlite().await;
+    let roles = [Role::Read, Role::Append, Role::Operate];
+    let access = roles
+        .into_iter()
+        .fold(Access::everybody(), |access, role| access.token(role.as_str(), &[role]));
+    service.routes = Api::new(&service.log).access(access).router();
+    for (needed, method, path) in ROUTES {
+        for role in roles {
+            let sent = service.send(method.clone(), path).json("{}");
+            let bearer = format!("Bearer {}", role.as_str());
+            let response = sent.header("authorization", &bearer).response().await;
+            assert_eq!(response.status() != 403, role == needed, "{path} as {}", role.as_str());
+            assert_ne!(response.status(), 401, "{path}");
+        }
+        for (name, value) in
+            [("x-none", ""), ("authorization", "read"), ("authorization", "Basic read")]
+        {
+            let refused =
+                service.send(method.clone(), path).json("{}").header(name, value).reply().await;
+            assert_eq!(refused.outcome(), (401, "unauthorized"), "{path}");
+            assert_eq!(refused.header("www-authenticate"), "Bearer");
+        }
+    }
+    let in_address = service.get("/all?access_token=read").await;
+    assert_eq!(in_address.outcome(), (401, "unauthorized"));
+    assert_eq!(service.get("/openapi.json").await.status, 200);
+}
+
+#[tokio::test]
+async fn without_tokens_only_this_machine_is_served() {
+    let service = Service::on_sqlite().await;
+    for (host, served) in [("localhost:8080", true), ("127.0.0.1", true), ("evil.example", false)] {
+        let sent = service.send(Method::POST, "/streams/cart-1").header("host", host);
+        let reply = sent.json(&json!({"type": "a.b", "data": 1}).to_string()).reply().await;
+        assert_eq!(reply.status == 201, served, "{host}: {reply:?}");
+    }
+    assert_eq!(service.count().await, 2);
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_let_in_by_name_alone() {
+    let mut service = Service::on_sqlite().await;
+    let own = "https://shop.example";
+    service.routes = Api::new(&service.log).origin(own.parse().unwrap()).router();
+    for (origin, allowed) in [(own, own), ("https://evil.example", "")] {
+        let sent = service.send(Method::GET, "/all").header("origin", origin);
+        assert_eq!(sent.reply().await.header("access-control-allow-origin"), allowed);
+        let asked = service.send(Method::OPTIONS, "/streams/cart-1").header("origin", origin);
+        let asked = asked.header("access-control-request-method", "POST").reply().await;
+        assert_eq!(asked.header("access-control-allow-origin"), allowed);
+    }
+}

@@ -1,0 +1,28 @@
+use headwater::App;
+use headwater_testkit::account::Balance;
+use serde_json::json;
+
+use crate::support::Service;
+
+pub async fn projections_are_seen_paused_and_resumed(service: Service) {
+    let app = App::new().projection::<Balance>();
+    app.catch_up(&service.log).await.unwrap();
+    let listed = service.get("/projections").await;
+    let names: Vec<_> =
+        listed.body.as_array().unwrap().iter().map(|p| p["projection"].clone()).collect();
+    assert!(names.contains(&json!("balances")), "{names:?}");
+    let paused = service.post("/projections/balances/pause", &json!(null)).await;
+    assert_eq!((paused.status.as_u16(), &paused.body["paused"]), (200, &json!(true)));
+    let resumed = service.post("/projections/balances/resume", &json!(null)).await;
+    assert_eq!(resumed.body["paused"], false);
+    let refused = service.post("/projections/balances/promote", &json!(null)).await;
+    assert_eq!(refused.outcome(), (409, "refused"));
+    assert_eq!(refused.body["code"], "no-generation");
+    let idle = service.post("/projections/balances/rebuild", &json!(null)).await;
+    assert_eq!((idle.outcome(), &idle.body["code"]), ((409, "refused"), &json!("no-instance")));
+    let unknown = service.post("/projections/balance/pause", &json!(null)).await;
+    assert_eq!(unknown.outcome(), (404, "not-found"));
+    assert!(unknown.body["detail"].as_str().unwrap().contains("balances"), "{unknown:?}");
+    let no_act = service.post("/projections/balances/destroy", &json!(null)).await;
+    assert_eq!(no_act.outcome(), (404, "not-found"));
+}
