@@ -152,7 +152,8 @@ pub(crate) struct Events {
 
 /// Get the next events of a consumer
 ///
-/// Those behind what it has acknowledged: until it acknowledges these they come again.
+/// Those behind what it has acknowledged: until it acknowledges these they come again. What to acknowledge stands
+/// in the body, and in `Headwater-Position`.
 #[utoipa::path(
     get, path = "/consumers/{name}/events", tag = "consume",
     params(("name" = String, Path), Next),
@@ -190,7 +191,8 @@ pub(crate) async fn events(
         events.retain(|event| wanted.fits(event));
     }
     let body = Events { events: enveloped(&events)?, position: position.0 };
-    Ok((epoch(subscription.checkpoint()), axum::Json(body)).into_response())
+    let at = (epoch(subscription.checkpoint()), tags::at(position));
+    Ok((at, axum::Json(body)).into_response())
 }
 
 /// How far a consumer has come.

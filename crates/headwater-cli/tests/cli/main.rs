@@ -12,6 +12,7 @@ mod import;
 mod migrate;
 mod projections;
 mod race;
+mod serve;
 mod streams;
 mod subscriptions;
 mod support;
