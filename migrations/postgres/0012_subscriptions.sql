@@ -2,11 +2,11 @@
 
 create table {schema}.subscriptions (
     name           text collate "C" primary key,
+    id             uuid not null default gen_random_uuid(),
     position       bigint not null,
     event_id       uuid,
     event_position bigint not null,
     incarnation    uuid not null,
-    epoch          bigint not null default 1,
     updated_at     timestamptz not null default clock_timestamp()
 ) with (fillfactor = 50);
 

@@ -133,11 +133,11 @@ create table headwater.streams (
 
 create table headwater.subscriptions (
     name text collate "C" not null,
+    id uuid not null default gen_random_uuid(),
     "position" bigint not null,
     event_id uuid,
     event_position bigint not null,
     incarnation uuid not null,
-    epoch bigint not null default 1,
     updated_at timestamp with time zone not null default clock_timestamp(),
     constraint subscriptions_pkey PRIMARY KEY (name)
 ) with (fillfactor=50);

@@ -107,11 +107,11 @@ CREATE TABLE streams (
 
 CREATE TABLE subscriptions (
     name           text primary key not null,
+    id             blob not null default (randomblob(16)),
     position       integer not null,
     event_id       blob,
     event_position integer not null,
     incarnation    blob not null,
-    epoch          integer not null default 1,
     updated_at     integer not null
 ) strict, without rowid;
 

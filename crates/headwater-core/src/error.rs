@@ -317,7 +317,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Try the same again, after a pause; for a conflict, decide anew first.
+    /// Try the same again, after a pause; for a conflict, decide anew first, and open a subscription anew.
     Retry,
     /// Change the input; trying the same again fails the same way.
     FixInput,

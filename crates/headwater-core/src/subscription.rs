@@ -1,6 +1,10 @@
 //! A subscription whose place the log keeps under a name, for subscribers that have no database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use crate::{Batch, Cursor, Error, Filter, Log, Position, Result, limits, task};
 
@@ -11,8 +15,8 @@ pub struct SubscriptionCheckpoint {
     pub subscription: String,
     /// Everything at or below this position was acknowledged.
     pub position: Position,
-    /// Counts how often an operator has moved it: what was opened before is refused then.
-    pub epoch: i64,
+    /// Another one after an operator has moved it, or it was made anew: what was opened before is refused then.
+    pub id: Uuid,
     /// Whether it was made in this log and not in another one.
     pub of_this_log: bool,
     /// When it last moved.
@@ -43,7 +47,17 @@ pub struct Subscription {
     cursor: Cursor,
     log: Log,
     at: SubscriptionCheckpoint,
+    /// The last event that was delivered.
+    seen: Option<(Position, Uuid)>,
+    /// Whether events were delivered that are not acknowledged.
+    owes: bool,
+    /// When the place was last looked at or moved.
+    looked: Instant,
 }
+
+/// How often a subscription that has nothing to do looks whether an operator has moved it, and how often one to whom
+/// its filter lets nothing through moves on.
+const QUIET: Duration = Duration::from_secs(1);
 
 impl Subscription {
     /// What was acknowledged, as far as this one knows.
@@ -55,9 +69,22 @@ impl Subscription {
     ///
     /// # Errors
     ///
-    /// As for [`Cursor::next_batch`].
+    /// As for [`Cursor::next_batch`]; [`Error::SubscriptionMoved`] and [`Error::UnknownSubscription`] where an
+    /// operator has moved or removed it while it waited.
     pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
-        self.cursor.next_batch(limit).await
+        loop {
+            let due = self.looked + QUIET;
+            match timeout_at(due, self.cursor.next_batch(limit)).await {
+                Ok(batch) => return Ok(self.delivered(batch?)),
+                Err(_) => {
+                    self.looked = Instant::now();
+                    let now = self.log.subscription_checkpoint(&self.at.subscription).await?;
+                    if now.id != self.at.id {
+                        return Err(moved(&now.subscription));
+                    }
+                }
+            }
+        }
     }
 
     /// The next events that are there now, as [`Cursor::available`] yields them; `None` where it is caught up.
@@ -66,11 +93,21 @@ impl Subscription {
     ///
     /// As for [`Cursor::available`].
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
-        self.cursor.available(limit).await
+        let batch = self.cursor.available(limit).await?;
+        Ok(batch.map(|batch| self.delivered(batch)))
+    }
+
+    fn delivered(&mut self, batch: Batch) -> Batch {
+        if let Some(last) = batch.events.last() {
+            self.seen = Some((last.position, last.id));
+            self.owes = true;
+        }
+        batch
     }
 
     /// Says that everything up to `position` is done: [`Batch::position`], or the position of an event. What
-    /// was acknowledged before stays so. Dropped, it is done or not.
+    /// was acknowledged before stays so. Dropped, it is done or not. Where no event was delivered since the last
+    /// one, it is kept back for a second.
     ///
     /// # Errors
     ///
@@ -82,13 +119,21 @@ impl Subscription {
                 self.cursor.position()
             )));
         }
-        self.at = self.log.acknowledged(&self.at, position).await?;
+        if !self.owes && self.looked.elapsed() < QUIET {
+            return Ok(());
+        }
+        self.at = self.log.acknowledged(&self.at, position, self.seen).await?;
+        self.looked = Instant::now();
+        self.owes = self.seen.is_some_and(|(last, _)| last > position);
         Ok(())
     }
 }
 
 impl Log {
     /// Follows the log under a name, behind what was acknowledged under it; the first time behind `start`.
+    ///
+    /// The place is one in the whole log: the filter is not kept with it. Opened with another one, it passes over
+    /// what that would have wanted before; give such a subscriber a name of its own.
     ///
     /// # Errors
     ///
@@ -107,17 +152,18 @@ impl Log {
     ) -> Result<Subscription> {
         task::refuse_in_batch()?;
         limits::check_name("subscription", name)?;
-        let mut found = self.store().subscriptions(Some(name)).await?;
-        if found.is_empty() {
+        let at = loop {
+            if let Some(found) = self.store().subscriptions(Some(name)).await?.pop() {
+                break found;
+            }
             self.refuse_above_ceiling(start).await?;
             self.store().make_subscription(name, start).await?;
-            found = self.store().subscriptions(Some(name)).await?;
-        }
-        let at = found.pop().ok_or_else(|| moved(name))?;
+        };
         if !at.of_this_log {
             return Err(diverged(&at));
         }
-        Ok(Subscription { cursor: self.subscribe(filter, at.position), log: self.clone(), at })
+        let (cursor, log) = (self.subscribe(filter, at.position), self.clone());
+        Ok(Subscription { cursor, log, at, seen: None, owes: false, looked: Instant::now() })
     }
 
     /// Where the subscriber of this name stands.
@@ -127,6 +173,7 @@ impl Log {
     /// [`Error::UnknownSubscription`] (give another name), [`Error::Unavailable`] (try again) or
     /// [`Error::Database`].
     pub async fn subscription_checkpoint(&self, name: &str) -> Result<SubscriptionCheckpoint> {
+        limits::check_name("subscription", name)?;
         match self.store().subscriptions(Some(name)).await?.pop() {
             Some(found) => Ok(found),
             None => Err(self.unknown_subscription(name).await?),
@@ -156,35 +203,33 @@ impl Log {
         at: &SubscriptionCheckpoint,
         position: Position,
     ) -> Result<SubscriptionCheckpoint> {
+        task::refuse_in_batch()?;
         self.refuse_above_ceiling(position).await?;
-        self.acknowledged(at, position).await
+        self.acknowledged(at, position, None).await
     }
 
-    /// The same for a position that was read, and so lies below the ceiling.
+    /// The same for a position that was read, by one who has seen this event.
     async fn acknowledged(
         &self,
         at: &SubscriptionCheckpoint,
         position: Position,
+        seen: Option<(Position, Uuid)>,
     ) -> Result<SubscriptionCheckpoint> {
-        let name = &at.subscription;
-        if self.store().acknowledge(at, position).await? {
-            return Ok(SubscriptionCheckpoint { position, updated_at: Utc::now(), ..at.clone() });
+        task::refuse_in_batch()?;
+        if let Some(now) = self.store().acknowledge(at, position, seen).await? {
+            return Ok(now);
         }
-        let now = self.subscription_checkpoint(name).await?;
-        if now.epoch != at.epoch {
-            return Err(moved(name));
+        let now = self.subscription_checkpoint(&at.subscription).await?;
+        if now.id != at.id {
+            return Err(moved(&at.subscription));
         }
-        if !now.of_this_log {
-            return Err(diverged(&now));
-        }
-        Ok(now)
+        // A place only rises while it has this id: one below what is known of it has gone back, with its log.
+        let gone_back = now.position < at.position || now.position < position;
+        if !now.of_this_log || gone_back { Err(diverged(&now)) } else { Ok(now) }
     }
 
     /// Refuses a place that is no place of this log yet.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`]; [`Error::Unavailable`] or [`Error::Database`].
+    #[doc(hidden)]
     pub async fn refuse_above_ceiling(&self, position: Position) -> Result<()> {
         let ceiling = self.ceiling().await?.position;
         if position <= ceiling {
@@ -196,10 +241,7 @@ impl Log {
     }
 
     /// The error for a name that no subscription has.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
+    #[doc(hidden)]
     pub async fn unknown_subscription(&self, name: &str) -> Result<Error> {
         let all = self.subscriptions().await?;
         let known: Vec<_> = all.iter().map(|known| known.subscription.as_str()).collect();

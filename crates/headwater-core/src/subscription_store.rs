@@ -1,6 +1,7 @@
 //! What a store must be able to do for subscribers whose place it keeps.
 
 use async_trait::async_trait;
+use uuid::Uuid;
 
 use crate::{Operation, Position, Result, SubscriptionCheckpoint};
 
@@ -15,12 +16,18 @@ pub trait SubscriptionStore: Send + Sync + 'static {
     /// Makes one behind `start`, unless there is one of this name.
     async fn make_subscription(&self, name: &str, start: Position) -> Result<()>;
 
-    /// Moves one on to a position, which must not lie above the ceiling; `false` where it is gone, is at a
-    /// later position or epoch, or is not of this log.
-    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool>;
+    /// Moves one on to a position, and yields where it stands then. `None` where it is gone, is another one, stands
+    /// before what is known of it or behind `to`; where it is not of this log, or the log does not hold the event
+    /// that was seen last, or ends before `to`.
+    async fn acknowledge(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>>;
 
-    /// Does what an operator wants, and records it: moves the subscription to its next epoch at this
-    /// position, or removes it where none is given. `false` where there is none of this name.
+    /// Does what an operator wants, and records it: moves the subscription to this position under another
+    /// id, or removes it where none is given. `false` where there is none of this name.
     async fn change_subscription(
         &self,
         to: Option<Position>,

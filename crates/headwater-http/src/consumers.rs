@@ -117,12 +117,12 @@ pub(crate) async fn show(
 
 async fn stands(shared: &Shared, at: &SubscriptionCheckpoint) -> Result<Response, Problem> {
     let head = shared.log.ceiling().await?.position;
-    Ok((epoch(at), axum::Json(Consumer::new(at, head))).into_response())
+    Ok((tag(at), axum::Json(Consumer::new(at, head))).into_response())
 }
 
-/// The epoch as an entity tag: of what an operator has moved, not of how far it is.
-fn epoch(at: &SubscriptionCheckpoint) -> [(header::HeaderName, String); 1] {
-    [(header::ETAG, format!("\"{}\"", at.epoch))]
+/// Its id as an entity tag: another one after an operator has moved it, whatever it has acknowledged.
+fn tag(at: &SubscriptionCheckpoint) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{}\"", at.id))]
 }
 
 /// Which events a consumer wants.
@@ -191,7 +191,7 @@ pub(crate) async fn events(
         events.retain(|event| wanted.fits(event));
     }
     let body = Events { events: enveloped(&events)?, position: position.0 };
-    let at = (epoch(subscription.checkpoint()), tags::at(position));
+    let at = (tag(subscription.checkpoint()), tags::at(position));
     Ok((at, axum::Json(body)).into_response())
 }
 
@@ -221,9 +221,9 @@ pub(crate) async fn acknowledge(
     Json(done): Json<Acknowledgement>,
 ) -> Result<Response, Problem> {
     let now = shared.log.subscription_checkpoint(&name).await?;
-    if let Some(tag) = request::text(&headers, &header::IF_MATCH)?.filter(|tag| *tag != "*")
-        && tags::version(tag) != u64::try_from(now.epoch).ok()
-    {
+    let [(_, current)] = tag(&now);
+    let given = request::text(&headers, &header::IF_MATCH)?;
+    if given.is_some_and(|given| given != "*" && given != current) {
         return Err(Problem::new(CONSUMER_MOVED, "an operator has moved it since"));
     }
     let now = shared.log.acknowledge(&now, Position(done.position)).await?;

@@ -19,6 +19,7 @@ use tokio::{
     sync::{Mutex, watch},
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::{
     ceiling::Settling,
@@ -342,8 +343,13 @@ impl SubscriptionStore for PostgresStore {
         self.add_subscription(name, start).await
     }
 
-    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
-        self.move_subscription_on(at, to).await
+    async fn acknowledge(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>> {
+        self.move_subscription_on(at, to, seen).await
     }
 
     async fn change_subscription(

@@ -1,5 +1,5 @@
 update {schema}.subscriptions s
-set position = $3,
+set position = $4,
     event_id = newest.id,
     event_position = coalesce(newest.position, 0),
     updated_at = clock_timestamp()
@@ -7,10 +7,14 @@ from {schema}.identity
 left join (
     select id, position
     from {schema}.events
-    where position <= $3
+    where position <= $4
     order by position desc
     limit 1
 ) newest on true
-where s.name = $1 and s.epoch = $2 and s.position <= $3 and s.incarnation = identity.incarnation
+where s.name = $1 and s.id = $2 and s.position >= $3 and s.position < $4
+  and s.incarnation = identity.incarnation
   and (s.event_id is null or exists (
       select 1 from {schema}.events e where e.position = s.event_position and e.id = s.event_id))
+  and ($5::uuid is null or exists (select 1 from {schema}.events e where e.position = $6 and e.id = $5))
+  and exists (select 1 from {schema}.events e where e.position >= $4)
+returning s.name, s.position, s.id, s.updated_at, true as of_this_log

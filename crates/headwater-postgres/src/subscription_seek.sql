@@ -4,7 +4,7 @@ with moved as (
         event_id = newest.id,
         event_position = coalesce(newest.position, 0),
         incarnation = identity.incarnation,
-        epoch = epoch + 1,
+        id = gen_random_uuid(),
         updated_at = clock_timestamp()
     from {schema}.identity
     left join (

@@ -2,8 +2,13 @@
 
 use headwater_core::{Operation, Position, Result, SubscriptionCheckpoint, task::shielded};
 use sqlx::{Row as _, postgres::PgRow};
+use uuid::Uuid;
 
-use crate::{errors::of_statement, sql::checked, store::PostgresStore};
+use crate::{
+    errors::{of_commit, of_statement},
+    sql::checked,
+    store::PostgresStore,
+};
 
 impl PostgresStore {
     pub(crate) async fn list_subscriptions(
@@ -36,16 +41,20 @@ impl PostgresStore {
         &self,
         at: &SubscriptionCheckpoint,
         to: Position,
-    ) -> Result<bool> {
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>> {
         let (store, at) = (self.clone(), at.clone());
         shielded(async move {
             let acknowledge =
                 sqlx::query(checked(&store.inner.statements.subscription_acknowledge))
                     .bind(at.subscription)
-                    .bind(at.epoch)
-                    .bind(to.to_i64());
-            let done = store.inner.transactions.acquire().await?.execute(acknowledge).await;
-            done.map(|done| done > 0).map_err(of_statement)
+                    .bind(at.id)
+                    .bind(at.position.to_i64())
+                    .bind(to.to_i64())
+                    .bind(seen.map(|(_, id)| id))
+                    .bind(seen.map(|(position, _)| position.to_i64()));
+            let row = store.inner.transactions.acquire().await?.fetch_optional(acknowledge).await;
+            row.map_err(of_statement)?.as_ref().map(decode).transpose().map_err(of_statement)
         })
         .await
     }
@@ -67,7 +76,8 @@ impl PostgresStore {
             };
             let change = change.bind(id).bind(action).bind(detail).bind(by);
             let done = store.inner.transactions.acquire().await?.execute(change).await;
-            done.map(|done| done > 0).map_err(of_statement)
+            // Tried again it would be done, and recorded, twice.
+            done.map(|done| done > 0).map_err(of_commit)
         })
         .await
     }
@@ -77,7 +87,7 @@ fn decode(row: &PgRow) -> Result<SubscriptionCheckpoint, sqlx::Error> {
     Ok(SubscriptionCheckpoint {
         subscription: row.try_get("name")?,
         position: Position::from_i64(row.try_get("position")?),
-        epoch: row.try_get("epoch")?,
+        id: row.try_get("id")?,
         of_this_log: row.try_get("of_this_log")?,
         updated_at: row.try_get("updated_at")?,
     })

@@ -32,12 +32,12 @@ pub(crate) async fn tell(app: &App, log: &Log, own: Uuid) {
         app.units().into_iter().map(|name| (name.clone(), Gauges::new(&name))).collect();
     let mut subscriptions = HashMap::new();
     loop {
-        let looked = async {
-            look(app, log, own, &gauges).await?;
-            look_at_subscriptions(log, &mut subscriptions).await
-        };
-        if let Err(error) = looked.await {
-            tracing::debug!(%error, "the metrics of the projections are those of an earlier look");
+        let looked = [
+            look(app, log, own, &gauges).await,
+            look_at_subscriptions(log, &mut subscriptions).await,
+        ];
+        for error in looked.into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "some metrics are those of an earlier look");
         }
         sleep(EVERY).await;
     }
@@ -62,10 +62,13 @@ async fn look(app: &App, log: &Log, own: Uuid, gauges: &HashMap<String, Gauges>)
 /// Tells where the subscriptions stand; one that is gone has no lag.
 async fn look_at_subscriptions(log: &Log, gauges: &mut HashMap<String, Gauge>) -> Result<()> {
     let (all, head) = (log.subscriptions().await?, log.ceiling().await?.position);
-    gauges.values().for_each(|gauge| gauge.set(0.0));
+    let gone = |name: &str| !all.iter().any(|at| at.subscription == name);
+    gauges.iter().filter(|(name, _)| gone(name)).for_each(|(_, gauge)| gauge.set(0.0));
     for at in all {
         let name = at.subscription;
-        let lag = number(head.0.saturating_sub(at.position.0));
+        // One of another log has to begin somewhere: it is behind by all of this one.
+        let position = if at.of_this_log { at.position.0 } else { 0 };
+        let lag = number(head.0.saturating_sub(position));
         let new = || SUBSCRIPTION_LAG_POSITIONS.gauge(&[&name]);
         gauges.entry(name.clone()).or_insert_with(new).set(lag);
     }

@@ -43,8 +43,8 @@ use crate::{
 /// How often a keeper looks at the leases, unless they are very short.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// How long an instance that stops may finish its look, and then take its leave.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long an instance that stops may finish its look, and how long it may then take its leave.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How long that rests which could not be begun.
 const REST: Duration = Duration::from_secs(10);
@@ -156,6 +156,7 @@ impl Keeper {
     /// Ends all work, and tells the others that it may be taken.
     pub(crate) async fn leave(mut self) {
         let running = std::mem::take(&mut self.running);
+        running.values().for_each(|task| task.0.abort());
         for (_, task) in running {
             task.end().await;
         }

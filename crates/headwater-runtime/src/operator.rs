@@ -1,5 +1,5 @@
-//! What an operator does to projections, beside the instances that run: each act is one transaction with
-//! its record.
+//! What an operator does to projections and subscriptions, beside the instances that run: each act is one
+//! transaction with its record.
 //!
 //! Nobody has to stop anything: an act moves the checkpoint to its next epoch and revokes the lease, so
 //! that the instance that worked on it looks anew, within a second.
@@ -9,7 +9,7 @@ use std::future::ready;
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Parked,
-    Position, Reading, Result, StreamName, Work,
+    Position, Reading, Result, StreamName, Work, limits,
 };
 use uuid::Uuid;
 
@@ -354,12 +354,13 @@ impl Operator {
 
 impl Operator {
     /// Moves a subscription to a position: what was acknowledged behind it comes again, what lies between is
-    /// left out. Whoever has it open is refused at its next acknowledgement, and opens it again.
+    /// left out. Whoever has it open is told within a second, or at its next acknowledgement, to open it again.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for a position above the ceiling, [`Error::UnknownSubscription`] (give another
-    /// name), [`Error::Unavailable`] (try again), [`Error::Database`].
+    /// name), [`Error::Unavailable`] (try again), [`Error::OutcomeUnknown`] (look where it stands),
+    /// [`Error::Database`].
     pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
         self.log.refuse_above_ceiling(to).await?;
         let detail = Some(format!("position {to}"));
@@ -382,6 +383,7 @@ impl Operator {
         to: Option<Position>,
         detail: Option<String>,
     ) -> Result<()> {
+        limits::check_name("subscription", subscription)?;
         let (id, by) = (Uuid::now_v7(), self.by.clone());
         let projection = subscription.to_owned();
         let operation = Operation { id, action, projection, generation: None, detail, by };

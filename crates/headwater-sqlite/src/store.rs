@@ -14,6 +14,7 @@ use headwater_core::{
 };
 use sqlx::SqlitePool;
 use tokio::{sync::watch, time::Instant};
+use uuid::Uuid;
 
 use crate::{
     connect::{self, Place},
@@ -228,8 +229,13 @@ impl SubscriptionStore for SqliteStore {
         self.add_subscription(name, start).await
     }
 
-    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
-        self.move_subscription_on(at, to).await
+    async fn acknowledge(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>> {
+        self.move_subscription_on(at, to, seen).await
     }
 
     async fn change_subscription(

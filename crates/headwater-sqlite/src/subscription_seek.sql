@@ -3,7 +3,7 @@ set position = $2,
     event_id = newest.id,
     event_position = coalesce(newest.position, 0),
     incarnation = identity.incarnation,
-    epoch = epoch + 1,
+    id = randomblob(16),
     updated_at = $3
 from identity
 left join (

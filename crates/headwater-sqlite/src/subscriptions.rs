@@ -2,6 +2,7 @@
 
 use headwater_core::{Operation, Position, Result, SubscriptionCheckpoint, task::shielded};
 use sqlx::{Row as _, sqlite::SqliteRow};
+use uuid::Uuid;
 
 use crate::{
     errors::of_statement,
@@ -34,13 +35,26 @@ impl SqliteStore {
         &self,
         at: &SubscriptionCheckpoint,
         to: Position,
-    ) -> Result<bool> {
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>> {
         let acknowledge = sqlx::query(include_str!("subscription_acknowledge.sql"))
             .bind(at.subscription.clone())
-            .bind(at.epoch)
+            .bind(at.id)
+            .bind(at.position.to_i64())
             .bind(to.to_i64())
+            .bind(seen.map(|(_, id)| id))
+            .bind(seen.map(|(position, _)| position.to_i64()))
             .bind(now().timestamp_micros());
-        self.change_subscriptions(acknowledge, None).await
+        let store = self.clone();
+        shielded(async move {
+            let connections = &store.inner.connections;
+            let transaction = connections.begin(connections.turn().await).await?;
+            let mut connection = transaction.connection().await?;
+            let rows = fetch_all(&mut connection, acknowledge).await?;
+            transaction.commit(connection).await?;
+            rows.first().map(decode).transpose().map_err(of_statement)
+        })
+        .await
     }
 
     pub(crate) async fn operate_subscription(
@@ -86,7 +100,7 @@ fn decode(row: &SqliteRow) -> Result<SubscriptionCheckpoint, sqlx::Error> {
     Ok(SubscriptionCheckpoint {
         subscription: row.try_get("name")?,
         position: Position::from_i64(row.try_get("position")?),
-        epoch: row.try_get("epoch")?,
+        id: row.try_get("id")?,
         of_this_log: row.try_get("of_this_log")?,
         updated_at: time(row.try_get("updated_at")?),
     })

@@ -21,6 +21,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::Instant,
 };
+use uuid::Uuid;
 
 use crate::eventually;
 
@@ -300,8 +301,13 @@ impl SubscriptionStore for Gated {
         self.log().store().make_subscription(name, start).await
     }
 
-    async fn acknowledge(&self, at: &SubscriptionCheckpoint, to: Position) -> Result<bool> {
-        self.log().store().acknowledge(at, to).await
+    async fn acknowledge(
+        &self,
+        at: &SubscriptionCheckpoint,
+        to: Position,
+        seen: Option<(Position, Uuid)>,
+    ) -> Result<Option<SubscriptionCheckpoint>> {
+        self.log().store().acknowledge(at, to, seen).await
     }
 
     async fn change_subscription(

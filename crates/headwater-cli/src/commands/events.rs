@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
-use headwater::{
-    Batch, Cursor, Error, ErrorKind, EventStream, Filter, Log, Position, StoredEvent, StreamName,
-    Subscription,
-};
+use headwater::{Cursor, ErrorKind, EventStream, Filter, Log, Position, StoredEvent, StreamName};
 use uuid::Uuid;
 
 use super::split;
@@ -60,8 +57,8 @@ pub struct EventsArgs {
     /// Go on with events as they come, until Ctrl-C
     #[arg(long, conflicts_with = "backward")]
     follow: bool,
-    /// Go on behind what was shown under this name before; --from counts the first time
-    #[arg(long, value_name = "NAME", requires = "follow")]
+    /// Go on behind what was written under this name before, with the same filter; --from counts the first time
+    #[arg(long, value_name = "NAME", conflicts_with = "backward")]
     subscription: Option<String>,
 }
 
@@ -119,25 +116,13 @@ pub(super) async fn run(log: &Log, args: EventsArgs, out: &mut Output) -> Result
         None => Position::START,
     };
     match args.subscription {
-        Some(name) => {
-            let subscription = log.subscription(&name, filter, after).await?;
-            follow(Source::Subscription(subscription), &mut printer).await
-        }
-        None if args.follow => {
-            follow(Source::Cursor(log.subscribe(filter, after)), &mut printer).await
-        }
+        Some(name) => take_in(log, &name, filter, after, args.follow, &mut printer).await,
+        None if args.follow => follow(log.subscribe(filter, after), &mut printer).await,
         None => printer.print_all(log.read(filter, after)).await,
     }
 }
 
-/// What is followed.
-enum Source {
-    Cursor(Cursor),
-    /// Its place is kept.
-    Subscription(Subscription),
-}
-
-async fn follow(mut source: Source, printer: &mut Printer<'_>) -> Result<(), Failure> {
+async fn follow(mut cursor: Cursor, printer: &mut Printer<'_>) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Success)?;
     let reader_gone = reader_gone();
     tokio::pin!(reader_gone);
@@ -145,31 +130,64 @@ async fn follow(mut source: Source, printer: &mut Printer<'_>) -> Result<(), Fai
         let batch = tokio::select! {
             () = interrupt.requested() => break,
             () = &mut reader_gone => break,
-            batch = patiently(async || source.next_batch(printer.wanted().min(CHUNK)).await) => batch?,
+            batch = patiently(async || cursor.next_batch(printer.wanted().min(CHUNK)).await) => batch?,
         };
         printer.print(&batch.events)?;
-        if let Source::Subscription(subscription) = &mut source {
+    }
+    Ok(())
+}
+
+/// Shows what lies behind the place of a subscription, and moves the place on by what was written.
+async fn take_in(
+    log: &Log,
+    name: &str,
+    filter: Filter,
+    after: Position,
+    follow: bool,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen(Exit::Success)?;
+    let reader_gone = reader_gone();
+    tokio::pin!(reader_gone);
+    let mut subscription = log.subscription(name, filter.clone(), after).await?;
+    while printer.wanted() > 0 {
+        let limit = printer.wanted().min(CHUNK);
+        let taken = async {
+            let batch = patiently(async || match follow {
+                true => subscription.next_batch(limit).await.map(Some),
+                false => subscription.available(limit).await,
+            });
+            let Some(batch) = batch.await? else { return Ok(false) };
+            printer.print(&batch.events)?;
             patiently(async || subscription.acknowledge(batch.position).await).await?;
+            Ok::<_, Failure>(true)
+        };
+        let taken = tokio::select! {
+            () = interrupt.requested() => break,
+            () = &mut reader_gone => break,
+            taken = taken => taken,
+        };
+        match taken {
+            Ok(true) => {}
+            Ok(false) => break,
+            // It goes on from where the operator has put it.
+            Err(moved) if moved.code() == MOVED => {
+                subscription = log.subscription(name, filter.clone(), after).await?;
+            }
+            Err(failure) => return Err(failure),
         }
     }
     Ok(())
 }
 
-impl Source {
-    async fn next_batch(&mut self, limit: usize) -> headwater::Result<Batch> {
-        match self {
-            Self::Cursor(cursor) => cursor.next_batch(limit).await,
-            Self::Subscription(subscription) => subscription.next_batch(limit).await,
-        }
-    }
-}
+/// The code of a subscription that was moved since it was opened.
+const MOVED: &str = "subscription-moved";
 
 /// Does it also when the store is away for a while: a follower is there to stay.
 async fn patiently<T>(mut act: impl AsyncFnMut() -> headwater::Result<T>) -> Result<T, Failure> {
     loop {
         match act().await {
-            Err(error @ Error::SubscriptionMoved { .. }) => return Err(error.into()),
-            Err(error) if error.kind() == ErrorKind::Retry => {
+            Err(error) if error.kind() == ErrorKind::Retry && error.code() != MOVED => {
                 tracing::warn!("{error}; trying again");
                 tokio::time::sleep(PAUSE).await;
             }

@@ -68,7 +68,7 @@ pub struct RemoveArgs {
 struct Listed<'a> {
     subscription: &'a str,
     position: u64,
-    lag: u64,
+    lag: Option<u64>,
     of_this_log: bool,
     updated_at: String,
 }
@@ -101,14 +101,14 @@ fn listed(at: &SubscriptionCheckpoint, head: Position) -> Listed<'_> {
     Listed {
         subscription: &at.subscription,
         position: at.position.0,
-        lag: head.0.saturating_sub(at.position.0),
+        lag: at.of_this_log.then(|| head.0.saturating_sub(at.position.0)),
         of_this_log: at.of_this_log,
         updated_at: time(at.updated_at),
     }
 }
 
 fn row(listed: Listed<'_>) -> [String; 4] {
-    let lag = if listed.of_this_log { listed.lag.to_string() } else { "not of this log".into() };
+    let lag = listed.lag.map_or_else(|| "not of this log".into(), |lag| lag.to_string());
     [listed.subscription.to_owned(), listed.position.to_string(), lag, listed.updated_at]
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
         let missing = wanted.iter().filter(|(table, right)| lacks(table, right));
         missing.map(|(table, right)| format!("{right} on {table}")).collect()
     };
-    let groups: [(Severity, &str, &[Right]); 4] = [
+    let groups: [(Severity, &str, &[Right]); 5] = [
         (
             Severity::Error,
             "it cannot read the log",
@@ -125,7 +125,7 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
         ),
         (
             Severity::Warning,
-            "it cannot run projections, or keep the places of subscriptions; right for one that only reads or appends",
+            "it cannot run projections; right for one that only reads or appends",
             &[
                 ("checkpoints", "insert"),
                 ("checkpoints", "update"),
@@ -142,6 +142,12 @@ pub(crate) fn of_rights(rights: &[(String, String, bool)]) -> Vec<Finding> {
                 ("inline_projections", "insert"),
                 ("inline_projections", "delete"),
                 ("operations", "insert"),
+            ],
+        ),
+        (
+            Severity::Note,
+            "it cannot keep the places of subscriptions",
+            &[
                 ("subscriptions", "insert"),
                 ("subscriptions", "update"),
                 ("subscriptions", "delete"),

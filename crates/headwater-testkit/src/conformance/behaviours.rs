@@ -106,6 +106,9 @@ macro_rules! conformance {
                 what_was_acknowledged_stays_so,
                 a_subscription_begins_where_it_is_told,
                 an_operator_moves_and_removes_a_subscription,
+                a_subscription_that_was_made_anew_is_another_one,
+                a_subscription_that_waits_learns_that_it_was_moved,
+                a_place_is_moved_on_by_one_who_knows_this_log_alone,
                 a_subscription_of_another_log_is_refused,
                 dropped_subscribers_miss_nothing;
             cancellation:

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use futures_util::future::{join, join_all, select};
 use headwater::{
     App, BatchTx, Checkpoint, Column, ColumnType, CommandError, Error, ExpectedVersion::Any,
-    Failure, Fold, GenerationState::Live, Log, NewEvent, Position, ProjectionStatus, ReadModel,
-    Recorded, Repository, Result, SqlProjection, Table, Value, ValueError,
+    Failure, Filter, Fold, GenerationState::Live, Log, NewEvent, Position, ProjectionStatus,
+    ReadModel, Recorded, Repository, Result, SqlProjection, Table, Value, ValueError,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -432,6 +432,8 @@ impl SqlProjection for Appending {
     async fn apply(&self, _tx: &mut BatchTx<'_>, events: &[Recorded<AccountOpened>]) -> Result<()> {
         let query = self.0.query("select position from {all_events}", &[]).await;
         assert!(matches!(query, Err(Error::InvalidInput(_))), "{query:?}");
+        let opened = self.0.subscription("beside", Filter::all(), Position::START).await;
+        assert!(matches!(opened.err(), Some(Error::InvalidInput(_))));
         let accounts = Repository::<Account>::new(&self.0).expect("the events are declared well");
         let command = accounts.execute(&"b".into(), |account| account.open("bob")).await;
         assert!(matches!(command, Err(CommandError::Log(Error::InvalidInput(_)))), "{command:?}");

@@ -1,8 +1,11 @@
 //! Subscriptions whose places the log keeps: each event at least once, behind what was acknowledged.
 
 use futures_util::future::join_all;
-use headwater::{Error, Filter, Log, Operator, Position, StoredEvent, Subscription};
+use headwater::{
+    Error, Filter, Log, Operator, Position, StoredEvent, Subscription, SubscriptionCheckpoint,
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use uuid::Uuid;
 
 use super::{Dialect, Harness};
 use crate::{
@@ -130,6 +133,70 @@ pub async fn an_operator_moves_and_removes_a_subscription(harness: &dyn Harness)
         acts,
         [act(seek, Some(there[0])), act(seek, start), act("remove subscription", None)]
     );
+}
+
+/// What was opened before a removal moves nobody on who has the name afterwards.
+pub async fn a_subscription_that_was_made_anew_is_another_one(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 4).await;
+    let there = positions(&all(log).await);
+    let mut old = open(log, "mailer").await;
+    assert_eq!(next(&mut old, 4).await, there);
+    Operator::new(log, "ada").remove_subscription("mailer").await.expect("it is removed");
+    let mut new = open(log, "mailer").await;
+    let moved = Err(Error::SubscriptionMoved { subscription: "mailer".into() });
+    assert_eq!(old.acknowledge(there[3]).await, moved);
+    assert_eq!(next(&mut new, 4).await, there);
+    new.acknowledge(there[1]).await.expect("it is acknowledged");
+    assert_eq!(old.acknowledge(there[3]).await, moved);
+    assert_eq!(next(&mut open(log, "mailer").await, 4).await, there[2..]);
+}
+
+/// One that waits is told of what an operator does, also where nobody appends.
+pub async fn a_subscription_that_waits_learns_that_it_was_moved(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 2).await;
+    let mut mailer = open(log, "mailer").await;
+    let there = next(&mut mailer, 4).await;
+    mailer.acknowledge(there[1]).await.expect("it is acknowledged");
+    let operator = Operator::new(log, "ada");
+    operator.seek_subscription("mailer", there[0]).await.expect("it is moved");
+    let told = async {
+        while mailer.next_batch(4).await?.events.is_empty() {}
+        Ok(())
+    };
+    let moved = Err(Error::SubscriptionMoved { subscription: "mailer".into() });
+    assert_eq!(within("it is told", told).await, moved);
+}
+
+/// Where log and place have gone back together, as from a backup, the place does not show it; what a subscriber
+/// knows of both does.
+pub async fn a_place_is_moved_on_by_one_who_knows_this_log_alone(harness: &dyn Harness) {
+    let (log, store) = (harness.log(), harness.log().store());
+    append_to(log, "thing-1", 4).await;
+    let events = all(log).await;
+    let there = positions(&events);
+    let mut mailer = open(log, "mailer").await;
+    next(&mut mailer, 4).await;
+    mailer.acknowledge(there[1]).await.expect("it is acknowledged");
+    let at = mailer.checkpoint().clone();
+    let further = SubscriptionCheckpoint { position: there[2], ..at.clone() };
+    let beyond = Position(there[3].0 + 1);
+    let (last, seen) = (there[3], Some((there[3], events[3].id)));
+    for (at, to, seen) in [
+        (&further, last, seen),
+        (&at, last, Some((last, Uuid::nil()))),
+        (&at, last, Some((there[2], events[3].id))),
+        (&at, beyond, None),
+    ] {
+        let moved = store.acknowledge(at, to, seen).await.expect("it can be asked");
+        assert_eq!(moved, None, "{at:?} to {to} by {seen:?}");
+    }
+    let diverged =
+        Err(Error::SubscriptionDiverged { subscription: "mailer".into(), position: there[1] });
+    assert_eq!(log.acknowledge(&further, last).await, diverged);
+    let moved = store.acknowledge(&at, last, seen).await.expect("it can be asked");
+    assert_eq!(moved.map(|at| at.position), Some(last));
 }
 
 /// Of a log that was restored to an earlier moment nothing is passed over.

@@ -1,12 +1,12 @@
-//! What the checkpoints say of the projections: which stand still, and which are behind.
+//! What the checkpoints say of projections and subscriptions: which stand still, and which are behind.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use headwater::{
-    Checkpoint, Direction, Filter, Finding, GenerationState, Log, Position, finding::span,
-    store::Reading,
+    Checkpoint, Direction, Filter, Finding, GenerationState, Log, Position, SubscriptionCheckpoint,
+    finding::span, store::Reading,
 };
 
 use crate::Failure;
@@ -21,7 +21,19 @@ pub(super) async fn findings(log: &Log) -> Result<Vec<Finding>, Failure> {
         findings.extend(of(&checkpoint, waiting, Utc::now()));
         findings.extend(parked(&checkpoint));
     }
+    findings.extend(log.subscriptions().await?.iter().filter_map(diverged));
     Ok(findings)
+}
+
+/// A subscription whose subscriber is refused.
+fn diverged(at: &SubscriptionCheckpoint) -> Option<Finding> {
+    let SubscriptionCheckpoint { subscription, position, .. } = at;
+    let what = format!("the subscription {subscription} at position {position} is not of this log");
+    (!at.of_this_log).then(|| {
+        Finding::error("subscription-diverged", what)
+            .means("the log was restored to an earlier moment, or is another one: its subscriber is refused")
+            .cure(format!("`subscriptions seek {subscription}` to where it is to go on"))
+    })
 }
 
 /// When the first event behind a position was recorded. Not by the ceiling, since a look at that may tell
