@@ -31,7 +31,7 @@ fn what_was_shown_under_a_name_is_not_shown_again() {
     assert!(place.ok(&["subscriptions", "list"]).contains("mailer"));
     assert_eq!(shown(&place, "2"), [4, 5]);
     place.ok(&["append", "cart-1", "cart.opened", "--data", "{}"]);
-    let rest = ["events", "--subscription", "mailer", "--json"];
+    let rest = ["events", "--subscription", "mailer"];
     assert_eq!(place.json(&rest).len(), 1, "without --follow it ends with the log");
     assert!(place.json(&rest).is_empty());
 }
