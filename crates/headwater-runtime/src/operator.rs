@@ -107,41 +107,49 @@ impl Operator {
         tried.ok_or_else(|| lacks(projection, "stands still or has set events aside"))
     }
 
-    /// Leaves out the event at which a projection stands still, or one that it has set aside. The event
-    /// is named, so that it is this one and no other that is missing in the read model.
+    /// Leaves out the event at which a projection stands still, or its next build, or one that it has set aside.
+    /// The event is named, so that it is this one and no other that is missing in the read model.
     ///
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it is no such event.
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
         let detail = Some(format!("event {event}"));
-        let act = Act { name: "skip", projection, on: GenerationState::Live, detail };
-        let live = self.generations(projection).await?;
-        let live = live.iter().filter(|generation| generation.state == GenerationState::Live);
-        for unit in live.clone() {
+        let act = |on| Act { name: "skip", projection, on, detail: detail.clone() };
+        let generations = self.generations(projection).await?;
+        let in_service = |generation: &&Checkpoint| generation.state == GenerationState::Live;
+        for unit in generations.iter().filter(in_service) {
             let named = |parked: &Parked| ready(parked.event_id == event);
             if let Some(parked) = self.log.parked(unit).try_filter(named).try_next().await? {
                 // What waited behind it is tried now.
                 let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
-                return self.change_and(act, leave_out, Ok).await;
+                return self.change_and(act(GenerationState::Live), leave_out, Ok).await;
             }
         }
         let fails_at = |at: &Checkpoint| {
             let failure = at.failure.as_ref().filter(|failure| failure.event_id == Some(event))?;
             Some(failure.position)
         };
-        if live.clone().all(|unit| fails_at(unit).is_none()) {
-            let wrong =
-                format!("{projection} neither stands still at event {event} nor has set it aside");
-            return Err(Error::InvalidInput(wrong));
-        }
-        self.change(act, |at| {
+        let over = |at: Checkpoint| {
             // Another partition may not have come to it.
             let Some(position) = fails_at(&at) else { return Ok(at) };
             let (event_id, event_position) = (Some(event), position);
             Ok(Checkpoint { position, event_id, event_position, failure: None, ..at })
+        };
+        let fails =
+            |state| generations.iter().any(|at| at.state == state && fails_at(at).is_some());
+        let mut left_out = None;
+        // The next build may have come to it as well, or alone.
+        for on in [GenerationState::Building, GenerationState::Live] {
+            if fails(on) {
+                left_out = Some(self.change(act(on), over).await?);
+            }
+        }
+        left_out.ok_or_else(|| {
+            let wrong =
+                format!("{projection} neither stands still at event {event} nor has set it aside");
+            Error::InvalidInput(wrong)
         })
-        .await
     }
 
     /// Moves a projection to a position: what lies between is left out, or applied a second time. For a

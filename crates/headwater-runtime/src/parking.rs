@@ -26,12 +26,19 @@ pub(crate) struct Parking {
     policy: FailurePolicy,
     /// The streams whose events wait behind one that is parked.
     waiting: HashSet<StreamName>,
+    /// The event that is tried by itself.
+    tried: Option<(Position, Uuid)>,
 }
 
 impl Parking {
     /// Nothing is parked.
     pub(crate) fn new(policy: FailurePolicy) -> Self {
-        Self { policy, waiting: HashSet::new() }
+        Self { policy, waiting: HashSet::new(), tried: None }
+    }
+
+    /// The event that was tried by itself, and at which it has ended.
+    pub(crate) fn tried(&self) -> Option<(Position, Uuid)> {
+        self.tried
     }
 
     /// What was parked at this generation before.
@@ -102,7 +109,7 @@ impl Parking {
         Ok(next)
     }
 
-    /// Applies the events of a failed batch one by one, and sets aside those that fail.
+    /// Applies the events of a failed batch one by one, and sets aside those that fail, or ends at the first of them.
     pub(crate) async fn apply_singly(
         &mut self,
         log: &Log,
@@ -115,6 +122,7 @@ impl Parking {
         let mut at = from.clone();
         for event in events {
             let (position, mut tries) = (event.position, 0);
+            self.tried = Some((position, event.id));
             at = loop {
                 let mut events = vec![event.clone()];
                 let held = self.hold_back(&mut events);
@@ -135,6 +143,7 @@ impl Parking {
                 }
             };
         }
+        self.tried = None;
         if at.position < to {
             let mut applier = projector.begin(false);
             at = batch::apply(log, &mut *applier, &at, to, Vec::new(), &[]).await?;

@@ -27,7 +27,7 @@ use crate::{
     builds::RebuildOptions,
     gauges,
     generation::{self, Generations},
-    parking::Parking,
+    parking::{self, Parking},
     patience::Patience,
     projector::{Applier, Projector, guarded},
     runner,
@@ -74,6 +74,10 @@ pub(crate) struct Rebuild {
     owner: Uuid,
     how: RebuildOptions,
     parking: Parking,
+    /// Where the part ends that was applied last, and up to where events are applied one by one, since a part has
+    /// failed.
+    applying: Position,
+    singly_until: Position,
     /// How many events were applied when the swap last failed.
     swap_failed: Option<u64>,
     /// How the rows differ from those in service, once it was looked.
@@ -111,6 +115,8 @@ impl Rebuild {
             owner,
             how: RebuildOptions::default(),
             parking,
+            applying: Position::START,
+            singly_until: Position::START,
             swap_failed: None,
             verified: None,
             when_held: WhenHeld::Leave,
@@ -151,9 +157,15 @@ impl Rebuild {
                 patience.renew();
             }
             let before = self.swap_failed.replace(self.events);
-            if self.caught_up && self.parking.takes(&error) && before != Some(self.events) {
-                // One of the last events, in the swap: it is set aside where it is met without one.
+            let of_event = parking::is_of_event(&error);
+            if self.caught_up && of_event && before != Some(self.events) {
+                // One of the last events, in the swap: it is dealt with where it is met without one.
                 self.caught_up = false;
+                continue;
+            }
+            if of_event && self.singly_until < self.applying {
+                // Those before it are applied, so that it is known by itself.
+                self.singly_until = self.applying;
                 continue;
             }
             if let Err(error) = patience.wait_out(error).await {
@@ -359,8 +371,13 @@ impl Rebuild {
         let Ok(generations) = Generations::of(&self.log, definition).await else { return };
         let own = |building: &&Checkpoint| building.fingerprint == definition.fingerprint;
         let Some(building) = generations.building().filter(own) else { return };
-        let (position, code) = (building.position, error.code().into());
-        let failure = Failure { position, event_id: None, code, error: error.to_string() };
+        let event = self.parking.tried().filter(|_| parking::is_of_event(error));
+        let failure = Failure {
+            position: event.map_or(building.position, |(position, _)| position),
+            event_id: event.map(|(_, id)| id),
+            code: error.code().into(),
+            error: error.to_string(),
+        };
         if let Err(unnoted) = self.log.store().record_failure(building, Some(&failure)).await {
             tracing::warn!(%unnoted, "the failure of a rebuild could not be noted");
         }
@@ -415,7 +432,10 @@ impl Rebuild {
         to: Position,
         events: Vec<Arc<StoredEvent>>,
     ) -> Result<Checkpoint> {
-        if self.projector.on_failure().then == OnFailure::Stop && self.parking.is_empty() {
+        let singly = building.position < self.singly_until;
+        self.applying = to;
+        if !singly && self.projector.on_failure().then == OnFailure::Stop && self.parking.is_empty()
+        {
             let events = events.into_iter().map(Arc::unwrap_or_clone);
             return batch::apply(&self.log, &mut **applier, building, to, events, &[]).await;
         }
@@ -423,7 +443,7 @@ impl Rebuild {
         let held = self.parking.hold_back(&mut these);
         let applied = batch::apply(&self.log, &mut **applier, building, to, these, &held);
         match guarded(&self.projector.definition().name, applied).await {
-            Err(error) if self.parking.takes(&error) => {
+            Err(error) if self.parking.takes(&error) || singly && parking::is_of_event(&error) => {
                 let events = events.into_iter().map(Arc::unwrap_or_clone);
                 let (log, projector) = (self.log.clone(), self.projector.clone());
                 let applied =

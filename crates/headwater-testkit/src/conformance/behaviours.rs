@@ -146,6 +146,7 @@ macro_rules! conformance {
                 a_paused_projection_stands_still_until_it_is_resumed,
                 a_paused_projection_can_be_rebuilt,
                 an_event_is_left_out_by_an_operators_word,
+                an_event_is_left_out_of_a_build,
                 a_projection_is_moved_to_a_position,
                 a_running_instance_rebuilds_what_it_is_asked_for,
                 a_build_is_held_back_promoted_and_left_again,

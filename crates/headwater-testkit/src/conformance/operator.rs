@@ -134,6 +134,39 @@ pub async fn an_event_is_left_out_by_an_operators_word(harness: &dyn Harness) {
     assert_eq!(acts, ["retry", "skip"]);
 }
 
+/// Those before it in its batch are applied, and those behind it.
+pub async fn an_event_is_left_out_of_a_build(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let work = async {
+        operator(log).pause("balances").await.expect("it stands still");
+        book(log, "a", 2).await;
+        let poison = poison(log).await;
+        let there = log.event(poison.id).await.expect("it can be read").expect("it is there");
+        let there = there.position;
+        book(log, "a", 3).await;
+        operator(log).rebuild("balances", false).await.expect("it is asked for");
+        let builds = async || {
+            let all = log.store().checkpoints().await.expect("they can be listed");
+            all.into_iter().find(|at| at.projection == "balances" && at.generation == 2)
+        };
+        eventually("the build stands still at it", async || {
+            let failure = builds().await?.failure?;
+            (failure.event_id == Some(poison.id) && failure.position == there).then_some(())
+        })
+        .await;
+        operator(log).skip("balances", poison.id).await.expect("it is left out of the build");
+        eventually("the build is in service", async || {
+            builds().await.filter(|at| at.state == GenerationState::Live).map(drop)
+        })
+        .await;
+    };
+    run_while(&app(), log, work).await;
+    let [row] = &balances(log).await[..] else { panic!("it is one account") };
+    assert_eq!((row.cents, row.bookings), (12, 3));
+}
+
 /// Back, so that it applies again, and never behind the end of the log.
 pub async fn a_projection_is_moved_to_a_position(harness: &dyn Harness) {
     let log = harness.log();
