@@ -70,14 +70,14 @@ pub async fn serve(
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
         };
-        let (place, stream) = tokio::select! {
-            (place, Ok((stream, _))) = next => (place, stream),
+        let (place, accepted) = tokio::select! {
+            accepted = next => accepted,
             () = stop.as_mut() => break,
-            // A client that has gone already, or no file to be had.
-            else => {
-                sleep(EXHAUSTED).await;
-                continue;
-            }
+        };
+        // A client that has gone already, or no file to be had.
+        let Ok((stream, _)) = accepted else {
+            sleep(EXHAUSTED).await;
+            continue;
         };
         // Events are small, and are to be there at once.
         let _ = stream.set_nodelay(true);

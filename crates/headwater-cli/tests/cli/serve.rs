@@ -1,7 +1,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -78,6 +78,32 @@ fn what_would_let_everybody_in_is_refused() {
     let port = said["url"].as_str().unwrap().rsplit(':').next().unwrap();
     let taken = place.run(&["serve", "--port", port, "--json"]);
     assert_eq!((taken.exit, &taken.error()["code"]), (2, &"port-taken".into()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_server_that_has_run_out_of_files_goes_on_when_there_are_some_again() {
+    let place = Place::new();
+    let served = place.command(&["serve", "--port", "0", "--json"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 48 && exec \"$0\" \"$@\""]).arg(served.get_program());
+    shell.args(served.get_args()).current_dir(served.get_current_dir().unwrap());
+    for (name, value) in served.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let mut child = shell.stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let url = lines(&said).remove(0)["url"].as_str().unwrap().to_owned();
+    let address = url.strip_prefix("http://").unwrap();
+    let idle: Vec<_> = (0..80).map(|_| TcpStream::connect(address).unwrap()).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    drop(idle);
+    assert!(asked(&url, None).ends_with("200 OK"));
     child.kill().unwrap();
     child.wait().unwrap();
 }
