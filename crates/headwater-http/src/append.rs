@@ -26,6 +26,8 @@ const LINES: usize = 1_000;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventToAppend {
+    /// The stream that it goes to, where that does not stand in the path.
+    stream: Option<String>,
     /// The name of its type, such as `cart.item_added`.
     #[serde(rename = "type")]
     event_type: String,
@@ -163,6 +165,9 @@ pub(crate) async fn to_stream(
         let detail = "the expected version stands in the body and in a header: give one";
         return Err(Problem::new(MALFORMED_REQUEST, detail));
     }
+    if events.iter().any(|event| event.stream.is_some()) {
+        return Err(Problem::validation("/stream", "the stream stands in the path"));
+    }
     let request = RequestId::of(&headers);
     let events: Vec<_> = events.into_iter().map(|event| event.into_event(request)).collect();
     let ids: Vec<_> = events.iter().map(|event| event.id).collect();
@@ -232,23 +237,6 @@ fn expected_in(headers: &HeaderMap) -> Result<Option<ExpectedVersion>, Problem> 
     Ok(Some(ExpectedVersion::Exact(version)))
 }
 
-/// An event, and where it goes.
-#[derive(Deserialize)]
-struct Line {
-    stream: String,
-    // `flatten` would parse the data, and change its bytes.
-    #[serde(rename = "type")]
-    event_type: String,
-    #[serde(default = "first")]
-    schema: u32,
-    data: Box<RawValue>,
-    metadata: Option<Box<RawValue>>,
-    event_id: Option<Uuid>,
-    occurred_at: Option<DateTime<Utc>>,
-    correlation_id: Option<Uuid>,
-    causation_id: Option<Uuid>,
-}
-
 /// What became of many events.
 #[derive(Default, Serialize, ToSchema)]
 pub(crate) struct Accepted {
@@ -311,18 +299,11 @@ fn split(body: &Body) -> Result<Vec<(usize, &str)>, Problem> {
 }
 
 fn read_line(line: &str, request: RequestId) -> Result<Append, Problem> {
-    let line: Line = request::parse(line)?;
-    let stream = StreamName::parse(&line.stream)?;
-    let event = EventToAppend {
-        event_type: line.event_type,
-        schema: line.schema,
-        data: line.data,
-        metadata: line.metadata,
-        event_id: line.event_id,
-        occurred_at: line.occurred_at,
-        correlation_id: line.correlation_id,
-        causation_id: line.causation_id,
-    };
+    let mut event: EventToAppend = request::parse(line)?;
+    let stream = event.stream.take().ok_or_else(|| {
+        Problem::validation("/stream", "it is missing: each event names the stream that it goes to")
+    })?;
+    let stream = StreamName::parse(&stream)?;
     Ok(Append::new(stream, ExpectedVersion::Any, [event.into_event(request)]))
 }
 

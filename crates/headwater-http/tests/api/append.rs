@@ -112,6 +112,7 @@ pub async fn what_cannot_be_accepted_changes_nothing(service: Service) {
         ("{\"type\":\"a.b\",\"data\":1,\"schema\":0}", 422, "validation"),
         ("{\"type\":\"a.b\",\"data\":1,\"schema\":-1}", 422, "validation"),
         ("{\"type\":\"a.b\",\"data\":1,\"typo\":1}", 422, "validation"),
+        ("{\"type\":\"a.b\",\"data\":1,\"stream\":\"a-1\"}", 422, "validation"),
         ("{\"type\":\"a.b\",\"data\":1,\"event_id\":\"7\"}", 422, "validation"),
         ("{\"type\":\"a.b\",\"data\":1,\"metadata\":[]}", 422, "validation"),
         ("{\"type\":\"a.b\",\"data\":1,\"occurred_at\":\"now\"}", 422, "validation"),
@@ -164,6 +165,8 @@ pub async fn of_many_lines_the_wrong_ones_are_rejected_by_their_numbers(service:
         json!({"stream": "a-1", "type": "", "data": 1}).to_string(),
         json!({"stream": "a-2", "type": "a.b", "data": 1, "event_id": taken}).to_string(),
         json!({"stream": "a-1", "type": "a.b", "data": 4}).to_string(),
+        json!({"type": "a.b", "data": 1}).to_string(),
+        json!({"stream": "a-1", "type": "a.b", "data": 1, "typo": 1}).to_string(),
     ];
     let sent =
         service.send(Method::POST, "/events").body("application/x-ndjson", &lines.join("\n"));
@@ -177,7 +180,17 @@ pub async fn of_many_lines_the_wrong_ones_are_rejected_by_their_numbers(service:
         .collect();
     let (malformed, validation) = ("/problems/malformed-json", "/problems/validation");
     let conflict = "/problems/idempotency-conflict";
-    assert_eq!(rejected, [(2, malformed), (5, validation), (6, validation), (7, conflict)]);
+    assert_eq!(
+        rejected,
+        [
+            (2, malformed),
+            (5, validation),
+            (6, validation),
+            (7, conflict),
+            (9, validation),
+            (10, validation)
+        ]
+    );
     let events: Vec<_> =
         service.log.read(Filter::all(), Position::START).try_collect().await.unwrap();
     let found: Vec<_> = events.iter().map(|e| (e.stream.as_str(), &*e.event.data)).collect();
