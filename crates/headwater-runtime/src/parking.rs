@@ -44,6 +44,7 @@ impl Parking {
     /// What was parked at this generation before.
     pub(crate) async fn load(&mut self, log: &Log, at: &Checkpoint) -> Result<()> {
         self.waiting.clear();
+        self.tried = None;
         // Also under a policy that has changed since: what waits must not be overtaken.
         if self.policy.then != OnFailure::ParkAlone {
             let streams = log.parked(at).map_ok(|parked| parked.stream);
