@@ -55,8 +55,17 @@ struct Shared {
     looks: Mutex<(usize, usize)>,
     /// Whether looks are held up, after the store has answered.
     looks_held: watch::Sender<bool>,
+    renewals: watch::Sender<Renewals>,
     /// What breaks readings of the log off.
     breaks: Mutex<Option<Break>>,
+}
+
+/// The renewals of leases: whether they are held up, and how many have come and gone.
+#[derive(Debug, Default)]
+struct Renewals {
+    held: bool,
+    arrived: usize,
+    ended: usize,
 }
 
 #[derive(Debug)]
@@ -81,6 +90,7 @@ impl Gate {
             readings: Mutex::default(),
             looks: Mutex::default(),
             looks_held: watch::Sender::new(false),
+            renewals: watch::Sender::default(),
             breaks: Mutex::default(),
         });
         Self { log: Log::new(Gated(shared.clone())), shared, fates }
@@ -114,6 +124,19 @@ impl Gate {
         let mut fates = self.shared.fates.lock().await;
         fates.close();
         while fates.try_recv().is_ok() {}
+    }
+
+    /// Holds up renewals of leases until `work` has ended, which begins when the first of them has come; then
+    /// waits until all of them have reached the store.
+    pub async fn hold_renewals(&self, work: impl Future<Output = ()>) {
+        self.shared.renewals.send_modify(|renewals| renewals.held = true);
+        let mut renewals = self.shared.renewals.subscribe();
+        let come = renewals.wait_for(|renewals| renewals.arrived > renewals.ended).await;
+        drop(come.expect("the gate is there"));
+        work.await;
+        self.shared.renewals.send_modify(|renewals| renewals.held = false);
+        let gone = renewals.wait_for(|renewals| renewals.arrived == renewals.ended).await;
+        drop(gone.expect("the gate is there"));
     }
 
     /// Puts another log behind the gate, as a restored one.
@@ -271,7 +294,21 @@ impl ProjectionStore for Gated {
         wanted: &[Work],
         lease: Duration,
     ) -> Result<Vec<Work>> {
-        self.log().store().keep_leases(instance, wanted, lease).await
+        let (log, instance, wanted) = (self.log(), instance.clone(), wanted.to_vec());
+        let shared = self.0.clone();
+        // As in a store: what was sent gets there, whoever has gone meanwhile.
+        let sent = tokio::spawn(async move {
+            if wanted.is_empty() {
+                return log.store().keep_leases(&instance, &wanted, lease).await;
+            }
+            shared.renewals.send_modify(|renewals| renewals.arrived += 1);
+            let mut passes = shared.renewals.subscribe();
+            drop(passes.wait_for(|renewals| !renewals.held).await.expect("the gate is there"));
+            let kept = log.store().keep_leases(&instance, &wanted, lease).await;
+            shared.renewals.send_modify(|renewals| renewals.ended += 1);
+            kept
+        });
+        sent.await.expect("it does not panic")
     }
 
     async fn parked(&self, at: &Checkpoint, after: Position, limit: u32) -> Result<Vec<Parked>> {

@@ -109,6 +109,7 @@ macro_rules! conformance {
                 a_subscription_that_was_made_anew_is_another_one,
                 a_subscription_that_waits_learns_that_it_was_moved,
                 a_place_is_moved_on_by_one_who_knows_this_log_alone,
+                a_place_is_kept_with_the_event_at_it,
                 a_subscription_of_another_log_is_refused,
                 dropped_subscribers_miss_nothing;
             cancellation:
@@ -137,6 +138,7 @@ macro_rules! conformance {
                 an_earlier_owner_cannot_write,
                 an_amendment_revokes_the_lease,
                 an_instance_that_stops_hands_its_work_over,
+                a_renewal_that_is_under_way_does_not_outlive_its_instance,
                 the_work_of_an_instance_that_is_gone_is_taken_over,
                 instances_share_the_projections_evenly,
                 a_build_that_was_left_is_finished,

@@ -16,7 +16,7 @@ use super::{
     Harness,
     projection::{app, balance, balances, balances_checkpoint, book, catch_up, open, run_while},
 };
-use crate::{eight, eventually, fixtures::failure, within};
+use crate::{eight, eventually, fixtures::failure, gate::Gate, within};
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(300);
@@ -186,6 +186,32 @@ pub async fn an_instance_that_stops_hands_its_work_over(harness: &dyn Harness) {
     let took = handed_over(log, &app(), async |stop| drop(stop)).await;
     println!("taken over after {took:?}");
     assert!(took < Duration::from_secs(3), "taken over after {took:?}");
+}
+
+/// What an instance has sent before it stops arrives before its farewell, and takes nothing back.
+pub async fn a_renewal_that_is_under_way_does_not_outlive_its_instance(harness: &dyn Harness) {
+    let log = harness.log();
+    let gate = Gate::before(log);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async {
+        let _asked = stopped.await;
+    };
+    let app = app().lease(Duration::from_secs(2));
+    let running = app.run_until(gate.log(), stopped);
+    let work = async {
+        let begun = async || owner(log, &Work::live("balances")).await;
+        eventually("it has begun", begun).await;
+        gate.hold_renewals(async {
+            drop(stop);
+            // It has long taken its leave by then, or waits for the renewal.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        })
+        .await;
+    };
+    let (ended, ()) = within("it ends", join(running, work)).await;
+    ended.expect("the app is right");
+    assert_eq!(owner(log, &Work::live("balances")).await, None);
+    assert_eq!(log.store().leases().await.expect("they can be listed").instances, []);
 }
 
 /// One that has been lost without a word is waited for until its lease has run out.

@@ -199,6 +199,28 @@ pub async fn a_place_is_moved_on_by_one_who_knows_this_log_alone(harness: &dyn H
     assert_eq!(moved.map(|at| at.position), Some(last));
 }
 
+/// With each place stands the event by which its log is known again.
+pub async fn a_place_is_kept_with_the_event_at_it(harness: &dyn Harness) {
+    let log = harness.log();
+    append_to(log, "thing-1", 4).await;
+    let there = positions(&all(log).await);
+    let (subscriptions, events) = (harness.table("subscriptions"), harness.table("events"));
+    let witness = async || {
+        let sql = format!(
+            "select e.position from {subscriptions} s join {events} e on e.id = s.event_id and e.position = s.event_position"
+        );
+        let rows = log.query(&sql, &[]).await.expect("the tables are as expected");
+        rows.first().map(|row| row.get::<u64>("position").expect("it is a number")).map(Position)
+    };
+    let mut mailer = log.subscription("mailer", Filter::all(), there[0]).await.expect("it opens");
+    assert_eq!(witness().await, Some(there[0]), "opened");
+    next(&mut mailer, 4).await;
+    mailer.acknowledge(there[2]).await.expect("it is acknowledged");
+    assert_eq!(witness().await, Some(there[2]), "acknowledged");
+    Operator::new(log, "ada").seek_subscription("mailer", there[1]).await.expect("it is moved");
+    assert_eq!(witness().await, Some(there[1]), "moved");
+}
+
 /// Of a log that was restored to an earlier moment nothing is passed over.
 pub async fn a_subscription_of_another_log_is_refused(harness: &dyn Harness) {
     let log = harness.log();
