@@ -133,20 +133,14 @@ Exit codes:
 /// yields from `main`.
 pub fn main(app: App) -> ExitCode {
     start(|Cli { options, command }: Cli| async move {
-        match command {
-            All::Service(command) => run(&options, command, &app).await,
+        let mut output = Output::new(&options);
+        let done = match command {
+            All::Service(command) => return run(&options, command, &app).await,
             #[cfg(feature = "http")]
-            All::Serve(args) => {
-                let mut output = Output::new(&options);
-                let done = commands::serve::run(&options, args, &mut output).await;
-                output.flush().and(done)
-            }
-            All::Import(args) => {
-                let mut output = Output::new(&options);
-                let done = commands::import::run(&options, args, &mut output).await;
-                output.flush().and(done)
-            }
-        }
+            All::Serve(args) => commands::serve::run(&options, args, &mut output).await,
+            All::Import(args) => commands::import::run(&options, args, &mut output).await,
+        };
+        output.flush().and(done)
     })
 }
 

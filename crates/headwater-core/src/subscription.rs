@@ -49,8 +49,6 @@ pub struct Subscription {
     at: SubscriptionCheckpoint,
     /// The last event that was delivered.
     seen: Option<(Position, Uuid)>,
-    /// Whether events were delivered that are not acknowledged.
-    owes: bool,
     /// When the place was last looked at or moved.
     looked: Instant,
 }
@@ -100,7 +98,6 @@ impl Subscription {
     fn delivered(&mut self, batch: Batch) -> Batch {
         if let Some(last) = batch.events.last() {
             self.seen = Some((last.position, last.id));
-            self.owes = true;
         }
         batch
     }
@@ -119,12 +116,12 @@ impl Subscription {
                 self.cursor.position()
             )));
         }
-        if !self.owes && self.looked.elapsed() < QUIET {
+        let owes = self.seen.is_some_and(|(last, _)| last > self.at.position);
+        if !owes && self.looked.elapsed() < QUIET {
             return Ok(());
         }
         self.at = self.log.acknowledged(&self.at, position, self.seen).await?;
         self.looked = Instant::now();
-        self.owes = self.seen.is_some_and(|(last, _)| last > position);
         Ok(())
     }
 }
@@ -163,7 +160,7 @@ impl Log {
             return Err(diverged(&at));
         }
         let (cursor, log) = (self.subscribe(filter, at.position), self.clone());
-        Ok(Subscription { cursor, log, at, seen: None, owes: false, looked: Instant::now() })
+        Ok(Subscription { cursor, log, at, seen: None, looked: Instant::now() })
     }
 
     /// Where the subscriber of this name stands.

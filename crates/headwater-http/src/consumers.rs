@@ -15,15 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     Shared,
-    pages::enveloped,
+    pages::{enveloped, limit},
     problem::{CONSUMER_MOVED, MALFORMED_REQUEST, Problem},
     request::{self, Json, Path, Query},
     tags,
-    wanted::{From, Wanted},
+    wanted::{Start, Wanted},
 };
-
-/// How many events a consumer gets at most, and by default.
-const LIMITS: (usize, usize) = (1_000, 100);
 
 /// How long a consumer can wait for events.
 const LONGEST_WAIT: u64 = 30;
@@ -91,9 +88,9 @@ pub(crate) async fn make(
     Json(begin): Json<Begin>,
 ) -> Result<Response, Problem> {
     let from = match begin.from {
-        None => From::Position(Position::START),
-        Some(Place::Position(position)) => From::Position(Position(position)),
-        Some(Place::Text(text)) => From::parse("from", &text)?,
+        None => Start::Position(Position::START),
+        Some(Place::Position(position)) => Start::Position(Position(position)),
+        Some(Place::Text(text)) => Start::parse("from", &text)?,
     };
     let start = from.position(&shared.log).await?;
     let wanted = Wanted::default();
@@ -164,12 +161,9 @@ pub(crate) async fn events(
     Path(name): Path<String>,
     Query(next): Query<Next>,
 ) -> Result<Response, Problem> {
-    let (most, usual) = LIMITS;
-    let limit = next.limit.unwrap_or(usual);
-    let wait = next.wait.unwrap_or(0);
-    if !(1..=most).contains(&limit) || wait > LONGEST_WAIT {
-        let detail =
-            format!("limit should be from 1 to {most}, and wait at most {LONGEST_WAIT} seconds");
+    let (limit, wait) = (limit(next.limit)?, next.wait.unwrap_or(0));
+    if wait > LONGEST_WAIT {
+        let detail = format!("wait should be at most {LONGEST_WAIT} seconds");
         return Err(Problem::new(MALFORMED_REQUEST, detail));
     }
     let wanted = Wanted::new(next.streams.as_deref(), next.types.as_deref())?;

@@ -24,7 +24,7 @@ use crate::{
     Shared,
     problem::{BEYOND_THE_END, MALFORMED_REQUEST, Problem},
     request::{self, Query},
-    wanted::{From, Wanted},
+    wanted::{Start, Wanted},
 };
 
 /// How often something is sent where nothing happens, so that a dead connection is found.
@@ -80,9 +80,9 @@ pub(crate) async fn follow(
             let position = id.parse().map(Position).map_err(|_| {
                 Problem::new(MALFORMED_REQUEST, "Last-Event-ID should be a position")
             })?;
-            From::Position(position)
+            Start::Position(position)
         }
-        None => query.from.as_deref().map_or(Ok(From::Now), |text| From::parse("from", text))?,
+        None => query.from.as_deref().map_or(Ok(Start::Now), |text| Start::parse("from", text))?,
     };
     let after = from.position(&shared.log).await?;
     let end = shared.log.ceiling().await?.position;

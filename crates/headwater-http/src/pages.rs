@@ -17,7 +17,7 @@ use crate::{
     problem::{INTERNAL, MALFORMED_REQUEST, NOT_FOUND, Problem},
     request::{Path, Query},
     tags,
-    wanted::{From, Wanted},
+    wanted::{Start, Wanted},
 };
 
 /// How many events a page has at most, and by default.
@@ -129,10 +129,10 @@ pub(crate) async fn of_log(
 ) -> Result<Response, Problem> {
     let wanted = Wanted::new(page.streams.as_deref(), page.types.as_deref())?;
     let (limit, direction) = (limit(page.limit)?, direction(page.direction));
-    let from = page.from.as_deref().map(|text| From::parse("from", text)).transpose()?;
+    let from = page.from.as_deref().map(|text| Start::parse("from", text)).transpose()?;
     let events = match (direction, from) {
         (Direction::Forward, from) => {
-            let from = from.unwrap_or(From::Position(Position::START));
+            let from = from.unwrap_or(Start::Position(Position::START));
             shared.log.read(wanted.filter(), from.position(&shared.log).await?)
         }
         (Direction::Backward, None) => shared.log.read_backward(wanted.filter(), Position::END),
@@ -160,12 +160,13 @@ pub(crate) async fn of_log(
     });
     let lasts = match from {
         None => direction == Direction::Forward,
-        Some(from) => matches!(from, From::Position(_)),
+        Some(from) => matches!(from, Start::Position(_)),
     };
     answer(&headers, &events, next.map(|next| (next, lasts)), None)
 }
 
-fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
+/// How many events are wanted.
+pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Problem> {
     let (most, usual) = LIMITS;
     match wanted {
         None => Ok(usual),

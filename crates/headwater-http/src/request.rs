@@ -12,7 +12,7 @@ use serde_json::error::Category;
 use uuid::Uuid;
 
 use crate::problem::{
-    self, MALFORMED_JSON, MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, Problem,
+    MALFORMED_JSON, MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, Problem,
     UNSUPPORTED_MEDIA_TYPE,
 };
 
@@ -168,7 +168,7 @@ pub(crate) fn text<'a>(
 ) -> Result<Option<&'a str>, Problem> {
     let text = headers.get(name).map(|value| value.to_str().map(str::trim));
     let unreadable =
-        |_| Problem::new(problem::MALFORMED_REQUEST, format!("the header {name} cannot be read"));
+        |_| Problem::new(MALFORMED_REQUEST, format!("the header {name} cannot be read"));
     text.transpose().map_err(unreadable)
 }
 

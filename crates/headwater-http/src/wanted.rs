@@ -113,7 +113,7 @@ fn patterns(text: Option<&str>) -> Result<Vec<Pattern>, Problem> {
 
 /// Where reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Start {
     /// Behind a position; 0 is the beginning of the log.
     Position(Position),
     /// At the first event recorded at this time or later.
@@ -122,7 +122,7 @@ pub(crate) enum From {
     Now,
 }
 
-impl From {
+impl Start {
     /// Reads `beginning`, `now`, a position, or a time as RFC 3339 has it.
     ///
     /// # Errors
@@ -185,11 +185,11 @@ mod tests {
 
     #[test]
     fn a_place_to_begin_at_is_a_word_a_position_or_a_time() {
-        assert_eq!(From::parse("from", "0").ok(), Some(From::Position(Position::START)));
-        assert_eq!(From::parse("from", "now").ok(), Some(From::Now));
-        assert!(matches!(From::parse("from", "2026-11-23T08:15:30Z"), Ok(From::Time(_))));
+        assert_eq!(Start::parse("from", "0").ok(), Some(Start::Position(Position::START)));
+        assert_eq!(Start::parse("from", "now").ok(), Some(Start::Now));
+        assert!(matches!(Start::parse("from", "2026-11-23T08:15:30Z"), Ok(Start::Time(_))));
         for wrong in ["", "-1", "1.5", "yesterday", "18446744073709551616"] {
-            assert!(From::parse("from", wrong).is_err(), "{wrong}");
+            assert!(Start::parse("from", wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the projections and subscriptions stand, as a recorder of metrics sees it: each instance tells it of all of them,
-//! whoever keeps them up to date, since one that stands still is kept by nobody.
+//! Where the projections and subscriptions stand, as a recorder of metrics sees it: each instance tells it of
+//! all of them, whoever keeps them up to date, since one that stands still is kept by nobody.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -61,7 +61,11 @@ async fn look(app: &App, log: &Log, own: Uuid, gauges: &HashMap<String, Gauges>)
 
 /// Tells where the subscriptions stand; one that is gone has no lag.
 async fn look_at_subscriptions(log: &Log, gauges: &mut HashMap<String, Gauge>) -> Result<()> {
-    let (all, head) = (log.subscriptions().await?, log.ceiling().await?.position);
+    let all = log.subscriptions().await?;
+    if all.is_empty() && gauges.is_empty() {
+        return Ok(());
+    }
+    let head = log.ceiling().await?.position;
     let gone = |name: &str| !all.iter().any(|at| at.subscription == name);
     gauges.iter().filter(|(name, _)| gone(name)).for_each(|(_, gauge)| gauge.set(0.0));
     for at in all {

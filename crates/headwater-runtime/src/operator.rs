@@ -270,6 +270,46 @@ impl Operator {
         self.change(act, to).await
     }
 
+    /// Moves a subscription to a position: what was acknowledged behind it comes again, what lies between is
+    /// left out. Whoever has it open is told within a second, or at its next acknowledgement, to open it again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidInput`] for a position above the ceiling, [`Error::UnknownSubscription`] (give another
+    /// name), [`Error::Unavailable`] (try again), [`Error::OutcomeUnknown`] (look where it stands),
+    /// [`Error::Database`].
+    pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
+        self.log.refuse_above_ceiling(to).await?;
+        let detail = Some(format!("position {to}"));
+        self.change_subscription("seek subscription", subscription, Some(to), detail).await
+    }
+
+    /// Removes a subscription: one that is opened under its name begins anew.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Operator::seek_subscription`].
+    pub async fn remove_subscription(&self, subscription: &str) -> Result<()> {
+        self.change_subscription("remove subscription", subscription, None, None).await
+    }
+
+    async fn change_subscription(
+        &self,
+        action: &'static str,
+        subscription: &str,
+        to: Option<Position>,
+        detail: Option<String>,
+    ) -> Result<()> {
+        limits::check_name("subscription", subscription)?;
+        let (id, by) = (Uuid::now_v7(), self.by.clone());
+        let projection = subscription.to_owned();
+        let operation = Operation { id, action, projection, generation: None, detail, by };
+        if self.log.store().change_subscription(to, &operation).await? {
+            return Ok(());
+        }
+        Err(self.log.unknown_subscription(subscription).await?)
+    }
+
     /// Refuses where nobody could work on this generation.
     fn needs_code(&self, leases: &Leases, generation: &Checkpoint) -> Result<()> {
         let id = generation.definition_id();
@@ -357,48 +397,6 @@ impl Operator {
         tx.commit().await?;
         self.log.checkpoint_moved();
         changed.ok_or_else(none)
-    }
-}
-
-impl Operator {
-    /// Moves a subscription to a position: what was acknowledged behind it comes again, what lies between is
-    /// left out. Whoever has it open is told within a second, or at its next acknowledgement, to open it again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidInput`] for a position above the ceiling, [`Error::UnknownSubscription`] (give another
-    /// name), [`Error::Unavailable`] (try again), [`Error::OutcomeUnknown`] (look where it stands),
-    /// [`Error::Database`].
-    pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
-        self.log.refuse_above_ceiling(to).await?;
-        let detail = Some(format!("position {to}"));
-        self.change_subscription("seek subscription", subscription, Some(to), detail).await
-    }
-
-    /// Removes a subscription: one that is opened under its name begins anew.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Operator::seek_subscription`].
-    pub async fn remove_subscription(&self, subscription: &str) -> Result<()> {
-        self.change_subscription("remove subscription", subscription, None, None).await
-    }
-
-    async fn change_subscription(
-        &self,
-        action: &'static str,
-        subscription: &str,
-        to: Option<Position>,
-        detail: Option<String>,
-    ) -> Result<()> {
-        limits::check_name("subscription", subscription)?;
-        let (id, by) = (Uuid::now_v7(), self.by.clone());
-        let projection = subscription.to_owned();
-        let operation = Operation { id, action, projection, generation: None, detail, by };
-        if self.log.store().change_subscription(to, &operation).await? {
-            return Ok(());
-        }
-        Err(self.log.unknown_subscription(subscription).await?)
     }
 }
 

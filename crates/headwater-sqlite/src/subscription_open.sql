@@ -10,3 +10,4 @@ left join (
 ) as newest on true
 where true
 on conflict (name) do nothing
+returning name

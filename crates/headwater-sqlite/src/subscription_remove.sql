@@ -1,2 +1,3 @@
 delete from subscriptions
 where name = $1
+returning name

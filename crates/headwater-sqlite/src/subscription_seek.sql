@@ -14,3 +14,4 @@ left join (
     limit 1
 ) as newest on true
 where name = $1
+returning name

@@ -45,16 +45,8 @@ impl SqliteStore {
             .bind(seen.map(|(_, id)| id))
             .bind(seen.map(|(position, _)| position.to_i64()))
             .bind(now().timestamp_micros());
-        let store = self.clone();
-        shielded(async move {
-            let connections = &store.inner.connections;
-            let transaction = connections.begin(connections.turn().await).await?;
-            let mut connection = transaction.connection().await?;
-            let rows = fetch_all(&mut connection, acknowledge).await?;
-            transaction.commit(connection).await?;
-            rows.first().map(decode).transpose().map_err(of_statement)
-        })
-        .await
+        let rows = self.change_subscriptions(acknowledge, None).await?;
+        rows.first().map(decode).transpose().map_err(of_statement)
     }
 
     pub(crate) async fn operate_subscription(
@@ -70,23 +62,22 @@ impl SqliteStore {
                 .bind(now().timestamp_micros()),
             None => sqlx::query(include_str!("subscription_remove.sql")).bind(name),
         };
-        self.change_subscriptions(change, Some(operation)).await
+        Ok(!self.change_subscriptions(change, Some(operation)).await?.is_empty())
     }
 
-    /// Runs a statement, with its record where it has changed something; tells whether it has.
+    /// Runs a statement, with its record where it has changed something; yields the rows that it has changed.
     async fn change_subscriptions(
         &self,
         change: Statement<'static>,
         record: Option<&Operation>,
-    ) -> Result<bool> {
+    ) -> Result<Vec<SqliteRow>> {
         let (store, record) = (self.clone(), record.cloned());
         shielded(async move {
             let connections = &store.inner.connections;
             let transaction = connections.begin(connections.turn().await).await?;
             let mut connection = transaction.connection().await?;
-            let done = change.execute(&mut *connection).await.map_err(of_statement)?;
-            let changed = done.rows_affected() > 0;
-            if let Some(record) = record.filter(|_| changed) {
+            let changed = fetch_all(&mut connection, change).await?;
+            if let Some(record) = record.filter(|_| !changed.is_empty()) {
                 operation::record(&mut connection, &record).await?;
             }
             transaction.commit(connection).await?;

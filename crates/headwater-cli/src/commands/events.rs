@@ -123,18 +123,13 @@ pub(super) async fn run(log: &Log, args: EventsArgs, out: &mut Output) -> Result
 }
 
 async fn follow(mut cursor: Cursor, printer: &mut Printer<'_>) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen(Exit::Success)?;
-    let reader_gone = reader_gone();
-    tokio::pin!(reader_gone);
-    while printer.wanted() > 0 {
-        let batch = tokio::select! {
-            () = interrupt.requested() => break,
-            () = &mut reader_gone => break,
-            batch = patiently(async || cursor.next_batch(printer.wanted().min(CHUNK)).await) => batch?,
-        };
+    step_by_step(printer, async |printer| {
+        let limit = printer.wanted().min(CHUNK);
+        let batch = patiently(async || cursor.next_batch(limit).await).await?;
         printer.print(&batch.events)?;
-    }
-    Ok(())
+        Ok(true)
+    })
+    .await
 }
 
 /// Shows what lies behind the place of a subscription, and moves the place on by what was written.
@@ -146,13 +141,10 @@ async fn take_in(
     follow: bool,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    let mut interrupt = Interrupt::listen(Exit::Success)?;
-    let reader_gone = reader_gone();
-    tokio::pin!(reader_gone);
     let mut subscription = log.subscription(name, filter.clone(), after).await?;
-    while printer.wanted() > 0 {
+    step_by_step(printer, async |printer| {
         let limit = printer.wanted().min(CHUNK);
-        let taken = async {
+        let shown = async {
             let batch = patiently(async || match follow {
                 true => subscription.next_batch(limit).await.map(Some),
                 false => subscription.available(limit).await,
@@ -162,19 +154,34 @@ async fn take_in(
             patiently(async || subscription.acknowledge(batch.position).await).await?;
             Ok::<_, Failure>(true)
         };
-        let taken = tokio::select! {
-            () = interrupt.requested() => break,
-            () = &mut reader_gone => break,
-            taken = taken => taken,
-        };
-        match taken {
-            Ok(true) => {}
-            Ok(false) => break,
+        match shown.await {
             // It goes on from where the operator has put it.
             Err(moved) if moved.code() == MOVED => {
                 subscription = log.subscription(name, filter.clone(), after).await?;
+                Ok(true)
             }
-            Err(failure) => return Err(failure),
+            shown => shown,
+        }
+    })
+    .await
+}
+
+/// Takes step after step while more is wanted, until one finds nothing more, Ctrl-C, or the reader has gone.
+async fn step_by_step(
+    printer: &mut Printer<'_>,
+    mut step: impl AsyncFnMut(&mut Printer<'_>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut interrupt = Interrupt::listen(Exit::Success)?;
+    let reader_gone = reader_gone();
+    tokio::pin!(reader_gone);
+    while printer.wanted() > 0 {
+        let more = tokio::select! {
+            () = interrupt.requested() => break,
+            () = &mut reader_gone => break,
+            more = step(printer) => more?,
+        };
+        if !more {
+            break;
         }
     }
     Ok(())
