@@ -19,6 +19,7 @@ create table headwater.checkpoints (
     held_back boolean not null default false,
     rebuild_asked uuid,
     error_code text,
+    skips bigint not null default 0,
     constraint checkpoints_pkey PRIMARY KEY (projection, generation),
     constraint checkpoints_state_check CHECK ((state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text])))
 ) with (fillfactor=50);
@@ -155,7 +156,7 @@ CREATE INDEX events_recorded_at ON headwater.events USING brin (recorded_at);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON headwater.events FOR EACH STATEMENT EXECUTE FUNCTION headwater.refuse_change();
 alter table headwater.events enable always trigger append_only;
 
--- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone, paused boolean, held_back boolean, error_code text
+-- columns: projection text, generation integer, state text, "position" bigint, failed boolean, failed_position bigint, failed_event_id uuid, error text, updated_at timestamp with time zone, paused boolean, held_back boolean, error_code text, skips bigint
 create view headwater.all_checkpoints as
  SELECT projection,
     generation,
@@ -168,7 +169,8 @@ create view headwater.all_checkpoints as
     updated_at,
     paused,
     held_back,
-    error_code
+    error_code,
+    skips
    FROM headwater.checkpoints;
 
 -- columns: "position" bigint, stream text, category text, version bigint, id uuid, type text, schema_version integer, data json, metadata json, correlation_id uuid, causation_id uuid, occurred_at timestamp with time zone, recorded_at timestamp with time zone

@@ -13,7 +13,7 @@ CREATE TABLE checkpoints (
     failed_position integer,
     failed_event_id blob,
     error           text,
-    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob, error_code text,
+    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob, error_code text, skips integer not null default 0,
     primary key (projection, generation)
 ) strict, without rowid;
 
@@ -157,7 +157,8 @@ select projection,
            printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at,
        paused,
        held_back,
-       error_code
+       error_code,
+       skips
 from checkpoints;
 
 CREATE VIEW all_events as

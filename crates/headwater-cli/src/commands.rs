@@ -4,6 +4,7 @@ mod append;
 mod doctor;
 mod events;
 mod export;
+mod history;
 pub(crate) mod import;
 mod migrate;
 mod projections;
@@ -31,7 +32,7 @@ pub use self::{
     },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
-    subscriptions::{RemoveArgs, SeekSubscriptionArgs, SubscriptionsCommand},
+    subscriptions::{HistoryArgs, RemoveArgs, SeekSubscriptionArgs, SubscriptionsCommand},
     verify::VerifyArgs,
 };
 use crate::{Failure, Options, Output};

@@ -72,10 +72,10 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, ImportArgs, NamesArgs,
-    OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RemoveArgs, RunArgs, SeekArgs,
-    SeekSubscriptionArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, SubscriptionsCommand,
-    VerifyArgs, run,
+    AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, HistoryArgs, ImportArgs,
+    NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RemoveArgs, RunArgs,
+    SeekArgs, SeekSubscriptionArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs,
+    SubscriptionsCommand, VerifyArgs, run,
 };
 pub use failure::{Exit, Failure};
 pub use interrupt::Interrupt;

@@ -43,8 +43,8 @@ pub struct Options {
     no_progress: bool,
 }
 
-/// How long a database may take to let in somebody who only looks.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a database may take to let somebody in.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 const HEADING: &str = "Options of every command";
 
@@ -105,9 +105,14 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// Those of [`headwater::connect_with`], and [`Exit::BadInput`] where no log was named.
+    /// Those of [`headwater::connect_with`], [`Exit::BadInput`] where no log was named, and
+    /// [`Exit::TryAgain`] where the database does not answer within 4 s.
     pub async fn connect(&self) -> Result<Log, Failure> {
-        Ok(self.open(self.database_url()?, true).await?)
+        let url = self.database_url()?;
+        match self.open_as_is(url, Settings::default()).await {
+            Err(Error::SchemaTooOld { .. }) => Ok(self.open_and_migrate(url).await?),
+            opened => Ok(opened?),
+        }
     }
 
     /// Opens the log as it is: what looks at a log must not change its schema under the services
@@ -115,27 +120,33 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// As for [`Options::connect`], [`Exit::Failed`] where the schema is not up to date, and
-    /// [`Exit::TryAgain`] where the database does not answer within 4 s.
+    /// As for [`Options::connect`], and [`Exit::Failed`] where the schema is not up to date.
     pub async fn connect_as_is(&self) -> Result<Log, Failure> {
         self.connect_with(Settings::default()).await
     }
 
     /// The same with settings of the command's own.
     pub(crate) async fn connect_with(&self, settings: Settings) -> Result<Log, Failure> {
-        let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
-        let silent = || {
-            let reason = format!("the database does not answer within {} s", PATIENCE.as_secs());
-            Error::Unavailable { reason }
-        };
-        let opened = timeout(PATIENCE, headwater::connect_with(self.database_url()?, settings));
-        Ok(opened.await.unwrap_or_else(|_elapsed| Err(silent()))?)
+        Ok(self.open_as_is(self.database_url()?, settings).await?)
     }
 
-    pub(crate) async fn open(&self, url: &str, migrate: bool) -> headwater::Result<Log> {
-        let settings = Settings { schema: self.schema.clone(), migrate, ..Settings::default() };
+    pub(crate) async fn open_as_is(&self, url: &str, settings: Settings) -> headwater::Result<Log> {
+        let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
+        let opened = timeout(PATIENCE, headwater::connect_with(url, settings));
+        opened.await.unwrap_or_else(|_elapsed| Err(silent()))
+    }
+
+    /// A migration may take its time.
+    pub(crate) async fn open_and_migrate(&self, url: &str) -> headwater::Result<Log> {
+        let settings = Settings { schema: self.schema.clone(), ..Settings::default() };
         headwater::connect_with(url, settings).await
     }
+}
+
+/// What is said of a database that does not answer.
+pub(crate) fn silent() -> Error {
+    let reason = format!("the database does not answer within {} s", PATIENCE.as_secs());
+    Error::Unavailable { reason }
 }
 
 #[cfg(test)]

@@ -234,6 +234,20 @@ pub enum Error {
         owner: Option<String>,
     },
 
+    /// A build of this projection is there that goes on by an operator's word alone.
+    #[error(
+        "generation {generation} of {projection} {because}: {}, or `projections drop {projection} --generation {generation}` gives it up",
+        if *because == "is held back" { "`projections promote` puts it into service" } else { "`projections retry` tries again" }
+    )]
+    BuildWaits {
+        /// The projection.
+        projection: String,
+        /// The generation that was built.
+        generation: u32,
+        /// `is held back` or `has failed`.
+        because: &'static str,
+    },
+
     /// No instance is running that has the code to do this.
     #[error(
         "no instance is running that has the code of generation {generation} of {projection}: start it, and try again"
@@ -348,6 +362,7 @@ impl Error {
             | Self::UnknownProjection { .. }
             | Self::UnknownSubscription { .. }
             | Self::NoGeneration { .. }
+            | Self::BuildWaits { .. }
             | Self::InlineRefused { .. }
             | Self::Encode { .. } => ErrorKind::FixInput,
             Self::EventDeclaration { .. }
@@ -394,6 +409,7 @@ impl Error {
             Self::ProjectionPaused { .. } => "projection-paused",
             Self::RebuildUnderWay { .. } => "rebuild-under-way",
             Self::NoGeneration { .. } => "no-generation",
+            Self::BuildWaits { .. } => "build-waits",
             Self::NoInstance { .. } => "no-instance",
             Self::NotCaughtUp { .. } => "not-caught-up",
             Self::InlineRefused { .. } => "inline-refused",

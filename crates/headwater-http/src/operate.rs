@@ -32,6 +32,8 @@ pub(crate) struct Projection {
     held_back: bool,
     /// How many events it has set aside.
     parked: u64,
+    /// How often an operator had it leave events out.
+    skips: u64,
     /// The instance that works on it.
     owner: Option<String>,
     /// Why it stands still, without the event's content.
@@ -51,6 +53,7 @@ impl Projection {
             paused: status.paused,
             held_back: status.held_back,
             parked: status.parked,
+            skips: status.skips,
             owner: status.owner,
             failure: status.failure.map(|failure| failure.error),
         }

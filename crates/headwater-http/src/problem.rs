@@ -216,6 +216,7 @@ impl From<Error> for Problem {
             | Error::RebuildUnderWay { .. }
             | Error::NoInstance { .. }
             | Error::NoGeneration { .. }
+            | Error::BuildWaits { .. }
             | Error::NotCaughtUp { .. }
             | Error::PromoteBlocked { .. }
             | Error::SubscriptionDiverged { .. } => Self::new(REFUSED, detail),

@@ -88,5 +88,6 @@ pub(crate) fn decode(row: &PgRow) -> Result<Checkpoint, sqlx::Error> {
         of_this_log: row.try_get("of_this_log")?,
         inline: row.try_get("inline")?,
         parked: u64::try_from(row.try_get::<i64, _>("parked")?).unwrap_or(0),
+        skips: u64::try_from(row.try_get::<i64, _>("skips")?).unwrap_or(0),
     })
 }

@@ -7,7 +7,7 @@ select projection, generation, state, position, event_id, event_position, epoch,
         where parked.projection = checkpoints.projection and parked.generation = checkpoints.generation) as parked,
        state = 'live' and exists (
            select 1 from {schema}.inline_projections i where i.projection = checkpoints.projection) as inline,
-       error_code
+       error_code, skips
 from {schema}.checkpoints
 where $1::text is null
    or projection = $1 and case when $2::integer is null then state = 'live' else generation = $2 end

@@ -1,8 +1,8 @@
 with removed as (
     delete from {schema}.subscriptions
     where name = $1
-    returning name
+    returning name, position
 )
 insert into {schema}.operations (id, action, projection, detail, done_by)
-select $2, $3, name, $4, $5
+select $2, $3, name, 'from position ' || position || coalesce(' ' || $4, ''), $5
 from removed

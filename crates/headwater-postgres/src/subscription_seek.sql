@@ -1,4 +1,9 @@
-with moved as (
+with was as (
+    select name, position
+    from {schema}.subscriptions
+    where name = $1
+    for update
+), moved as (
     update {schema}.subscriptions
     set position = $2,
         event_id = newest.id,
@@ -6,7 +11,8 @@ with moved as (
         incarnation = identity.incarnation,
         id = gen_random_uuid(),
         updated_at = clock_timestamp()
-    from {schema}.identity
+    from was
+    cross join {schema}.identity
     left join (
         select id, position
         from {schema}.events
@@ -14,9 +20,9 @@ with moved as (
         order by position desc
         limit 1
     ) newest on true
-    where name = $1
-    returning name
+    where subscriptions.name = was.name
+    returning was.name, was.position
 )
 insert into {schema}.operations (id, action, projection, detail, done_by)
-select $3, $4, name, $5, $6
+select $3, $4, name, 'from position ' || position || ' ' || $5, $6
 from moved

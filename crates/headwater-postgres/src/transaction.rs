@@ -355,7 +355,8 @@ impl StoreTx for PostgresTx<'_> {
             .bind(to.rebuild_asked)
             .bind(owner)
             .bind(to.of_this_log)
-            .bind(failure.map(|failure| failure.code.clone()));
+            .bind(failure.map(|failure| failure.code.clone()))
+            .bind(i64::try_from(to.skips).unwrap_or(i64::MAX));
         if self.execute_query(query).await? != 1 {
             return Err(moved(&from.projection));
         }

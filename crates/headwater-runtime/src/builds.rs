@@ -30,6 +30,8 @@ pub struct RebuildOptions {
     /// How many events a second each projection applies at most, until it has come to the log's end: so that a
     /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.
     pub max_rate: Option<NonZeroU32>,
+    /// Who it is done by, in words: the history of the projection then holds that it was begun.
+    pub by: Option<String>,
 }
 
 impl App {
@@ -38,7 +40,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// As for [`App::rebuild`].
+    /// As for [`App::rebuild`]; [`Error::BuildWaits`] also where one has failed.
     pub async fn verify(
         &self,
         log: &Log,
@@ -111,7 +113,8 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`], before anything is begun; the first
+    /// [`Error::UnknownProjection`], [`Error::RebuildUnderWay`] and [`Error::BuildWaits`] (one is held back, and
+    /// this is not to be), before anything is begun; the first
     /// failure of a rebuild, after the others have ended. [`Error::PromoteBlocked`] where readers held
     /// an old generation for two minutes.
     pub async fn rebuild(
@@ -137,10 +140,28 @@ impl App {
     ) -> Result<Vec<Rebuilt>> {
         let projectors = self.named(names)?;
         let leases = self.take_builds(log, &projectors).await?;
-        let built = build(log, &projectors, options, leases.owner(), progress).await;
+        let built = rebuild(log, &projectors, options, leases.owner(), progress).await;
         leases.end().await;
         built
     }
+}
+
+/// Rebuilds these, where no build of them is complete and waits for an operator to put it into service.
+async fn rebuild(
+    log: &Log,
+    projectors: &[Arc<dyn Projector>],
+    how: &RebuildOptions,
+    owner: Uuid,
+    progress: &(dyn Fn(&Progress) + Send + Sync),
+) -> Result<Vec<Rebuilt>> {
+    for projector in projectors.iter().filter(|_| !how.hold) {
+        let generations = Generations::of(log, projector.definition()).await?;
+        let held = generations.building().filter(|building| building.failure.is_none());
+        if let Some(waits) = held.and_then(generation::waits) {
+            return Err(waits);
+        }
+    }
+    build(log, projectors, how, owner, progress).await
 }
 
 /// Builds these together, under leases of the owner's; yields them in the same order.
@@ -179,12 +200,13 @@ async fn verify(
 ) -> Result<Vec<Rebuilt>> {
     // Under the leases, so that none comes in between: it would be taken for what is to be compared.
     for projector in projectors {
-        if Generations::of(log, projector.definition()).await?.building().is_some() {
-            let projection = projector.definition().name.clone();
-            return Err(Error::RebuildUnderWay { projection, owner: None });
+        if let Some(building) = Generations::of(log, projector.definition()).await?.building() {
+            let projection = building.projection.clone();
+            let left = Error::RebuildUnderWay { projection, owner: None };
+            return Err(generation::waits(building).unwrap_or(left));
         }
     }
-    let how = RebuildOptions { hold: true, verify: true, max_rate: None };
+    let how = RebuildOptions { hold: true, verify: true, ..RebuildOptions::default() };
     let built = build(log, projectors, &how, owner, progress).await;
     for projector in projectors {
         let definition = projector.definition();

@@ -10,8 +10,8 @@ use headwater_core::{
     metrics::{
         PROJECTION_BATCH_SECONDS, PROJECTION_EVENTS, PROJECTION_LAG_POSITIONS,
         PROJECTION_LAG_SECONDS, PROJECTION_LEASE_HELD, PROJECTION_PARKED_EVENTS,
-        PROJECTION_POSITION, PROJECTION_STATE, REBUILD_EVENTS, REBUILD_PROGRESS_RATIO,
-        SUBSCRIPTION_LAG_POSITIONS, number,
+        PROJECTION_POSITION, PROJECTION_SKIPS, PROJECTION_STATE, REBUILD_EVENTS,
+        REBUILD_PROGRESS_RATIO, SUBSCRIPTION_LAG_POSITIONS, number,
     },
 };
 use metrics::{Counter, Gauge, Histogram};
@@ -110,6 +110,7 @@ struct Gauges {
     age: Gauge,
     states: [(&'static str, Gauge); 4],
     parked: Gauge,
+    skips: Gauge,
     lease: Gauge,
     progress: Gauge,
 }
@@ -123,6 +124,7 @@ impl Gauges {
             age: PROJECTION_LAG_SECONDS.gauge(&[projection]),
             states: states.map(|state| (state, PROJECTION_STATE.gauge(&[projection, state]))),
             parked: PROJECTION_PARKED_EVENTS.gauge(&[projection]),
+            skips: PROJECTION_SKIPS.gauge(&[projection]),
             lease: PROJECTION_LEASE_HELD.gauge(&[projection]),
             progress: REBUILD_PROGRESS_RATIO.gauge(&[projection]),
         }
@@ -135,6 +137,7 @@ impl Gauges {
         let now = state(live);
         self.states.iter().for_each(|(state, gauge)| gauge.set(one_if(*state == now)));
         self.parked.set(number(live.parked));
+        self.skips.set(number(live.skips));
         let held = leases.held(&Work::live(&live.projection));
         self.lease.set(one_if(held.is_some_and(|lease| lease.owner == own)));
     }

@@ -13,7 +13,7 @@ use headwater_core::{
 };
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::{app::App, generation};
 
 /// How many positions a build may be behind the log to be put into service.
 const NEAR: u64 = 10_000;
@@ -33,7 +33,40 @@ struct Act<'a> {
     projection: &'a str,
     /// The generation that it concerns, by its state.
     on: GenerationState,
-    detail: Option<String>,
+    what: What,
+}
+
+/// What an act does, beyond its name.
+#[derive(Clone, Copy)]
+enum What {
+    Itself,
+    /// What is built is to be held back.
+    Hold,
+    /// An event is left out.
+    LeaveOut(Uuid),
+    /// The projection goes on from here.
+    MoveTo(Position),
+}
+
+impl What {
+    /// In words, for the record.
+    fn detail(self, from: Position) -> Option<String> {
+        match self {
+            Self::Itself => None,
+            Self::Hold => Some("to be held back".into()),
+            Self::LeaveOut(event) => Some(format!("event {event}")),
+            Self::MoveTo(to) => Some(format!("from position {from} to {to}")),
+        }
+    }
+
+    /// Whether events are left out, which the checkpoint tells from then on.
+    fn skips(self, from: Position) -> bool {
+        match self {
+            Self::Itself | Self::Hold => false,
+            Self::LeaveOut(_) => true,
+            Self::MoveTo(to) => from < to,
+        }
+    }
 }
 
 /// What becomes of the events that a projection has set aside.
@@ -92,7 +125,7 @@ impl Operator {
     pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let failed = |state| generations.iter().any(|g| g.state == state && g.failure.is_some());
-        let act = |on| Act { name: "retry", projection, on, detail: None };
+        let act = |on| Act { name: "retry", projection, on, what: What::Itself };
         let change = |at| Ok(Checkpoint { failure: None, ..at });
         let mut tried = None;
         if failed(GenerationState::Building) {
@@ -114,8 +147,7 @@ impl Operator {
     ///
     /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it is no such event.
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
-        let detail = Some(format!("event {event}"));
-        let act = |on| Act { name: "skip", projection, on, detail: detail.clone() };
+        let act = |on| Act { name: "skip", projection, on, what: What::LeaveOut(event) };
         let generations = self.generations(projection).await?;
         let in_service = |generation: &&Checkpoint| generation.state == GenerationState::Live;
         for unit in generations.iter().filter(in_service) {
@@ -169,8 +201,7 @@ impl Operator {
         let (filter, after, direction) = (Filter::all(), Position::START, Direction::Backward);
         let reading = Reading::Log { filter, after, until: to, direction };
         let last = self.log.store().read(reading).try_next().await?;
-        let detail = Some(format!("position {to}"));
-        let act = Act { name: "seek", projection, on: GenerationState::Live, detail };
+        let act = Act { what: What::MoveTo(to), ..self.on_live("seek", projection) };
         self.change(act, |at| {
             let event_id = last.as_ref().map(|event| event.id);
             let event_position = last.as_ref().map_or(Position::START, |event| event.position);
@@ -193,26 +224,24 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// As for [`Operator::pause`]; [`Error::RebuildUnderWay`] where one is being built already;
-    /// [`Error::NoInstance`] where nobody runs who has the code.
+    /// As for [`Operator::pause`]; [`Error::RebuildUnderWay`] where one is being built already,
+    /// [`Error::BuildWaits`] where one is held back; [`Error::NoInstance`] where nobody runs who has the code.
     pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
             if building.failure.is_none() {
-                let held = leases.held(&Work::building(projection));
-                let owner = held.map(|lease| leases.name_of(lease.owner));
-                return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
+                return Err(under_way(building, &leases));
             }
-            let act = Act { name: "rebuild", projection, on: building.state, detail: None };
+            let act = Act { name: "rebuild", projection, on: building.state, what: What::Itself };
             let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
             return self.change(act, again).await;
         }
         if let Some(live) = generations.iter().find(|g| g.state == GenerationState::Live) {
             self.needs_code(&leases, live)?;
         }
-        let detail = hold.then(|| "to be held back".to_owned());
-        let act = Act { name: "rebuild", projection, on: GenerationState::Live, detail };
+        let what = if hold { What::Hold } else { What::Itself };
+        let act = Act { what, ..self.on_live("rebuild", projection) };
         let asked = Some(Uuid::now_v7());
         self.change(act, |at| Ok(Checkpoint { rebuild_asked: asked, held_back: hold, ..at })).await
     }
@@ -231,7 +260,7 @@ impl Operator {
         if let Some(building) = self.generations(projection).await?.iter().find(|g| g.state == on) {
             self.needs_code(&self.log.store().leases().await?, building)?;
         }
-        let act = Act { name: "promote", projection, on, detail: None };
+        let act = Act { name: "promote", projection, on, what: What::Itself };
         self.change(act, |at| {
             if !at.held_back {
                 return Err(lacks(projection, "is held back"));
@@ -251,20 +280,20 @@ impl Operator {
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is kept;
-    /// [`Error::RebuildUnderWay`] where another one is being built, [`Error::NoInstance`] where nobody runs
+    /// [`Error::RebuildUnderWay`] where another one is being built, [`Error::BuildWaits`] where that is held
+    /// back or has failed, [`Error::NoInstance`] where nobody runs
     /// who has its code.
     pub async fn roll_back(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
-        if generations.iter().any(|g| g.state == GenerationState::Building) {
-            let held = leases.held(&Work::building(projection));
-            let owner = held.map(|lease| leases.name_of(lease.owner));
-            return Err(Error::RebuildUnderWay { projection: projection.into(), owner });
+        if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
+            return Err(under_way(building, &leases));
         }
         if let Some(kept) = generations.iter().rev().find(|g| g.state == GenerationState::Retired) {
             self.needs_code(&leases, kept)?;
         }
-        let act = Act { name: "rollback", projection, on: GenerationState::Retired, detail: None };
+        let on = GenerationState::Retired;
+        let act = Act { name: "rollback", projection, on, what: What::Itself };
         let state = GenerationState::Building;
         let to = |at| Ok(Checkpoint { state, paused: false, held_back: false, ..at });
         self.change(act, to).await
@@ -280,7 +309,7 @@ impl Operator {
     /// [`Error::Database`].
     pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
         self.log.refuse_above_ceiling(to).await?;
-        let detail = Some(format!("position {to}"));
+        let detail = Some(format!("to {to}"));
         self.change_subscription("seek subscription", subscription, Some(to), detail).await
     }
 
@@ -321,7 +350,7 @@ impl Operator {
     }
 
     fn on_live<'a>(&self, name: &'static str, projection: &'a str) -> Act<'a> {
-        Act { name, projection, on: GenerationState::Live, detail: None }
+        Act { name, projection, on: GenerationState::Live, what: What::Itself }
     }
 
     /// The generations of a projection.
@@ -352,7 +381,7 @@ impl Operator {
         parkings: Parkings,
         change: impl Fn(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
-        let Act { name: action, projection, on, detail } = act;
+        let Act { name: action, projection, on, what } = act;
         let generations = self.generations(projection).await?;
         let none = || {
             lacks(
@@ -372,12 +401,19 @@ impl Operator {
             // Before a checkpoint is held, as by an append.
             tx.set_inline(projection, false).await?;
         }
-        let (mut changed, mut left_out) = (None, false);
         // All partitions, as one.
+        let mut units = Vec::new();
         for unit in in_state.filter(|generation| generation.generation == newest) {
             let held = tx.hold(&unit.projection, newest).await?.filter(|held| held.state == on);
-            let held = held.ok_or_else(moved)?;
-            let now = tx.amend(&held, &change(held.clone())?, None).await?;
+            units.push(held.ok_or_else(moved)?);
+        }
+        let from = units.iter().map(|unit| unit.position).min().ok_or_else(none)?;
+        let (mut changed, mut left_out) = (None, false);
+        for held in units {
+            let mut to = change(held.clone())?;
+            // The first counts for all: it is the one that stays when they are merged.
+            to.skips += u64::from(changed.is_none() && what.skips(from));
+            let now = tx.amend(&held, &to, None).await?;
             changed = Some(changed.unwrap_or(now));
             match &parkings {
                 Parkings::Stay => {}
@@ -392,12 +428,22 @@ impl Operator {
             return Err(moved());
         }
         let (id, by) = (Uuid::now_v7(), self.by.clone());
-        let (projection, generation) = (projection.to_owned(), Some(newest));
+        let (projection, generation, detail) =
+            (projection.to_owned(), Some(newest), what.detail(from));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
         changed.ok_or_else(none)
     }
+}
+
+/// Why nothing else can be built beside this build.
+fn under_way(building: &Checkpoint, leases: &Leases) -> Error {
+    generation::waits(building).unwrap_or_else(|| {
+        let held = leases.held(&Work::building(&building.projection));
+        let owner = held.map(|lease| leases.name_of(lease.owner));
+        Error::RebuildUnderWay { projection: building.projection.clone(), owner }
+    })
 }
 
 fn lacks(projection: &str, lacks: &'static str) -> Error {

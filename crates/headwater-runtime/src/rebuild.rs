@@ -320,8 +320,9 @@ impl Rebuild {
             }
         }
         self.resumed.get_or_insert(false);
-        let hold = self.how.hold || generations.live().is_some_and(|live| live.held_back);
-        generation::build(&self.log, definition, generations.next(), hold, self.owner).await
+        let asked_to_hold = generations.live().is_some_and(|live| live.held_back);
+        let how = RebuildOptions { hold: self.how.hold || asked_to_hold, ..self.how.clone() };
+        generation::build(&self.log, definition, generations.next(), &how, self.owner).await
     }
 
     /// The one checkpoint of a build, also where it was in service before, with one for each partition.

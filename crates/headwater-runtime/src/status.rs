@@ -35,6 +35,9 @@ pub struct ProjectionStatus {
     pub owner: Option<String>,
     /// How many events it has set aside.
     pub parked: u64,
+    /// How often an operator had it leave events out, by a skip or a seek forward: its rows are no longer those
+    /// that a rebuild makes.
+    pub skips: u64,
 }
 
 impl ProjectionStatus {
@@ -149,6 +152,7 @@ fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> Projection
         held_back: checkpoint.held_back && checkpoint.state == GenerationState::Building,
         owner: leases.held(&work).map(|lease| leases.name_of(lease.owner)),
         parked: checkpoint.parked,
+        skips: checkpoint.skips,
     }
 }
 
@@ -189,5 +193,6 @@ fn not_begun(name: &str, head: Position) -> ProjectionStatus {
         held_back: false,
         owner: None,
         parked: 0,
+        skips: 0,
     }
 }

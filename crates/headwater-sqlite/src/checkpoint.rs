@@ -71,6 +71,7 @@ pub(crate) fn decode(row: &SqliteRow) -> Result<Checkpoint, sqlx::Error> {
         of_this_log: row.try_get(15)?,
         parked: u64::try_from(row.try_get::<i64, _>(16)?).unwrap_or(0),
         inline: row.try_get(17)?,
+        skips: u64::try_from(row.try_get::<i64, _>(19)?).unwrap_or(0),
     })
 }
 

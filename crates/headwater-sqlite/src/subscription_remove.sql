@@ -1,3 +1,2 @@
 delete from subscriptions
 where name = $1
-returning name

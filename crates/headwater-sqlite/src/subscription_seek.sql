@@ -14,4 +14,3 @@ left join (
     limit 1
 ) as newest on true
 where name = $1
-returning name

@@ -28,7 +28,7 @@ impl SqliteStore {
             .bind(name.to_owned())
             .bind(start.to_i64())
             .bind(now().timestamp_micros());
-        self.change_subscriptions(open, None).await.map(drop)
+        self.change_subscriptions(open).await.map(drop)
     }
 
     pub(crate) async fn move_subscription_on(
@@ -45,7 +45,7 @@ impl SqliteStore {
             .bind(seen.map(|(_, id)| id))
             .bind(seen.map(|(position, _)| position.to_i64()))
             .bind(now().timestamp_micros());
-        let rows = self.change_subscriptions(acknowledge, None).await?;
+        let rows = self.change_subscriptions(acknowledge).await?;
         rows.first().map(decode).transpose().map_err(of_statement)
     }
 
@@ -54,32 +54,44 @@ impl SqliteStore {
         to: Option<Position>,
         operation: &Operation,
     ) -> Result<bool> {
-        let name = operation.projection.clone();
-        let change = match to {
-            Some(to) => sqlx::query(include_str!("subscription_seek.sql"))
-                .bind(name)
-                .bind(to.to_i64())
-                .bind(now().timestamp_micros()),
-            None => sqlx::query(include_str!("subscription_remove.sql")).bind(name),
-        };
-        Ok(!self.change_subscriptions(change, Some(operation)).await?.is_empty())
+        let (store, operation) = (self.clone(), operation.clone());
+        shielded(async move {
+            let connections = &store.inner.connections;
+            let transaction = connections.begin(connections.turn().await).await?;
+            let mut connection = transaction.connection().await?;
+            let name = operation.projection.clone();
+            let was = sqlx::query(include_str!("subscriptions.sql")).bind(name.clone());
+            let was = fetch_all(&mut connection, was).await?;
+            let Some(was) = was.first().map(decode).transpose().map_err(of_statement)? else {
+                // Nothing was changed: dropped, it is rolled back.
+                return Ok(false);
+            };
+            let change = match to {
+                Some(to) => sqlx::query(include_str!("subscription_seek.sql"))
+                    .bind(name)
+                    .bind(to.to_i64())
+                    .bind(now().timestamp_micros()),
+                None => sqlx::query(include_str!("subscription_remove.sql")).bind(name),
+            };
+            change.execute(&mut *connection).await.map_err(of_statement)?;
+            let from = format!("from position {}", was.position);
+            let detail = operation.detail.map(|to| format!("{from} {to}")).unwrap_or(from);
+            let operation = Operation { detail: Some(detail), ..operation };
+            operation::record(&mut connection, &operation).await?;
+            transaction.commit(connection).await?;
+            Ok(true)
+        })
+        .await
     }
 
-    /// Runs a statement, with its record where it has changed something; yields the rows that it has changed.
-    async fn change_subscriptions(
-        &self,
-        change: Statement<'static>,
-        record: Option<&Operation>,
-    ) -> Result<Vec<SqliteRow>> {
-        let (store, record) = (self.clone(), record.cloned());
+    /// Runs a statement; yields the rows that it has changed.
+    async fn change_subscriptions(&self, change: Statement<'static>) -> Result<Vec<SqliteRow>> {
+        let store = self.clone();
         shielded(async move {
             let connections = &store.inner.connections;
             let transaction = connections.begin(connections.turn().await).await?;
             let mut connection = transaction.connection().await?;
             let changed = fetch_all(&mut connection, change).await?;
-            if let Some(record) = record.filter(|_| !changed.is_empty()) {
-                operation::record(&mut connection, &record).await?;
-            }
             transaction.commit(connection).await?;
             Ok(changed)
         })

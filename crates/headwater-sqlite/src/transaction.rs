@@ -242,7 +242,8 @@ impl StoreTx for SqliteTx {
             .bind(to.rebuild_asked)
             .bind(owner)
             .bind(to.of_this_log)
-            .bind(failure.map(|failure| &failure.code));
+            .bind(failure.map(|failure| &failure.code))
+            .bind(i64::try_from(to.skips).unwrap_or(i64::MAX));
         let amended = async {
             change_one(&mut connection, &from.projection, amend).await?;
             if owner.is_none() {

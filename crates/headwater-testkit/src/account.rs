@@ -357,7 +357,7 @@ impl Fold for InlineBalance {
 
 /// The balances in partitions.
 macro_rules! partitioned_balance {
-    ($(#[$doc:meta])* $visible:vis $balance:ident, $partitions:literal) => {
+    ($(#[$doc:meta])* $visible:vis $balance:ident, $partitions:literal $(, $on_failure:ident)?) => {
         $crate::account::balance_of_other_code! {
             $(#[$doc])*
             $visible $balance
@@ -366,6 +366,7 @@ macro_rules! partitioned_balance {
         impl headwater::Fold for $balance {
             type Event = AccountEvent;
             const PARTITIONS: u32 = $partitions;
+            $(const ON_FAILURE: headwater::FailurePolicy = headwater::FailurePolicy::$on_failure;)?
 
             fn keys(event: &headwater::Recorded<AccountEvent>) -> Vec<String> {
                 <Balance as headwater::Fold>::keys(event)

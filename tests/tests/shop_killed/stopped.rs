@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use headwater::connect;
+use headwater::{Position, connect};
 use headwater_testkit::{eventually, postgres, seed, within};
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -37,6 +37,12 @@ async fn ask_to_end(url: &str, seed: u64) {
         leases.into_iter().filter(|lease| !lease.left.is_zero()).count()
     };
     eventually("it has its leases", async || (held().await >= 5).then_some(())).await;
+    let at_work = async || {
+        let checkpoints = log.checkpoints().await.unwrap();
+        let carts = checkpoints.into_iter().find(|one| one.projection == "cart_views")?;
+        (carts.position > Position::START).then_some(())
+    };
+    eventually("it is at work", at_work).await;
 
     let asked = Instant::now();
     let pid = process.id().unwrap().to_string();

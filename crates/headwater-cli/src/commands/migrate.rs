@@ -1,6 +1,6 @@
 //! `migrate`: the one command that is there to change the schema.
 
-use headwater::{Error, Migrated};
+use headwater::{Error, Migrated, Settings};
 use serde::Serialize;
 
 use super::close;
@@ -32,13 +32,13 @@ pub(super) async fn run(options: &Options, out: &mut Output) -> Result<(), Failu
 /// as it is first.
 async fn migrate(options: &Options) -> Result<Migrated, Failure> {
     let url = options.database_url()?;
-    let (log, migrated) = match options.open(url, false).await {
+    let (log, migrated) = match options.open_as_is(url, Settings::default()).await {
         Ok(log) => {
             let migrated = log.migrate().await?;
             (log, migrated)
         }
         Err(Error::SchemaTooOld { found, known }) => {
-            (options.open(url, true).await?, Migrated { from: found, to: known })
+            (options.open_and_migrate(url).await?, Migrated { from: found, to: known })
         }
         Err(error) => return Err(error.into()),
     };

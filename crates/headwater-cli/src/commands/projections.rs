@@ -1,7 +1,6 @@
 //! `projections`: what is built from the log, how far it is, and how to build it anew.
 
 mod follow;
-mod history;
 mod list;
 mod operate;
 mod parked;
@@ -13,8 +12,9 @@ use std::num::NonZeroU32;
 use headwater::{App, Log};
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
+pub(super) use self::status::left_out;
 
-use super::{close, with_log};
+use super::{close, history, with_log};
 use crate::{Exit, Failure, Interrupt, Options, Output};
 
 pub(super) const EXAMPLES: &str = "\
@@ -38,7 +38,8 @@ const REBUILD_EXAMPLES: &str = "\
 Examples:
   headwater projections rebuild cart_summaries
   headwater projections rebuild --all --no-progress
-  headwater projections rebuild cart_summaries --hold";
+  headwater projections rebuild cart_summaries --hold
+  headwater projections rebuild cart_summaries --max-rate 20000";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -96,7 +97,7 @@ pub enum ProjectionsCommand {
     /// List the projections, with every build of their read models
     #[command(after_help = LIST_EXAMPLES)]
     List,
-    /// Say where each projection stands; exit code 5 where one stands still
+    /// Say where each projection stands; exit code 5 where one stands still or lacks events
     #[command(after_help = STATUS_EXAMPLES)]
     Status(OfOneArgs),
     /// Build read models anew, beside the ones in service, and swap them in
@@ -257,7 +258,8 @@ pub(super) async fn run(
             with_log(options, async |log| parked::list(log, name.as_deref(), out).await).await
         }
         ProjectionsCommand::History(OfOneArgs { name }) => {
-            with_log(options, async |log| history::show(log, name.as_deref(), out).await).await
+            with_log(options, async |log| history::of_projections(log, name.as_deref(), out).await)
+                .await
         }
         ProjectionsCommand::Run(args) => {
             needs_code(app, "run")?;

@@ -3,7 +3,10 @@
 use headwater::{Log, Position, SubscriptionCheckpoint};
 use serde::Serialize;
 
-use super::sure::{Sure, operator};
+use super::{
+    history,
+    sure::{Sure, operator},
+};
 use crate::{Failure, Output, envelope::time};
 
 pub(super) const EXAMPLES: &str = "\
@@ -27,6 +30,11 @@ Examples:
   headwater subscriptions rm mailer
   headwater subscriptions rm mailer --yes --json";
 
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  headwater subscriptions history
+  headwater subscriptions history mailer --json";
+
 /// What can be done with subscriptions.
 #[derive(clap::Subcommand)]
 pub enum SubscriptionsCommand {
@@ -39,6 +47,9 @@ pub enum SubscriptionsCommand {
     /// Remove a subscription: one that is opened under its name begins anew
     #[command(after_help = REMOVE_EXAMPLES)]
     Rm(RemoveArgs),
+    /// Show what operators have done to subscriptions
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
 }
 
 /// What `subscriptions seek` takes.
@@ -64,6 +75,14 @@ pub struct RemoveArgs {
     sure: Sure,
 }
 
+/// What `subscriptions history` takes.
+#[derive(clap::Args)]
+pub struct HistoryArgs {
+    /// Of this subscription alone
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
 #[derive(Serialize)]
 struct Listed<'a> {
     subscription: &'a str,
@@ -82,6 +101,9 @@ pub(super) async fn run(
         SubscriptionsCommand::List => list(log, out).await,
         SubscriptionsCommand::Seek(args) => seek(log, args, out).await,
         SubscriptionsCommand::Rm(args) => remove(log, args, out).await,
+        SubscriptionsCommand::History(HistoryArgs { name }) => {
+            history::of_subscriptions(log, name.as_deref(), out).await
+        }
     }
 }
 

@@ -57,7 +57,7 @@ fn projections_run_once_and_show_where_they_stand() {
     );
     let expected = json!({
         "projection": "currencies", "generation": 1, "state": "live",
-        "position": 3, "head": 3, "lag": 0, "inline": false, "paused": false, "held_back": false, "parked": 0,
+        "position": 3, "head": 3, "lag": 0, "inline": false, "paused": false, "held_back": false, "parked": 0, "skips": 0,
         "owner": null, "failure": null,
     });
     assert_eq!(place.json(&["projections", "status"]), [expected]);
@@ -138,4 +138,31 @@ fn a_rebuild_that_is_interrupted_goes_on_when_it_is_run_again() {
     let rebuilt = place.json(&rebuild);
     assert_eq!(rebuilt[0]["resumed"], true);
     assert_eq!(place.json(&["currencies"]), [json!({"currency": "GBP", "carts": 50_000})]);
+}
+
+#[test]
+fn beside_a_build_that_is_held_back_nothing_else_is_built() {
+    let place = service();
+    place.ok(&["projections", "run", "--once"]);
+    let held = place.json(&["projections", "rebuild", "currencies", "--hold"]);
+    assert_eq!((&held[0]["generation"], &held[0]["held_back"]), (&json!(2), &json!(true)));
+    for command in
+        [&["rebuild", "currencies"][..], &["verify", "currencies"], &["rollback", "currencies"]]
+    {
+        let refused = place.run(&[&["projections"], command, &["--json"]].concat());
+        assert_eq!((refused.exit, &refused.error()["code"]), (2, &json!("build-waits")));
+        let message = refused.error()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("`projections promote`") && message.contains("`projections drop"));
+    }
+    let others = place.run(&["projections", "verify", "--all", "--json"]);
+    assert_eq!((others.exit, &others.error()["code"]), (2, &json!("build-waits")));
+    assert!(others.error()["message"].as_str().unwrap().ends_with("is there: currencies"));
+    assert_eq!(
+        place.run(&["projections", "rebuild", "currencies", "--hold"]).exit,
+        0,
+        "it goes on"
+    );
+    let acts = place.json(&["projections", "history"]);
+    assert_eq!(acts.len(), 1, "{acts:?}");
+    assert_eq!((&acts[0]["action"], &acts[0]["generation"]), (&json!("rebuild"), &json!(2)));
 }

@@ -67,9 +67,13 @@ fn a_subscription_is_moved_and_removed_with_a_record() {
     assert_eq!(shown(&place, "2"), [2, 3]);
     assert_eq!(place.ok(&["subscriptions", "rm", "mailer", "--yes"]), "mailer is gone\n");
     assert!(place.json(&["subscriptions", "list"]).is_empty());
-    let acts = place.json(&["projections", "history", "mailer"]);
-    let acts: Vec<_> = acts.iter().map(|act| act["action"].as_str().unwrap()).collect();
-    assert_eq!(acts, ["remove subscription", "seek subscription"]);
+    let acts = place.json(&["subscriptions", "history", "mailer"]);
+    let act = |act: &serde_json::Value| (act["action"].clone(), act["detail"].clone());
+    let acts: Vec<_> = acts.iter().map(act).collect();
+    let act = |action: &str, detail: &str| (json!(action), json!(detail));
+    let removed = act("remove subscription", "from position 3");
+    assert_eq!(acts, [removed, act("seek subscription", "from position 3 to 1")]);
+    assert!(place.json(&["projections", "history"]).is_empty(), "it is none of theirs");
     assert_eq!(shown(&place, "3"), [1, 2, 3]);
 }
 
@@ -78,8 +82,10 @@ fn an_unknown_subscription_is_told_with_the_nearest_names() {
     let place = place_with(1);
     shown(&place, "1");
     place.ok(&["events", "--subscription", "archive"]);
-    for act in [&["seek", "mialer", "0"][..], &["rm", "mialer"]] {
-        let refused = place.run(&[&["subscriptions"], act, &["--yes", "--json"]].concat());
+    for act in
+        [&["seek", "mialer", "0", "--yes"][..], &["rm", "mialer", "--yes"], &["history", "mialer"]]
+    {
+        let refused = place.run(&[&["subscriptions"], act, &["--json"]].concat());
         assert_eq!((refused.exit, &refused.error()["code"]), (2, &json!("unknown-subscription")));
         let message = refused.error()["message"].as_str().unwrap().to_owned();
         assert_eq!(message, "there is no subscription mialer; known: mailer, archive");

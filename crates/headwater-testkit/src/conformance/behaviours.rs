@@ -183,6 +183,8 @@ macro_rules! conformance {
                 an_append_behind_an_open_transaction_is_refused_in_time,
                 a_rebuild_is_handed_over_to_appends_that_go_on,
                 a_paused_inline_projection_holds_up_no_append,
+                an_owner_of_before_changes_no_inline_read_model,
+                an_append_leaves_an_inline_read_model_of_another_log_alone,
                 a_projection_that_is_not_inline_any_more_holds_up_no_append,
                 an_open_transaction_holds_off_what_is_to_change_inline,
                 an_append_of_an_older_snapshot_is_not_passed_over;
@@ -191,7 +193,8 @@ macro_rules! conformance {
                 instances_share_the_partitions_of_a_fold,
                 another_number_of_partitions_is_built_anew,
                 a_partitioned_generation_is_rebuilt_verified_and_left_again,
-                an_operator_acts_on_all_partitions;
+                an_operator_acts_on_all_partitions,
+                a_generation_of_which_a_part_has_set_events_aside_is_not_gone_back_to;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,
                 rows_and_checkpoint_move_in_one_transaction,

@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use headwater::{
     App, Append, BatchTx, Error, ExpectedVersion::Any, FailurePolicy, Lifecycle, Log, NewEvent,
-    Operator, Recorded, Result, Settings, SqlProjection,
+    Operator, Recorded, Result, Settings, SqlProjection, store::Work,
 };
 use tokio::time::sleep;
 
 use super::{
     Dialect, Harness,
-    projection::{app, balance, balances, book, open, run_while, status},
+    lease::instance,
+    projection::{app, balance, balances, balances_checkpoint, book, open, run_while, status},
 };
 use crate::{
     account::{AccountEvent, Balance, InlineBalance},
@@ -429,6 +430,58 @@ pub async fn an_append_of_an_older_snapshot_is_not_passed_over(harness: &dyn Har
         let last = book(log, "a", 1).await;
         assert_eq!(log.wait_for("balances", last, Duration::from_secs(30)).await, Ok(true));
         assert_eq!((bookings(log, "old").await, bookings(log, "a").await), (1, 2));
+    };
+    run_while(&inline_app(), log, work).await;
+}
+
+/// An owner that was cut off sees that another one has it, and leaves it alone.
+pub async fn an_owner_of_before_changes_no_inline_read_model(harness: &dyn Harness) {
+    if !harness.is_shared() {
+        return super::only_where_shared();
+    }
+    let log = harness.log();
+    let other = harness.reopen(Settings::default()).await.expect("it opens");
+    let next = instance("next");
+    let work = async {
+        is_inline(log, "balances").await;
+        eventually("another one has it", async || {
+            let live = balances_checkpoint(log).await;
+            let mut tx = log.store().begin().await.expect("it begins");
+            let held = tx.hold("balances", live.generation).await.expect("it is held");
+            let held = held.expect("it is there");
+            tx.amend(&held, &held, None).await.expect("the lease is revoked");
+            tx.commit().await.expect("it commits");
+            let wanted = [Work::live("balances")];
+            let kept = log.store().keep_leases(&next, &wanted, Duration::from_secs(60)).await;
+            (kept.expect("leases can be kept") == wanted).then_some(())
+        })
+        .await;
+        // Nobody applies what this program appends, but the owner.
+        book(&other, "a", 1).await;
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(bookings(log, "a").await, 0);
+    };
+    run_while(&inline_app(), log, work).await;
+    other.close().await;
+}
+
+/// An append into a restored log is not to be mixed with rows that hold what is gone.
+pub async fn an_append_leaves_an_inline_read_model_of_another_log_alone(harness: &dyn Harness) {
+    let log = harness.log();
+    let work = async {
+        is_inline(log, "balances").await;
+        book_and_look(log, "a", 1).await;
+        let id = match harness.dialect() {
+            Dialect::Postgres => "'00000000-0000-0000-0000-000000000007'",
+            Dialect::Sqlite => "x'00000000000000000000000000000007'",
+        };
+        let checkpoints = harness.table("checkpoints");
+        let sql = format!("update {checkpoints} set event_id = {id} where projection = 'balances'");
+        harness.execute_raw(&sql).await.expect("the table of checkpoints is as expected");
+        book(log, "a", 1).await;
+        assert_eq!(bookings(log, "a").await, 1);
+        let stands = status(log, "balances").await.failure.expect("it stands still");
+        assert_eq!(stands.code, "log-diverged");
     };
     run_while(&inline_app(), log, work).await;
 }

@@ -21,7 +21,7 @@ use crate::{eight, eventually, fixtures::failure, gate::Gate, within};
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(300);
 
-fn instance(name: &str) -> Instance {
+pub(super) fn instance(name: &str) -> Instance {
     Instance {
         id: Uuid::now_v7(),
         name: name.into(),

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use headwater::{
-    App, BatchTx, Difference, Error,
+    App, BatchTx, Checkpoint, Difference, Error,
     ExpectedVersion::Any,
     GenerationState::{self, Building, Live, Retired},
     Log, NewEvent, Operator, Position, RebuildOptions, Recorded, Result, SqlProjection, Value,
@@ -132,6 +132,8 @@ pub async fn an_event_is_left_out_by_an_operators_word(harness: &dyn Harness) {
     assert_eq!(balances(log).await, [balance("a", "ada", 8, 2)]);
     let acts: Vec<_> = acts(log).await.into_iter().map(|(action, _)| action).collect();
     assert_eq!(acts, ["retry", "skip"]);
+    assert_eq!(skips(log, 1).await, 1);
+    within("a rebuild", app().rebuild(log, &[], &|_| {})).await.expect_err("it meets it again");
 }
 
 /// Those before it in its batch are applied, and those behind it.
@@ -165,6 +167,18 @@ pub async fn an_event_is_left_out_of_a_build(harness: &dyn Harness) {
     run_while(&app(), log, work).await;
     let [row] = &balances(log).await[..] else { panic!("it is one account") };
     assert_eq!((row.cents, row.bookings), (12, 3));
+    assert_eq!(skips(log, 2).await, 1, "also once it is in service");
+}
+
+/// How often events were left out of a generation, as a checkpoint and its status tell.
+async fn skips(log: &Log, generation: u32) -> u64 {
+    let all = log.checkpoints().await.expect("they can be listed");
+    let of = |at: &&Checkpoint| (&*at.projection, at.generation) == ("balances", generation);
+    let skips = all.iter().find(of).expect("it is there").skips;
+    let status = app().status(log).await.expect("it has one");
+    let told = status.iter().find(|at| at.projection == "balances" && at.generation == generation);
+    assert_eq!(told.expect("it is there").skips, skips);
+    skips
 }
 
 /// Back, so that it applies again, and never behind the end of the log.
@@ -182,6 +196,20 @@ pub async fn a_projection_is_moved_to_a_position(harness: &dyn Harness) {
             (balances(log).await == [balance("a", "ada", 10, 2)]).then_some(())
         })
         .await;
+        assert_eq!(skips(log, 1).await, 0, "nothing was left out");
+        operator(log).pause("balances").await.expect("it stands still");
+        let left_out = book(log, "a", 1).await;
+        operator(log).seek("balances", left_out).await.expect("it is moved");
+        operator(log).resume("balances").await.expect("it goes on");
+        reaches(log, book(log, "a", 1).await).await;
+        assert_eq!(balances(log).await, [balance("a", "ada", 11, 3)]);
+        assert_eq!(skips(log, 1).await, 1);
+        let sql = "select detail from {all_operations} where action = 'seek' order by id";
+        let rows = log.query(sql, &[]).await.expect("they can be listed");
+        let details: Vec<String> =
+            rows.iter().map(|row| row.get("detail").expect("it is text")).collect();
+        let expected = |to| format!("from position {booked} to {to}");
+        assert_eq!(details, [expected(opened), expected(left_out)]);
         let start = failure(operator(log).seek("balances", Position::START).await);
         assert!(matches!(start, Error::InvalidInput(_)), "{start:?}");
     };
@@ -219,7 +247,8 @@ pub async fn a_build_is_held_back_promoted_and_left_again(harness: &dyn Harness)
         operator(log).rebuild("balances", true).await.expect("it is asked for");
         becomes(log, &[(1, Live), (2, Building)]).await;
         let again = failure(operator(log).rebuild("balances", false).await);
-        assert!(matches!(again, Error::RebuildUnderWay { .. }), "{again:?}");
+        let back = failure(operator(log).roll_back("balances").await);
+        assert_eq!((&again, &back), (&waits("balances", "is held back"), &again));
         let last = book(log, "a", 1).await;
         eventually("what is held back is kept up to date", async || {
             let all = log.checkpoints().await.expect("they can be listed");
@@ -250,7 +279,8 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     catch_up(log).await;
     let names = ["balances".to_owned()];
     let app = app();
-    let held = RebuildOptions { hold: true, ..RebuildOptions::default() };
+    let by = Some("grace".to_owned());
+    let held = RebuildOptions { hold: true, by, ..RebuildOptions::default() };
     let rebuilt = within("a rebuild", app.rebuild_with(log, &names, &held, &|_| {})).await;
     let rebuilt = rebuilt.expect("it is rebuilt");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
@@ -264,11 +294,21 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     }
     let behind = failure(own.promote("balances").await);
     assert!(matches!(behind, Error::NotCaughtUp { behind, .. } if behind > 10_000), "{behind:?}");
-    within("it catches up", app.rebuild(log, &names, &|_| {})).await.expect("it catches up");
+    let swap = failure(within("it is refused", app.rebuild(log, &names, &|_| {})).await);
+    assert_eq!(swap, waits("balances", "is held back"));
+    let catch_up = app.rebuild_with(log, &names, &held, &|_| {});
+    within("it catches up", catch_up).await.expect("it catches up");
     own.promote("balances").await.expect("it has caught up");
     let rebuilt = within("a swap", app.rebuild(log, &names, &|_| {})).await.expect("it is swapped");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, false));
     assert_eq!(generations(log).await, [(1, Retired), (2, Live)]);
+    let acts: Vec<_> = acts(log).await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(acts, ["rebuild", "promote"], "a build that goes on is begun once");
+}
+
+/// Why nothing is built beside the second generation.
+fn waits(projection: &str, because: &'static str) -> Error {
+    Error::BuildWaits { projection: projection.into(), generation: 2, because }
 }
 
 /// Read models are compared with a fold of the log: of what differs the first row is named, and what
@@ -382,7 +422,7 @@ pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
         .await
         .expect("it is rebuilt");
     let refused = failure(within("it is refused", app.verify(log, &names, &|_| {})).await);
-    assert_eq!(refused, Error::RebuildUnderWay { projection: "owners".into(), owner: None });
+    assert_eq!(refused, waits("owners", "is held back"));
     let all = log.store().checkpoints().await.expect("they can be listed");
     assert_eq!(all.iter().filter(|c| c.state == Building).count(), 1);
 }

@@ -269,6 +269,7 @@ pub async fn what_waits_behind_an_event_that_is_left_out_goes_on(harness: &dyn H
     Operator::new(log, "ada").skip("parking", id).await.expect("it is left out");
     run_while(&app, log, all_applied(log)).await;
     assert_eq!(rows(log, "parking").await, [row("a", 2, 2)]);
+    assert_eq!(app.status(log).await.expect("it has one")[0].skips, 1);
 }
 
 /// Code that declares another policy overtakes nothing that waits.

@@ -22,6 +22,11 @@ partitioned_balance! {
     InTwo, 2
 }
 
+partitioned_balance! {
+    /// What one of them cannot apply it sets aside alone.
+    SettingAside, 2, PARK
+}
+
 fn in_four() -> App {
     App::new().projection::<PartitionedBalance>()
 }
@@ -191,6 +196,30 @@ pub async fn an_operator_acts_on_all_partitions(harness: &dyn Harness) {
         let last = book(log, "good-1", 5).await;
         assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(true));
         assert_eq!(good().await, 20);
+    };
+    run_while(&app, log, work).await;
+}
+
+/// Its partitions cannot be made one again without losing what one of them has set aside.
+pub async fn a_generation_of_which_a_part_has_set_events_aside_is_not_gone_back_to(
+    harness: &dyn Harness,
+) {
+    let log = harness.log();
+    let (app, names) = (App::new().projection::<SettingAside>(), ["balances".to_owned()]);
+    let work = async {
+        transfer(log, 5).await;
+        let last = append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
+        assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(true));
+        app.rebuild(log, &names, &|_| {}).await.expect("it is rebuilt");
+        Operator::new(log, "ada").roll_back("balances").await.expect("it is asked for");
+        let failure = eventually("it is told why not", async || {
+            let all = log.checkpoints().await.expect("they can be listed");
+            let mut building = all.into_iter().filter(|c| c.state == GenerationState::Building);
+            building.find_map(|building| building.failure)
+        })
+        .await;
+        assert!(failure.error.contains("have set events aside: drop it"), "{failure:?}");
+        assert_eq!(units(log).await, named(2, 2), "the other one stays in service");
     };
     run_while(&app, log, work).await;
 }

@@ -123,15 +123,17 @@ pub async fn an_operator_moves_and_removes_a_subscription(harness: &dyn Harness)
             (word("action"), word("projection"), row.get("detail").expect("text"), word("done_by"))
         })
         .collect();
-    let act = |action: &str, detail: Option<Position>| {
-        let detail = detail.map(|to| format!("position {to}"));
-        (action.to_owned(), "mailer".to_owned(), detail, "ada".to_owned())
+    let act = |action: &str, detail: String| {
+        (action.to_owned(), "mailer".to_owned(), Some(detail), "ada".to_owned())
     };
     let seek = "seek subscription";
-    let start = Some(Position::START);
     assert_eq!(
         acts,
-        [act(seek, Some(there[0])), act(seek, start), act("remove subscription", None)]
+        [
+            act(seek, format!("from position {} to {}", there[2], there[0])),
+            act(seek, format!("from position {} to 0", there[0])),
+            act("remove subscription", "from position 0".into()),
+        ]
     );
 }
 

@@ -9,7 +9,7 @@ use headwater::{
     finding::span, store::Reading,
 };
 
-use crate::Failure;
+use crate::{Failure, commands::projections::left_out};
 
 /// How long an event may wait for a projection without a word.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,6 +20,7 @@ pub(super) async fn findings(log: &Log) -> Result<Vec<Finding>, Failure> {
         let waiting = waiting_since(log, checkpoint.position).await?;
         findings.extend(of(&checkpoint, waiting, Utc::now()));
         findings.extend(parked(&checkpoint));
+        findings.extend(skipped(&checkpoint));
     }
     findings.extend(log.subscriptions().await?.iter().filter_map(diverged));
     Ok(findings)
@@ -60,12 +61,10 @@ fn of(
         let at = failure.position;
         let what = format!("{projection} stands still at position {at}: {}", failure.error);
         return Some(
-            Finding::error("projection-failed", what)
-                .means("its read model grows old; nothing was skipped")
-                .cure(
-                    "mend the projection and start its service again, or `projections rebuild` it; \
+            Finding::error("projection-failed", what).means("its read model grows old").cure(
+                "mend the projection and start its service again, or `projections rebuild` it; \
                      `projections skip` leaves an event out",
-                ),
+            ),
         );
     }
     if checkpoint.paused {
@@ -142,6 +141,16 @@ fn parked(checkpoint: &Checkpoint) -> Option<Finding> {
     })
 }
 
+/// What an operator has left out of a read model that is in service, or will be.
+fn skipped(checkpoint: &Checkpoint) -> Option<Finding> {
+    let Checkpoint { projection, skips, .. } = checkpoint;
+    (*skips > 0).then(|| {
+        Finding::warning("events-skipped", left_out(projection, *skips))
+            .means("they are missing in its read model, as `projections history` tells")
+            .cure(format!("`projections rebuild {projection}` takes them in, once its code can"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use headwater::{Failure as StandStill, Severity};
@@ -169,6 +178,7 @@ mod tests {
             rebuild_asked: None,
             inline: false,
             parked: 0,
+            skips: 0,
             of_this_log: true,
         }
     }
@@ -234,5 +244,8 @@ mod tests {
         assert_eq!(parked(&checkpoint()), None);
         let two = Checkpoint { parked: 2, ..checkpoint() };
         assert_eq!(parked(&two).map(|f| f.severity), Some(Severity::Error));
+        assert_eq!(skipped(&checkpoint()), None);
+        let one = Checkpoint { skips: 1, ..checkpoint() };
+        assert_eq!(skipped(&one).map(|f| f.severity), Some(Severity::Warning));
     }
 }

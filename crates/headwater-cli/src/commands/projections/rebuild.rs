@@ -1,9 +1,9 @@
 //! `projections rebuild` and `verify`: the next build of read models, with its progress.
 
-use headwater::{App, Log, Progress, RebuildOptions, Rebuilt};
+use headwater::{App, GenerationState, Log, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
-use super::RebuildArgs;
+use super::{super::sure::by, RebuildArgs};
 use crate::{
     Exit, Failure, Interrupt, Options, Output,
     progress::{Reporter, events_per_second},
@@ -38,8 +38,9 @@ pub(super) async fn rebuild(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let how = RebuildOptions { hold: args.hold, verify: args.verify, max_rate: args.max_rate };
-    let work = async |report: &Report<'_>| app.rebuild_with(log, &args.names, &how, report).await;
+    let RebuildArgs { names, hold, verify, max_rate, all: _ } = args;
+    let how = RebuildOptions { hold, verify, max_rate, by: Some(by()) };
+    let work = async |report: &Report<'_>| app.rebuild_with(log, &names, &how, report).await;
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";
     let rebuilt = build(options, left, work).await?;
@@ -58,17 +59,40 @@ pub(super) async fn verify(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let work = async |report: &Report<'_>| app.verify(log, names, report).await;
+    // Beside a build that waits for an operator none can be made to compare with.
+    let (names, waiting) = if names.is_empty() {
+        let building = buildings(log).await?;
+        app.names().iter().map(|name| (*name).to_owned()).partition(|name| !building.contains(name))
+    } else {
+        (names.to_vec(), Vec::new())
+    };
+    let work = async |report: &Report<'_>| match &*names {
+        [] => Ok(Vec::new()),
+        names => app.verify(log, names, report).await,
+    };
     let left =
         "the read models in service are as before; `projections drop` removes what was built";
     let verified = build(options, left, work).await?;
     show(&verified, out)?;
     let differ: Vec<_> = verified.iter().flat_map(differences).map(|d| sentence(&d)).collect();
-    if differ.is_empty() {
+    if !differ.is_empty() {
+        let differ = differ.join("; ");
+        return Err(Failure::new(Exit::ProjectionFailed, "read-model-differs", differ)
+            .with_hint("`projections rebuild` makes it right"));
+    }
+    if waiting.is_empty() {
         return Ok(());
     }
-    Err(Failure::new(Exit::ProjectionFailed, "read-model-differs", differ.join("; "))
-        .with_hint("`projections rebuild` makes it right"))
+    let waiting = format!("not compared, since a build of it is there: {}", waiting.join(", "));
+    Err(Failure::new(Exit::BadInput, "build-waits", waiting)
+        .with_hint("`projections status` shows it; promote it, retry it, or drop it"))
+}
+
+/// The projections of which a build is there that is not in service.
+async fn buildings(log: &Log) -> Result<Vec<String>, Failure> {
+    let all = log.checkpoints().await?.into_iter();
+    let building = all.filter(|checkpoint| checkpoint.state == GenerationState::Building);
+    Ok(building.map(|checkpoint| checkpoint.projection).collect())
 }
 
 type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;

@@ -18,6 +18,7 @@ struct Stands<'a> {
     paused: bool,
     held_back: bool,
     parked: u64,
+    skips: u64,
     owner: Option<&'a str>,
     failure: Option<Why<'a>>,
 }
@@ -51,8 +52,18 @@ pub(super) async fn status(
     } else if statuses.is_empty() {
         out.line("there are no projections yet")?;
     } else {
-        let header =
-            ["PROJECTION", "GENERATION", "STATE", "POSITION", "HEAD", "LAG", "PARKED", "BY", ""];
+        let header = [
+            "PROJECTION",
+            "GENERATION",
+            "STATE",
+            "POSITION",
+            "HEAD",
+            "LAG",
+            "PARKED",
+            "SKIPS",
+            "BY",
+            "",
+        ];
         out.table(&header, statuses.iter().map(status_row))?;
     }
     let still: Vec<_> = statuses
@@ -60,7 +71,7 @@ pub(super) async fn status(
         .filter_map(|status| Some(stands_still(status, status.failure.as_ref()?)))
         .collect();
     if still.is_empty() {
-        return parked(&statuses);
+        return incomplete(&statuses);
     }
     let failure = Failure::new(Exit::ProjectionFailed, "projection-failed", still.join("; "));
     let at_an_event = |status: &ProjectionStatus| {
@@ -69,24 +80,35 @@ pub(super) async fn status(
     // Where no event is at fault, the message itself says what to do.
     Err(if statuses.iter().any(at_an_event) {
         failure.with_hint(
-            "mend its code and start the service again, or `projections retry`; `projections skip` leaves the event out. \
-             Nothing was skipped so far",
+            "mend its code and start the service again, or `projections retry`; `projections skip` leaves the event out",
         )
     } else {
         failure
     })
 }
 
-/// Events that were set aside are missing in their read model, which nobody must take for well.
-fn parked(statuses: &[ProjectionStatus]) -> Result<(), Failure> {
+/// Events that were set aside or left out are missing in their read model, which nobody must take for well.
+fn incomplete(statuses: &[ProjectionStatus]) -> Result<(), Failure> {
     let some = statuses.iter().filter(|status| status.parked > 0);
     let some: Vec<_> =
         some.map(|s| format!("{} has set {} events aside", s.projection, s.parked)).collect();
+    if !some.is_empty() {
+        let failure = Failure::new(Exit::ProjectionFailed, "events-parked", some.join("; "));
+        return Err(failure.with_hint("`projections parked` shows them; `projections retry` applies them, `projections skip` leaves one out"));
+    }
+    let some = statuses.iter().filter(|status| status.skips > 0);
+    let some: Vec<_> = some.map(|s| left_out(&s.projection, s.skips)).collect();
     if some.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(Exit::ProjectionFailed, "events-parked", some.join("; "));
-    Err(failure.with_hint("`projections parked` shows them; `projections retry` applies them, `projections skip` leaves one out"))
+    let failure = Failure::new(Exit::ProjectionFailed, "events-skipped", some.join("; "));
+    Err(failure.with_hint("`projections history` shows them; once its code is mended, `projections rebuild` takes them in"))
+}
+
+/// What an operator has left out of a read model.
+pub(in crate::commands) fn left_out(projection: &str, skips: u64) -> String {
+    let times = if skips == 1 { "once".to_owned() } else { format!("{skips} times") };
+    format!("an operator has had {projection} leave events out {times}")
 }
 
 fn stands(status: &ProjectionStatus) -> Stands<'_> {
@@ -101,6 +123,7 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
         paused: status.paused,
         held_back: status.held_back,
         parked: status.parked,
+        skips: status.skips,
         owner: status.owner.as_deref(),
         failure: status.failure.as_ref().map(|failure| Why {
             position: failure.position.0,
@@ -111,7 +134,7 @@ fn stands(status: &ProjectionStatus) -> Stands<'_> {
     }
 }
 
-fn status_row(status: &ProjectionStatus) -> [String; 9] {
+fn status_row(status: &ProjectionStatus) -> [String; 10] {
     let word = match (&status.failure, status.generation, status.lag()) {
         (Some(_), ..) => "stands still",
         (None, 0, _) => "not begun",
@@ -128,6 +151,7 @@ fn status_row(status: &ProjectionStatus) -> [String; 9] {
         status.head.to_string(),
         status.lag().to_string(),
         status.parked.to_string(),
+        status.skips.to_string(),
         status.owner.clone().unwrap_or_default(),
         word.to_owned(),
     ]

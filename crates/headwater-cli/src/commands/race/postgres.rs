@@ -11,13 +11,16 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _,
     postgres::PgConnectOptions,
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     elsewhere::Elsewhere,
     place::{Connection, End, Ended, Habits, PREFIX, Place, Track, fresh_name, of_driver},
 };
-use crate::Failure;
+use crate::{
+    Failure,
+    options::{PATIENCE, silent},
+};
 
 /// How many connections the two logs, the reader by hand, the transaction elsewhere and the one that
 /// tidies up may take together, beside one for each writer.
@@ -50,7 +53,8 @@ impl Schema {
             .disable_statement_logging()
             // Refused by poolers, before which no statement stays prepared.
             .extra_float_digits(None);
-        let mut connection = options.connect().await.map_err(of_driver)?;
+        let connected = timeout(PATIENCE, options.connect()).await;
+        let mut connection = connected.map_err(|_elapsed| silent())?.map_err(of_driver)?;
         let look = AssertSqlSafe(LOOK.replace("{prefix}", PREFIX));
         let seen = sqlx::raw_sql(look).fetch_one(&mut connection).await.map_err(of_driver)?;
         let room: i64 = seen.try_get(1).map_err(of_driver)?;

@@ -1,0 +1,81 @@
+//! `projections history` and `subscriptions history`: what operators have done, newest first.
+
+use headwater::{Error, Log, Row};
+use serde_json::{Value, json};
+
+use crate::{Failure, Output, envelope::time};
+
+/// What was done to projections, or to one that is there or was.
+pub(super) async fn of_projections(
+    log: &Log,
+    name: Option<&str>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let acts = acts(log, name, "action not like '% subscription'").await?;
+    if let Some(name) = name.filter(|_| acts.is_empty()) {
+        let checkpoints = log.checkpoints().await?;
+        if !checkpoints.iter().any(|checkpoint| checkpoint.is_of(name)) {
+            let known: Vec<_> = checkpoints.iter().map(|c| c.projection.as_str()).collect();
+            return Err(Error::unknown_projection(name, &known).into());
+        }
+    }
+    show("projection", &acts, out)
+}
+
+/// What was done to subscriptions, or to one that is there or was.
+pub(super) async fn of_subscriptions(
+    log: &Log,
+    name: Option<&str>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let acts = acts(log, name, "action like '% subscription'").await?;
+    if let Some(name) = name.filter(|_| acts.is_empty())
+        && !log.subscriptions().await?.iter().any(|at| at.subscription == name)
+    {
+        return Err(log.unknown_subscription(name).await?.into());
+    }
+    show("subscription", &acts, out)
+}
+
+async fn acts(log: &Log, name: Option<&str>, which: &str) -> headwater::Result<Vec<Row>> {
+    let sql = format!(
+        "select done_at, action, projection as name, generation, detail, done_by \
+         from {{all_operations}} where {which} and ($1 = '' or projection = $1) order by id desc"
+    );
+    log.query(&sql, &[name.unwrap_or_default().into()]).await
+}
+
+fn show(of: &str, acts: &[Row], out: &mut Output) -> Result<(), Failure> {
+    if out.is_json() {
+        return acts.iter().try_for_each(|act| out.object(&object(of, act)?));
+    }
+    if acts.is_empty() {
+        return out.line("nothing was done yet");
+    }
+    let header = ["DONE AT", "ACTION", &of.to_uppercase(), "GENERATION", "DETAIL", "BY"];
+    let rows = acts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+    out.table(&header, rows)
+}
+
+fn object(of: &str, act: &Row) -> headwater::Result<Value> {
+    Ok(json!({
+        "done_at": time(act.get("done_at")?),
+        "action": act.get::<String>("action")?,
+        of: act.get::<String>("name")?,
+        "generation": act.get::<Option<i64>>("generation")?,
+        "detail": act.get::<Option<String>>("detail")?,
+        "done_by": act.get::<String>("done_by")?,
+    }))
+}
+
+fn line(act: &Row) -> headwater::Result<[String; 6]> {
+    let generation = act.get::<Option<i64>>("generation")?;
+    Ok([
+        time(act.get("done_at")?),
+        act.get("action")?,
+        act.get("name")?,
+        generation.map(|generation| generation.to_string()).unwrap_or_default(),
+        act.get::<Option<String>>("detail")?.unwrap_or_default(),
+        act.get("done_by")?,
+    ])
+}
