@@ -90,12 +90,23 @@ pub async fn post(address: &str, path: &str, key: &str, body: &Value) -> Option<
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
+    let (status, body) = send(address, &request).await?;
+    // What was cut off is no answer.
+    Some((status, serde_json::from_str(&body).ok()?))
+}
+
+/// Asks for a page; `None` where the connection broke.
+pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
+    send(address, &request).await
+}
+
+async fn send(address: &str, request: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    // What was cut off is no answer.
-    Some((status, serde_json::from_str(body).ok()?))
+    Some((status, body.to_owned()))
 }

@@ -12,7 +12,11 @@ use tokio::{
 use crate::support::shop;
 
 fn command(url: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(shop());
+    with(Command::new(shop()), url, arguments)
+}
+
+/// The rest of a command of the shop, which begins with the program.
+fn with(mut command: Command, url: &str, arguments: &[&str]) -> Command {
     for variable in ["HEADWATER_SCHEMA", "HEADWATER_LOG", "RUST_LOG"] {
         command.env_remove(variable);
     }
@@ -50,7 +54,12 @@ pub async fn kill(process: &mut Child) -> bool {
 
 /// Starts the shop as a service, and yields where it listens.
 pub async fn serve(url: &str) -> (Child, String) {
-    let mut service = command(url, &["web", "--port", "0", "--json"]);
+    serve_by(Command::new(shop()), url).await
+}
+
+/// The same, by a command that begins with the program.
+pub async fn serve_by(program: Command, url: &str) -> (Child, String) {
+    let mut service = with(program, url, &["web", "--port", "0", "--json"]);
     let mut process = service.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let line = within("the shop listens", lines.next_line()).await.unwrap().unwrap();
