@@ -19,8 +19,8 @@ use futures_util::{
     future::{Either, select, try_join},
 };
 use headwater_core::{
-    BuiltBy, Checkpoint, Definition, Error, GenerationState, Instance, Lease, Leases, Log, Result,
-    Work, partition::projection_of,
+    BuiltBy, Checkpoint, Definition, Error, ErrorKind, GenerationState, Instance, Lease, Leases,
+    Log, Result, Work, partition::projection_of,
 };
 use tokio::{
     sync::Semaphore,
@@ -180,7 +180,10 @@ impl Keeper {
             let definition = projector.definition();
             match begin(&log, definition).await {
                 Ok(()) => begun = true,
-                // The others are not held up by it.
+                // The others are not held up by it, and the next look tries it again.
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tracing::warn!(projection = %definition.name, %error, "it cannot be begun now");
+                }
                 Err(error) => {
                     tracing::error!(projection = %definition.name, %error, "it cannot be begun");
                     self.failed.insert(Work::live(&definition.name), Instant::now());

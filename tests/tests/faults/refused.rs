@@ -179,6 +179,27 @@ async fn an_append_that_a_pooler_lost_is_unknown_until_the_log_answers() {
     log.close().await;
 }
 
+/// Nothing was written, and there may be room again soon.
+#[tokio::test]
+async fn an_append_that_finds_the_disk_full_can_be_tried_again() {
+    let database = postgres::database().await;
+    let log = connect(database.url()).await.unwrap();
+    let mut operator = PgConnection::connect(database.url()).await.unwrap();
+    let refuse = "create function refuse() returns trigger language plpgsql as $$
+         begin
+             raise exception 'could not extend file: No space left' using errcode = '53100';
+         end $$;
+         create trigger refuse before insert on headwater.events
+         for each statement execute function refuse()";
+    operator.execute(refuse).await.unwrap();
+    let error = log.append(&stream("thing-1"), Any, [event(1)]).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    operator.execute("drop trigger refuse on headwater.events").await.unwrap();
+    let appended = log.append(&stream("thing-1"), Any, [event(1)]).await.unwrap();
+    assert_eq!((appended.version(), appended.repeated), (1, false));
+    log.close().await;
+}
+
 #[tokio::test]
 async fn an_empty_database_that_is_read_only_is_told_in_a_sentence() {
     let database = postgres::database().await;
