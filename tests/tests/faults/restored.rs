@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headwater::{Error, GenerationState::Live, Log, connect};
+use headwater::{Error, Filter, GenerationState::Live, Log, Position, connect};
 use headwater_testkit::{eventually, fixtures::append_to, postgres::Server, within};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -82,6 +82,8 @@ async fn projections_stop_where_the_log_was_restored_to_an_earlier_moment() {
     }
     app().catch_up(&log).await.unwrap();
     let before = stands(&log).await;
+    let end = log.ceiling().await.unwrap().position;
+    log.subscription("letters", Filter::all(), end).await.unwrap();
     log.close().await;
     let url = server.url("shop");
     cut(&url, before[0].1 - 10).await;
@@ -89,6 +91,8 @@ async fn projections_stop_where_the_log_was_restored_to_an_earlier_moment() {
     let stopped = app().catch_up(&log).await;
     assert!(matches!(stopped, Err(Error::LogDiverged { .. })), "{stopped:?}");
     assert_eq!(stands(&log).await.iter().map(|s| s.1).collect::<Vec<_>>(), [before[0].1; 2]);
+    let letters = log.subscription("letters", Filter::all(), Position::START).await.map(drop);
+    assert!(matches!(letters, Err(Error::SubscriptionDiverged { .. })), "{letters:?}");
     // Others write over the gap: the positions are the same again, and the events are not.
     for n in 0..20 {
         book(&log, n).await;
