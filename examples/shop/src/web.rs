@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::HeaderValue;
 use headwater::Log;
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output, Prometheus, redact};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
@@ -28,7 +29,7 @@ Examples:
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Where the shop listens.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct WebArgs {
     /// The port of the page and the API
     #[arg(long, default_value_t = 3000, value_name = "NUMBER")]
@@ -36,6 +37,15 @@ pub struct WebArgs {
     /// The address to listen on; others than this machine's own let the network in
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
+    /// Let pages of this origin use the shop, such as https://coffee.example (may be repeated)
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    origin: Vec<HeaderValue>,
+}
+
+fn origin(text: &str) -> Result<HeaderValue, &'static str> {
+    let valid = text.starts_with("http://") || text.starts_with("https://");
+    let origin = text.parse().ok().filter(|_| valid && !text.ends_with('/'));
+    origin.ok_or("an origin looks like https://coffee.example")
 }
 
 /// Runs `shop web`: everything but visitors.
@@ -62,7 +72,8 @@ pub(crate) async fn serve(
     let metrics = Prometheus::install()?;
     let log = options.connect().await?;
     let outcome =
-        until_asked_to_end(&log, listener, metrics, traffic, &mut interrupt, options).await;
+        until_asked_to_end(&log, listener, metrics, args.origin, traffic, &mut interrupt, options)
+            .await;
     let _ = timeout(GRACE, log.close()).await;
     outcome
 }
@@ -71,6 +82,7 @@ async fn until_asked_to_end(
     log: &Log,
     listener: TcpListener,
     metrics: Prometheus,
+    origins: Vec<HeaderValue>,
     traffic: Option<TrafficOptions>,
     interrupt: &mut Interrupt,
     options: &Options,
@@ -81,6 +93,7 @@ async fn until_asked_to_end(
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log.clone(), app.clone(), metrics);
     let routes = http::router(shop.clone(), page::router(Arc::new(live)).merge(health));
+    let routes = routes.layer(http::cors(origins));
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, routes).with_graceful_shutdown(async {
         let _ = stopped.await;

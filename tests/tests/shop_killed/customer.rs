@@ -90,7 +90,7 @@ pub async fn post(address: &str, path: &str, key: &str, body: &Value) -> Option<
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
-    let (status, body) = send(address, &request).await?;
+    let (status, _, body) = send(address, &request).await?;
     // What was cut off is no answer.
     Some((status, serde_json::from_str(&body).ok()?))
 }
@@ -98,15 +98,16 @@ pub async fn post(address: &str, path: &str, key: &str, body: &Value) -> Option<
 /// Asks for a page; `None` where the connection broke.
 pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
-    send(address, &request).await
+    send(address, &request).await.map(|(status, _, body)| (status, body))
 }
 
-async fn send(address: &str, request: &str) -> Option<(u16, String)> {
+/// Sends a request as it stands; yields the answer's status, head and body.
+pub async fn send(address: &str, request: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).await.ok()?;
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    Some((status, format!("{head}\r\n"), body.to_owned()))
 }

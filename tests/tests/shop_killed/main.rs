@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clicks;
 mod customer;
 mod database;
 mod full_disk;

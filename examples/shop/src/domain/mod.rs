@@ -10,11 +10,12 @@ pub mod line;
 pub mod money;
 pub mod order;
 pub mod returns;
+pub mod session;
 
 /// The longest name, title or shelf, in bytes.
 pub const NAME_BYTES: usize = 200;
 
 /// Whether a text can stand in a list, and be a key in every database.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     (1..=NAME_BYTES).contains(&text.len()) && !text.contains(char::is_control)
 }

@@ -7,21 +7,25 @@ mod answer;
 mod carts;
 mod checkout;
 mod command;
+mod consistency;
 mod health;
 mod history;
 mod orders;
 mod problems;
 mod products;
+mod relay;
 mod request;
+mod statistics;
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::{HeaderName, HeaderValue},
+    http::{HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::Response,
     routing::{get, post, put},
 };
+use tower_http::cors::CorsLayer;
 use uuid::Uuid;
 
 pub use self::{
@@ -59,6 +63,10 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .route("/products", get(products::list).post(products::add))
         .route("/products/{sku}", get(products::show))
         .route("/products/{sku}/price", put(products::change_price))
+        .route("/produceClickMessage", post(relay::produce))
+        .route("/producePageLoad", post(relay::produce))
+        .route("/api/clickCount", get(statistics::click_count))
+        .route("/api/clickHistory", get(statistics::click_history))
         .route("/problems/{name}", get(problems::explain))
         .route("/healthz", get("ok"))
         .with_state(shop)
@@ -67,6 +75,22 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .method_not_allowed_fallback(problems::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(converse))
+}
+
+/// Lets pages of these origins use the shop, and of no other.
+pub fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            CORRELATION_ID,
+            IDEMPOTENCY_KEY,
+            MIN_POSITION,
+        ])
+        .expose_headers([header::ETAG, header::LOCATION, CORRELATION_ID, POSITION, REPLAYED])
 }
 
 /// The conversation that a request belongs to.

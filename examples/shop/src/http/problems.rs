@@ -56,6 +56,8 @@ kinds! {
         "Send one JSON document in UTF-8. The detail says where reading it failed.";
     MalformedRequest = BAD_REQUEST "malformed-request": "A header or parameter cannot be read",
         "The detail names the header or parameter, and what it must look like.";
+    UnknownTopic = BAD_REQUEST "unknown-topic": "The shop does not know this topic",
+        "A message of the coffee shop's pages has the topic edm-ui-click or edm-ui-pageload.";
     IdempotencyKeyMissing = BAD_REQUEST "idempotency-key-missing": "The command needs a key",
         "Send an Idempotency-Key, such as a fresh UUID, and the same one when you send the command \
          again: it is then carried out once, however often it arrives.";
@@ -90,6 +92,8 @@ kinds! {
         "The same Idempotency-Key came with another body before. Use a fresh key for a new command.";
     PreconditionRequired = PRECONDITION_REQUIRED "precondition-required": "The version is needed",
         "Read the resource, and send its ETag in If-Match, so that nobody's change is lost.";
+    RateLimited = TOO_MANY_REQUESTS "rate-limited": "More comes than can be stored now",
+        "Nothing was stored. Send it again after Retry-After seconds, with the same event_id.";
     Internal = INTERNAL_SERVER_ERROR "internal": "The shop failed",
         "Nothing you sent is wrong. Report the trace_id.";
     ProjectionBehind = SERVICE_UNAVAILABLE "projection-behind": "The list is not so far yet",
@@ -129,6 +133,17 @@ impl Problem {
         Self::new(Kind::VersionConflict, detail)
             .with("expected_version", expected.into())
             .with("current_version", current.into())
+    }
+
+    /// Why a message of a page was not stored. One that finds the queue full is to come again, so that none is lost
+    /// without a word.
+    pub(super) fn of_relay(error: Error) -> Self {
+        match error {
+            Error::Overloaded => {
+                Self::new(Kind::RateLimited, "too many messages wait to be stored")
+            }
+            error => error.into(),
+        }
     }
 
     /// The first read models are being made.
@@ -172,7 +187,8 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
-        if self.kind.status() == StatusCode::SERVICE_UNAVAILABLE {
+        let again = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
+        if again.contains(&self.kind.status()) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response.extensions_mut().insert(self);

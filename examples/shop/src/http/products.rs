@@ -1,21 +1,20 @@
 //! `/products`: the catalogue.
 
-use std::time::Duration;
-
 use axum::{
     Json,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use headwater::{Position, ReadModel as _};
+use headwater::Position;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Kind, MIN_POSITION, Problem,
+    Kind, Problem,
     answer::{Answer, path_segment, representation},
-    request::{self, Body, CommandHeaders, IfMatch, Path, Query},
+    consistency::wait_for,
+    request::{Body, CommandHeaders, IfMatch, Path, Query},
 };
 use crate::{
     Shop,
@@ -26,9 +25,6 @@ use crate::{
     },
     views::CatalogueView,
 };
-
-/// How long a list waits for the position that its reader wants to see in it.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `POST /products`
 pub(super) async fn add(
@@ -113,9 +109,7 @@ pub(super) async fn list(
     Query(page): Query<Page>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    if let Some(position) = request::header(&headers, &MIN_POSITION)? {
-        wait_for(&shop, Position(position)).await?;
-    }
+    wait_for::<CatalogueView>(&shop, &headers).await?;
     let limit = i64::from(page.limit.clamp(1, most()));
     let condition = "where sku > $1 order by sku limit $2";
     let after = page.after.as_ref().map_or("", Sku::as_str);
@@ -128,13 +122,4 @@ pub(super) async fn list(
         .map(|last| format!("/products?after={}&limit={limit}", path_segment(last.sku.as_str())));
     let products: Vec<_> = rows.into_iter().map(CatalogueView::into_offer).collect();
     Ok(Json(json!({ "products": products, "next": next })))
-}
-
-async fn wait_for(shop: &Shop, position: Position) -> Result<(), Problem> {
-    let projection = CatalogueView::table().name;
-    if shop.log.wait_for(projection, position, PATIENCE).await? {
-        return Ok(());
-    }
-    let detail = format!("the catalogue has not reached position {position}");
-    Err(Problem::new(Kind::ProjectionBehind, detail))
 }

@@ -52,6 +52,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Self::accept(request, state, is_json).await
+    }
+}
+
+/// A JSON body that a page may send as it goes: a browser sends such a beacon as text.
+pub(super) struct Beacon<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Beacon<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let accepted =
+            |media_type: &str| is_json(media_type) || essence(media_type) == "text/plain";
+        Body::accept(request, state, accepted).await.map(|body| Self(body.value))
+    }
+}
+
+impl<T: DeserializeOwned> Body<T> {
+    async fn accept<S: Send + Sync>(
+        request: Request,
+        state: &S,
+        accepted: impl Fn(&str) -> bool,
+    ) -> Result<Self, Problem> {
         let media_type = request.headers().get(header::CONTENT_TYPE).cloned();
         let bytes =
             Bytes::from_request(request, state).await.map_err(|rejection| {
@@ -66,15 +89,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Self::read(Value::Null)
                 .map_err(|_| Problem::new(Kind::MalformedJson, "the body is empty"));
         }
-        if !media_type.is_some_and(|value| value.to_str().is_ok_and(is_json)) {
+        if !media_type.is_some_and(|value| value.to_str().is_ok_and(accepted)) {
             let detail = "the Content-Type of the body must be application/json";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
         Self::read(serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?)
     }
-}
 
-impl<T: DeserializeOwned> Body<T> {
     fn read(json: Value) -> Result<Self, Problem> {
         // An object of serde_json is sorted by key.
         let fingerprint = Uuid::new_v5(&Uuid::NAMESPACE_OID, json.to_string().as_bytes());
@@ -98,10 +119,14 @@ fn in_words(error: &str) -> String {
 }
 
 fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let essence = essence.to_ascii_lowercase();
+    let essence = essence(media_type);
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {

@@ -5,48 +5,16 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use csv::StringRecord;
-use headwater::{Append, Event};
-use serde::{Deserialize, Serialize};
+use headwater::Append;
 
 use super::{
     Dataset,
     ids::{Ids, begin},
 };
+use crate::domain::session::{Context, SessionEvent};
 
-/// What visitors do on the pages of a shop.
-#[derive(Clone, Debug, PartialEq, Event)]
-#[event(category = "session")]
-pub enum TelemetryEvent {
-    /// A page was opened.
-    #[event(name = "page.loaded")]
-    PageLoaded(Click),
-    /// A button was pressed.
-    #[event(name = "button.clicked")]
-    ButtonClicked(Click),
-    /// A product was looked at.
-    #[event(name = "product.viewed")]
-    ProductViewed(Click),
-    /// Something was searched for.
-    #[event(name = "search.performed")]
-    SearchPerformed(Click),
-}
-
-/// A click, and who clicked where.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Click {
-    /// The data set's own name of the event, such as `shipping_details`.
-    pub name: String,
-    /// The visitor.
-    pub user: String,
-    /// `desktop`, `mobile` or `tablet`.
-    pub platform: String,
-    /// How the visitor was won, such as `email`.
-    pub channel: String,
-    /// The month of the first visit.
-    pub cohort: String,
-    /// `new`, `returning` or `loyal`.
-    pub lifecycle: String,
-}
+/// What the file says of a visitor: where he comes from, and how the shop won him.
+const FURTHER: [&str; 4] = ["platform", "channel", "cohort", "lifecycle"];
 
 /// The data set.
 pub(super) struct Ecom;
@@ -55,7 +23,9 @@ pub(super) struct Ecom;
 pub(super) struct Line {
     session: String,
     at: DateTime<Utc>,
-    click: Click,
+    /// What the data set calls it, such as `shipping_details`.
+    name: String,
+    context: Context,
 }
 
 impl Dataset for Ecom {
@@ -82,13 +52,15 @@ impl Dataset for Ecom {
         Ok(Line {
             session: field(1),
             at: at.map_err(|_| "timestamp is not a time")?.and_utc(),
-            click: Click {
-                name: field(2),
-                user: field(0),
-                platform: field(4),
-                channel: field(5),
-                cohort: field(6),
-                lifecycle: field(7),
+            name: field(2),
+            context: Context {
+                visitor: Some(field(0)),
+                extra: FURTHER
+                    .iter()
+                    .zip(4..)
+                    .map(|(name, i)| ((*name).into(), field(i).into()))
+                    .collect(),
+                ..Context::default()
             },
         })
     }
@@ -101,18 +73,21 @@ impl Dataset for Ecom {
     fn appends(ids: Ids, lines: &[Line]) -> headwater::Result<Vec<Append>> {
         let Some(first) = lines.first() else { return Ok(Vec::new()) };
         let id = ids.id("session", &first.session, first.at);
-        let events = lines.iter().map(|line| (line.at, event(line.click.clone())));
+        let events = lines.iter().map(|line| (line.at, event(&line.name, line.context.clone())));
         Ok(vec![begin("session", id, events)?])
     }
 }
 
-fn event(click: Click) -> TelemetryEvent {
-    match &*click.name {
-        "product_view" => TelemetryEvent::ProductViewed(click),
-        "search" | "filter_results" => TelemetryEvent::SearchPerformed(click),
-        "add_to_cart" | "wishlist_add" | "compare" | "purchase" => {
-            TelemetryEvent::ButtonClicked(click)
+fn event(name: &str, context: Context) -> SessionEvent {
+    match name {
+        "product_view" => SessionEvent::ProductViewed(context),
+        "search" | "filter_results" => {
+            let description = Some(name.into());
+            SessionEvent::SearchPerformed(Context { description, ..context })
         }
-        _ => TelemetryEvent::PageLoaded(click),
+        "add_to_cart" | "wishlist_add" | "compare" | "purchase" => {
+            SessionEvent::ButtonClicked { button_id: name.into(), context }
+        }
+        _ => SessionEvent::PageLoaded { url: name.into(), user_agent: None, context },
     }
 }

@@ -21,7 +21,6 @@ use headwater::{Append, Log};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
 use serde::Serialize;
 
-pub use self::ecom::{Click, TelemetryEvent};
 use self::{groups::Groups, ids::Ids, progress::Progress};
 
 /// Shown below the help of the command.

@@ -5,6 +5,7 @@
 
 mod carts;
 mod catalogue;
+mod clicks;
 mod customer_totals;
 mod orders;
 mod product_sales;
@@ -16,8 +17,14 @@ use std::str::FromStr;
 use headwater::{App, Recorded};
 
 pub use self::{
-    carts::CartView, catalogue::CatalogueView, customer_totals::CustomerTotals, orders::OrderView,
-    product_sales::ProductSales, sales_days::SalesDay, trade::TradeEvent,
+    carts::CartView,
+    catalogue::CatalogueView,
+    clicks::{ButtonClicks, ClickDay},
+    customer_totals::CustomerTotals,
+    orders::OrderView,
+    product_sales::ProductSales,
+    sales_days::SalesDay,
+    trade::TradeEvent,
 };
 
 /// The projections of the shop.
@@ -29,6 +36,8 @@ pub fn app() -> App {
         .projection::<ProductSales>()
         .projection::<SalesDay>()
         .projection::<CustomerTotals>()
+        .projection::<ButtonClicks>()
+        .projection::<ClickDay>()
 }
 
 /// The id in the event's stream, as the one key that the event touches.

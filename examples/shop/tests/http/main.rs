@@ -10,6 +10,7 @@ mod keys;
 mod postgres;
 mod problems;
 mod products;
+mod relay;
 
 use axum::{
     Router,
