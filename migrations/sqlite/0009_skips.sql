@@ -1,4 +1,4 @@
--- How often an operator had a generation leave events out: what is missing in a read model shows where it stands.
+-- How often an operator had a generation leave events out, so that its status shows what a read model may lack.
 
 alter table checkpoints add column skips integer not null default 0;
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use headwater::{Error, Log, Settings};
+use headwater::{Error, Log, Migrated, Settings};
 use tokio::time::timeout;
 
 use crate::{Exit, Failure, redact};
@@ -108,10 +108,20 @@ impl Options {
     /// Those of [`headwater::connect_with`], [`Exit::BadInput`] where no log was named, and
     /// [`Exit::TryAgain`] where the database does not answer within 4 s.
     pub async fn connect(&self) -> Result<Log, Failure> {
-        let url = self.database_url()?;
-        match self.open_as_is(url, Settings::default()).await {
-            Err(Error::SchemaTooOld { .. }) => Ok(self.open_and_migrate(url).await?),
-            opened => Ok(opened?),
+        Ok(self.connect_migrated().await?.0)
+    }
+
+    /// The same, and from which schema to which it was brought, where it was not up to date.
+    pub(crate) async fn connect_migrated(&self) -> Result<(Log, Option<Migrated>), Failure> {
+        let settings = Settings { schema: self.schema.clone(), ..Settings::default() };
+        match self.open_as_is(Settings::default()).await? {
+            Ok(log) => Ok((log, None)),
+            Err(Error::SchemaTooOld { found, known }) => {
+                // A migration may take its time.
+                let log = headwater::connect_with(self.database_url()?, settings).await?;
+                Ok((log, Some(Migrated { from: found, to: known })))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -127,25 +137,19 @@ impl Options {
 
     /// The same with settings of the command's own.
     pub(crate) async fn connect_with(&self, settings: Settings) -> Result<Log, Failure> {
-        Ok(self.open_as_is(self.database_url()?, settings).await?)
+        Ok(self.open_as_is(settings).await??)
     }
 
-    pub(crate) async fn open_as_is(&self, url: &str, settings: Settings) -> headwater::Result<Log> {
+    async fn open_as_is(&self, settings: Settings) -> Result<headwater::Result<Log>, Failure> {
         let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
-        let opened = timeout(PATIENCE, headwater::connect_with(url, settings));
-        opened.await.unwrap_or_else(|_elapsed| Err(silent()))
-    }
-
-    /// A migration may take its time.
-    pub(crate) async fn open_and_migrate(&self, url: &str) -> headwater::Result<Log> {
-        let settings = Settings { schema: self.schema.clone(), ..Settings::default() };
-        headwater::connect_with(url, settings).await
+        let opened = timeout(PATIENCE, headwater::connect_with(self.database_url()?, settings));
+        Ok(opened.await.unwrap_or_else(|_elapsed| Err(no_answer(PATIENCE))))
     }
 }
 
-/// What is said of a database that does not answer.
-pub(crate) fn silent() -> Error {
-    let reason = format!("the database does not answer within {} s", PATIENCE.as_secs());
+/// What is said of a database that does not answer within this time.
+pub(crate) fn no_answer(within: Duration) -> Error {
+    let reason = format!("the database does not answer within {} s", within.as_secs());
     Error::Unavailable { reason }
 }
 

@@ -236,16 +236,16 @@ pub enum Error {
 
     /// A build of this projection is there that goes on by an operator's word alone.
     #[error(
-        "generation {generation} of {projection} {because}: {}, or `projections drop {projection} --generation {generation}` gives it up",
-        if *because == "is held back" { "`projections promote` puts it into service" } else { "`projections retry` tries again" }
+        "generation {generation} of {projection} {}, or `projections drop {projection} --generation {generation}` gives it up",
+        waits(*failed)
     )]
     BuildWaits {
         /// The projection.
         projection: String,
         /// The generation that was built.
         generation: u32,
-        /// `is held back` or `has failed`.
-        because: &'static str,
+        /// Whether it has failed; otherwise it is complete, and held back.
+        failed: bool,
     },
 
     /// No instance is running that has the code to do this.
@@ -454,6 +454,15 @@ fn nearest_first(wrong: &str, mut known: Vec<&str>) -> String {
     });
     known.dedup();
     if known.is_empty() { "none".into() } else { known.join(", ") }
+}
+
+/// Why a build waits, and for which word.
+fn waits(failed: bool) -> &'static str {
+    if failed {
+        "has failed: `projections retry` tries it again"
+    } else {
+        "is held back: `projections promote` puts it into service"
+    }
 }
 
 fn too_old(found: u32, known: u32) -> String {

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use crate::Position;
+
 /// What an operator did to a projection or a subscription, or asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
@@ -17,4 +19,11 @@ pub struct Operation {
     pub detail: Option<String>,
     /// Who did it, in words.
     pub by: String,
+}
+
+impl Operation {
+    /// The detail of an act that moves a projection or a subscription.
+    pub fn moved(from: Position, to: Position) -> String {
+        format!("from position {from} to {to}")
+    }
 }

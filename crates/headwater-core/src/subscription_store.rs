@@ -26,7 +26,7 @@ pub trait SubscriptionStore: Send + Sync + 'static {
         seen: Option<(Position, Uuid)>,
     ) -> Result<Option<SubscriptionCheckpoint>>;
 
-    /// Does what an operator wants, and records it: moves the subscription to this position under another
+    /// Does what an operator wants, and records it, with a detail that says from which position to which: moves the subscription to this position under another
     /// id, or removes it where none is given. `false` where there is none of this name.
     async fn change_subscription(
         &self,

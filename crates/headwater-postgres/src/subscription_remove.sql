@@ -4,5 +4,5 @@ with removed as (
     returning name, position
 )
 insert into {schema}.operations (id, action, projection, detail, done_by)
-select $2, $3, name, 'from position ' || position || coalesce(' ' || $4, ''), $5
+select $2, $3, name, 'from position ' || position, $4
 from removed

@@ -24,5 +24,5 @@ with was as (
     returning was.name, was.position
 )
 insert into {schema}.operations (id, action, projection, detail, done_by)
-select $3, $4, name, 'from position ' || position || ' ' || $5, $6
+select $3, $4, name, 'from position ' || position || ' to ' || $2::bigint, $5
 from moved

@@ -66,7 +66,7 @@ impl PostgresStore {
     ) -> Result<bool> {
         let (store, operation) = (self.clone(), operation.clone());
         shielded(async move {
-            let Operation { id, action, projection: name, generation: _, detail, by } = operation;
+            let Operation { id, action, projection: name, by, .. } = operation;
             let statements = &store.inner.statements;
             let change = match to {
                 Some(to) => {
@@ -74,7 +74,7 @@ impl PostgresStore {
                 }
                 None => sqlx::query(checked(&statements.subscription_remove)).bind(name),
             };
-            let change = change.bind(id).bind(action).bind(detail).bind(by);
+            let change = change.bind(id).bind(action).bind(by);
             let done = store.inner.transactions.acquire().await?.execute(change).await;
             // Tried again it would be done, and recorded, twice.
             done.map(|done| done > 0).map_err(of_commit)

@@ -30,7 +30,8 @@ pub struct RebuildOptions {
     /// How many events a second each projection applies at most, until it has come to the log's end: so that a
     /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.
     pub max_rate: Option<NonZeroU32>,
-    /// Who it is done by, in words: the history of the projection then holds that it was begun.
+    /// Who it is done by, in words: the history of the projection then holds that it was begun. A build that an
+    /// earlier run has left is not begun anew.
     pub by: Option<String>,
 }
 
@@ -140,28 +141,29 @@ impl App {
     ) -> Result<Vec<Rebuilt>> {
         let projectors = self.named(names)?;
         let leases = self.take_builds(log, &projectors).await?;
-        let built = rebuild(log, &projectors, options, leases.owner(), progress).await;
+        let built = async {
+            if !options.hold {
+                refuse_held_back(log, &projectors).await?;
+            }
+            build(log, &projectors, options, leases.owner(), progress).await
+        };
+        let built = built.await;
         leases.end().await;
         built
     }
 }
 
-/// Rebuilds these, where no build of them is complete and waits for an operator to put it into service.
-async fn rebuild(
-    log: &Log,
-    projectors: &[Arc<dyn Projector>],
-    how: &RebuildOptions,
-    owner: Uuid,
-    progress: &(dyn Fn(&Progress) + Send + Sync),
-) -> Result<Vec<Rebuilt>> {
-    for projector in projectors.iter().filter(|_| !how.hold) {
-        let generations = Generations::of(log, projector.definition()).await?;
+/// Refuses where a build of one of them waits for an operator to put it into service.
+async fn refuse_held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Result<()> {
+    let all = log.store().checkpoints().await?;
+    for projector in projectors {
+        let generations = Generations::among(&all, projector.definition());
         let held = generations.building().filter(|building| building.failure.is_none());
         if let Some(waits) = held.and_then(generation::waits) {
             return Err(waits);
         }
     }
-    build(log, projectors, how, owner, progress).await
+    Ok(())
 }
 
 /// Builds these together, under leases of the owner's; yields them in the same order.

@@ -10,8 +10,6 @@ use headwater_core::{
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::builds::RebuildOptions;
-
 /// How long writers that are under way may hide the end of the log, and how often it looks again.
 const SETTLING: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(5));
 
@@ -177,31 +175,30 @@ async fn create(log: &Log, definition: &Definition, generation: u32) -> Result<C
 
 /// Why nothing goes on with a build but by an operator's word, where that is so.
 pub(crate) fn waits(building: &Checkpoint) -> Option<Error> {
-    let because = match (&building.failure, building.held_back) {
-        (Some(_), _) => "has failed",
-        (None, true) => "is held back",
-        (None, false) => return None,
-    };
     let (projection, generation) = (building.projection.clone(), building.generation);
-    Some(Error::BuildWaits { projection, generation, because })
+    let failed = building.failure.is_some();
+    (failed || building.held_back).then_some(Error::BuildWaits { projection, generation, failed })
 }
 
-/// Makes the next generation, which is held back when it is complete, and recorded, where the options say so.
+/// Makes the next generation, which is held back when it is complete where `hold` says so. Where it is done `by` somebody, that is recorded.
 pub(crate) async fn build(
     log: &Log,
     definition: &Definition,
     generation: u32,
-    how: &RebuildOptions,
+    hold: bool,
+    by: Option<String>,
     owner: Uuid,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
     let built = tx.create_generation(definition, generation, GenerationState::Building).await?;
     // Refused where the lease is another's by now.
-    let held_back = Checkpoint { held_back: how.hold, ..built.clone() };
+    let held_back = Checkpoint { held_back: hold, ..built.clone() };
     let built = tx.amend(&built, &held_back, Some(owner)).await?;
-    if let Some(by) = how.by.clone() {
+    if let Some(by) = by {
         let (id, action, projection) = (Uuid::now_v7(), "rebuild", definition.name.clone());
-        let (generation, detail) = (Some(generation), Some("with a program of its own".into()));
+        let held = if hold { ", to be held back" } else { "" };
+        let detail = Some(format!("by a program beside the instances{held}"));
+        let generation = Some(generation);
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
     }
     tx.commit().await?;

@@ -64,6 +64,8 @@ pub(crate) struct Keeper {
     renewed: Option<Instant>,
     /// The projections whose generation in service other code has built, as their runners have found.
     changed: HashSet<String>,
+    /// The projections that could not be begun at the last looks, of which the log of the process has told.
+    unbegun: HashSet<String>,
     /// What failed before there was a checkpoint to note it at, and when.
     failed: HashMap<Work, Instant>,
     /// Turns to work, for what is built at the same time.
@@ -108,6 +110,7 @@ impl Keeper {
             running: HashMap::new(),
             renewed: None,
             changed: HashSet::new(),
+            unbegun: HashSet::new(),
             failed: HashMap::new(),
             turns: rebuild::turns(),
             away: false,
@@ -179,10 +182,15 @@ impl Keeper {
         for projector in missing {
             let definition = projector.definition();
             match begin(&log, definition).await {
-                Ok(()) => begun = true,
+                Ok(()) => {
+                    self.unbegun.remove(&definition.name);
+                    begun = true;
+                }
                 // The others are not held up by it, and the next look tries it again.
                 Err(error) if error.kind() == ErrorKind::Retry => {
-                    tracing::warn!(projection = %definition.name, %error, "it cannot be begun now");
+                    if self.unbegun.insert(definition.name.clone()) {
+                        tracing::warn!(projection = %definition.name, %error, "it waits to be begun");
+                    }
                 }
                 Err(error) => {
                     tracing::error!(projection = %definition.name, %error, "it cannot be begun");

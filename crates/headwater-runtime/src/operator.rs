@@ -4,12 +4,12 @@
 //! Nobody has to stop anything: an act moves the checkpoint to its next epoch and revokes the lease, so
 //! that the instance that worked on it looks anew, within a second.
 
-use std::future::ready;
+use std::{future::ready, mem};
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Parked,
-    Position, Reading, Result, StreamName, Work, limits,
+    Position, Reading, Result, StoreTx, StreamName, Work, limits,
 };
 use uuid::Uuid;
 
@@ -27,58 +27,64 @@ pub struct Operator {
     code: Vec<Uuid>,
 }
 
-/// What an act changes.
+/// What an operator does to one generation, with all its partitions.
 struct Act<'a> {
     name: &'static str,
     projection: &'a str,
     /// The generation that it concerns, by its state.
     on: GenerationState,
-    what: What,
+    effect: Effect,
 }
 
-/// What an act does, beyond its name.
-#[derive(Clone, Copy)]
-enum What {
-    Itself,
+/// What an act does beside the checkpoint.
+enum Effect {
+    Plain,
     /// What is built is to be held back.
     Hold,
-    /// An event is left out.
-    LeaveOut(Uuid),
+    /// The events that were set aside are tried again.
+    RetryParked,
+    /// An event is left out; where it was set aside, those of its stream are tried again.
+    LeaveOut {
+        event: Uuid,
+        parked_in: Option<StreamName>,
+    },
     /// The projection goes on from here.
     MoveTo(Position),
 }
 
-impl What {
-    /// In words, for the record.
-    fn detail(self, from: Position) -> Option<String> {
-        match self {
-            Self::Itself => None,
-            Self::Hold => Some("to be held back".into()),
-            Self::LeaveOut(event) => Some(format!("event {event}")),
-            Self::MoveTo(to) => Some(format!("from position {from} to {to}")),
-        }
+impl<'a> Act<'a> {
+    fn new(name: &'static str, projection: &'a str, on: GenerationState) -> Self {
+        Self { name, projection, on, effect: Effect::Plain }
     }
 
-    /// Whether events are left out, which the checkpoint tells from then on.
-    fn skips(self, from: Position) -> bool {
-        match self {
-            Self::Itself | Self::Hold => false,
-            Self::LeaveOut(_) => true,
-            Self::MoveTo(to) => from < to,
-        }
+    fn on_live(name: &'static str, projection: &'a str) -> Self {
+        Self::new(name, projection, GenerationState::Live)
     }
 }
 
-/// What becomes of the events that a projection has set aside.
-enum Parkings {
-    Stay,
-    /// All are tried again.
-    Retry,
-    /// One is given up, and those of its stream are tried again.
-    LeaveOut {
-        event: Uuid,
-        stream: StreamName,
-    },
+impl Effect {
+    fn of_rebuild(hold: bool) -> Self {
+        if hold { Self::Hold } else { Self::Plain }
+    }
+
+    /// In words, for the record.
+    fn detail(&self, from: Position) -> Option<String> {
+        match self {
+            Self::Plain | Self::RetryParked => None,
+            Self::Hold => Some("to be held back".into()),
+            Self::LeaveOut { event, .. } => Some(format!("event {event}")),
+            Self::MoveTo(to) => Some(Operation::moved(from, *to)),
+        }
+    }
+
+    /// Whether it leaves events out, which the checkpoint tells from then on.
+    fn leaves_out(&self, from: Position) -> bool {
+        match self {
+            Self::Plain | Self::Hold | Self::RetryParked => false,
+            Self::LeaveOut { .. } => true,
+            Self::MoveTo(to) => from < *to,
+        }
+    }
 }
 
 impl Operator {
@@ -102,7 +108,7 @@ impl Operator {
     /// As for all acts: [`Error::UnknownProjection`] and [`Error::NoGeneration`] (give another name),
     /// [`Error::CheckpointMoved`] and [`Error::Unavailable`] (try again), [`Error::Database`].
     pub async fn pause(&self, projection: &str) -> Result<Checkpoint> {
-        let act = self.on_live("pause", projection);
+        let act = Act::on_live("pause", projection);
         self.change(act, |at| Ok(Checkpoint { paused: true, ..at })).await
     }
 
@@ -112,7 +118,7 @@ impl Operator {
     ///
     /// As for [`Operator::pause`].
     pub async fn resume(&self, projection: &str) -> Result<Checkpoint> {
-        let act = self.on_live("resume", projection);
+        let act = Act::on_live("resume", projection);
         self.change(act, |at| Ok(Checkpoint { paused: false, ..at })).await
     }
 
@@ -125,17 +131,18 @@ impl Operator {
     pub async fn retry(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let failed = |state| generations.iter().any(|g| g.state == state && g.failure.is_some());
-        let act = |on| Act { name: "retry", projection, on, what: What::Itself };
         let change = |at| Ok(Checkpoint { failure: None, ..at });
         let mut tried = None;
         if failed(GenerationState::Building) {
-            tried = Some(self.change(act(GenerationState::Building), change).await?);
+            let act = Act::new("retry", projection, GenerationState::Building);
+            tried = Some(self.change(act, change).await?);
         }
         let in_service = generations.iter().filter(|g| g.state == GenerationState::Live);
         let parked = in_service.map(|live| live.parked).sum::<u64>() > 0;
         if parked || failed(GenerationState::Live) {
-            let act = act(GenerationState::Live);
-            tried = Some(self.change_and(act, Parkings::Retry, change).await?);
+            let act = Act::on_live("retry", projection);
+            let act = Act { effect: Effect::RetryParked, ..act };
+            tried = Some(self.change(act, change).await?);
         }
         tried.ok_or_else(|| lacks(projection, "stands still or has set events aside"))
     }
@@ -147,15 +154,17 @@ impl Operator {
     ///
     /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it is no such event.
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
-        let act = |on| Act { name: "skip", projection, on, what: What::LeaveOut(event) };
+        let act = |on, parked_in| Act {
+            effect: Effect::LeaveOut { event, parked_in },
+            ..Act::new("skip", projection, on)
+        };
         let generations = self.generations(projection).await?;
         let in_service = |generation: &&Checkpoint| generation.state == GenerationState::Live;
         for unit in generations.iter().filter(in_service) {
             let named = |parked: &Parked| ready(parked.event_id == event);
             if let Some(parked) = self.log.parked(unit).try_filter(named).try_next().await? {
                 // What waited behind it is tried now.
-                let leave_out = Parkings::LeaveOut { event, stream: parked.stream };
-                return self.change_and(act(GenerationState::Live), leave_out, Ok).await;
+                return self.change(act(GenerationState::Live, Some(parked.stream)), Ok).await;
             }
         }
         let fails_at = |at: &Checkpoint| {
@@ -174,7 +183,7 @@ impl Operator {
         // The next build may have come to it as well, or alone.
         for on in [GenerationState::Building, GenerationState::Live] {
             if fails(on) {
-                left_out = Some(self.change(act(on), over).await?);
+                left_out = Some(self.change(act(on, None), over).await?);
             }
         }
         left_out.ok_or_else(|| {
@@ -201,7 +210,7 @@ impl Operator {
         let (filter, after, direction) = (Filter::all(), Position::START, Direction::Backward);
         let reading = Reading::Log { filter, after, until: to, direction };
         let last = self.log.store().read(reading).try_next().await?;
-        let act = Act { what: What::MoveTo(to), ..self.on_live("seek", projection) };
+        let act = Act { effect: Effect::MoveTo(to), ..Act::on_live("seek", projection) };
         self.change(act, |at| {
             let event_id = last.as_ref().map(|event| event.id);
             let event_position = last.as_ref().map_or(Position::START, |event| event.position);
@@ -233,15 +242,16 @@ impl Operator {
             if building.failure.is_none() {
                 return Err(under_way(building, &leases));
             }
-            let act = Act { name: "rebuild", projection, on: building.state, what: What::Itself };
+            let effect = Effect::of_rebuild(hold);
+            let act = Act { effect, ..Act::new("rebuild", projection, building.state) };
             let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
             return self.change(act, again).await;
         }
         if let Some(live) = generations.iter().find(|g| g.state == GenerationState::Live) {
             self.needs_code(&leases, live)?;
         }
-        let what = if hold { What::Hold } else { What::Itself };
-        let act = Act { what, ..self.on_live("rebuild", projection) };
+        let effect = Effect::of_rebuild(hold);
+        let act = Act { effect, ..Act::on_live("rebuild", projection) };
         let asked = Some(Uuid::now_v7());
         self.change(act, |at| Ok(Checkpoint { rebuild_asked: asked, held_back: hold, ..at })).await
     }
@@ -260,7 +270,7 @@ impl Operator {
         if let Some(building) = self.generations(projection).await?.iter().find(|g| g.state == on) {
             self.needs_code(&self.log.store().leases().await?, building)?;
         }
-        let act = Act { name: "promote", projection, on, what: What::Itself };
+        let act = Act::new("promote", projection, on);
         self.change(act, |at| {
             if !at.held_back {
                 return Err(lacks(projection, "is held back"));
@@ -292,8 +302,7 @@ impl Operator {
         if let Some(kept) = generations.iter().rev().find(|g| g.state == GenerationState::Retired) {
             self.needs_code(&leases, kept)?;
         }
-        let on = GenerationState::Retired;
-        let act = Act { name: "rollback", projection, on, what: What::Itself };
+        let act = Act::new("rollback", projection, GenerationState::Retired);
         let state = GenerationState::Building;
         let to = |at| Ok(Checkpoint { state, paused: false, held_back: false, ..at });
         self.change(act, to).await
@@ -309,8 +318,7 @@ impl Operator {
     /// [`Error::Database`].
     pub async fn seek_subscription(&self, subscription: &str, to: Position) -> Result<()> {
         self.log.refuse_above_ceiling(to).await?;
-        let detail = Some(format!("to {to}"));
-        self.change_subscription("seek subscription", subscription, Some(to), detail).await
+        self.change_subscription("seek subscription", subscription, Some(to)).await
     }
 
     /// Removes a subscription: one that is opened under its name begins anew.
@@ -319,7 +327,7 @@ impl Operator {
     ///
     /// As for [`Operator::seek_subscription`].
     pub async fn remove_subscription(&self, subscription: &str) -> Result<()> {
-        self.change_subscription("remove subscription", subscription, None, None).await
+        self.change_subscription("remove subscription", subscription, None).await
     }
 
     async fn change_subscription(
@@ -327,12 +335,11 @@ impl Operator {
         action: &'static str,
         subscription: &str,
         to: Option<Position>,
-        detail: Option<String>,
     ) -> Result<()> {
         limits::check_name("subscription", subscription)?;
         let (id, by) = (Uuid::now_v7(), self.by.clone());
         let projection = subscription.to_owned();
-        let operation = Operation { id, action, projection, generation: None, detail, by };
+        let operation = Operation { id, action, projection, generation: None, detail: None, by };
         if self.log.store().change_subscription(to, &operation).await? {
             return Ok(());
         }
@@ -347,10 +354,6 @@ impl Operator {
         }
         let (projection, generation) = (generation.projection.clone(), generation.generation);
         Err(Error::NoInstance { projection, generation })
-    }
-
-    fn on_live<'a>(&self, name: &'static str, projection: &'a str) -> Act<'a> {
-        Act { name, projection, on: GenerationState::Live, what: What::Itself }
     }
 
     /// The generations of a projection.
@@ -371,69 +374,66 @@ impl Operator {
         act: Act<'_>,
         change: impl Fn(Checkpoint) -> Result<Checkpoint> + Send,
     ) -> Result<Checkpoint> {
-        self.change_and(act, Parkings::Stay, change).await
-    }
-
-    /// The same, with what becomes of the events that it has set aside.
-    async fn change_and(
-        &self,
-        act: Act<'_>,
-        parkings: Parkings,
-        change: impl Fn(Checkpoint) -> Result<Checkpoint> + Send,
-    ) -> Result<Checkpoint> {
-        let Act { name: action, projection, on, what } = act;
-        let generations = self.generations(projection).await?;
-        let none = || {
-            lacks(
-                projection,
-                match on {
-                    GenerationState::Live => "is in service",
-                    GenerationState::Building => "is being built",
-                    GenerationState::Retired => "was in service before",
-                },
-            )
-        };
-        let in_state = generations.iter().filter(|generation| generation.state == on);
-        let newest = in_state.clone().map(|g| g.generation).max().ok_or_else(none)?;
-        let moved = || Error::CheckpointMoved { projection: projection.into() };
+        let Act { name: action, projection, on, effect } = act;
+        let mut generations = self.generations(projection).await?;
+        generations.retain(|generation| generation.state == on);
+        let none = || lacks(projection, kind_of(on));
+        let newest = generations.iter().map(|g| g.generation).max().ok_or_else(none)?;
+        generations.retain(|generation| generation.generation == newest);
         let mut tx = self.log.store().begin().await?;
         if action == "pause" {
             // Before a checkpoint is held, as by an append.
             tx.set_inline(projection, false).await?;
         }
-        // All partitions, as one.
-        let mut units = Vec::new();
-        for unit in in_state.filter(|generation| generation.generation == newest) {
-            let held = tx.hold(&unit.projection, newest).await?.filter(|held| held.state == on);
-            units.push(held.ok_or_else(moved)?);
-        }
+        let units = hold_all(&mut *tx, &generations).await?;
         let from = units.iter().map(|unit| unit.position).min().ok_or_else(none)?;
-        let (mut changed, mut left_out) = (None, false);
+        // The first counts for all: it is the one that stays when they are merged.
+        let mut skips = u64::from(effect.leaves_out(from));
+        let (mut changed, mut unparked) = (None, false);
         for held in units {
-            let mut to = change(held.clone())?;
-            // The first counts for all: it is the one that stays when they are merged.
-            to.skips += u64::from(changed.is_none() && what.skips(from));
+            let to = change(held.clone())?;
+            let to = Checkpoint { skips: to.skips + mem::take(&mut skips), ..to };
             let now = tx.amend(&held, &to, None).await?;
             changed = Some(changed.unwrap_or(now));
-            match &parkings {
-                Parkings::Stay => {}
-                Parkings::Retry => tx.retry_parked(&held, None).await?,
-                Parkings::LeaveOut { event, stream } => {
-                    left_out |= tx.unpark(&held, *event).await?;
+            match &effect {
+                Effect::RetryParked => tx.retry_parked(&held, None).await?,
+                Effect::LeaveOut { event, parked_in: Some(stream) } => {
+                    unparked |= tx.unpark(&held, *event).await?;
                     tx.retry_parked(&held, Some(stream)).await?;
                 }
+                _ => {}
             }
         }
-        if matches!(parkings, Parkings::LeaveOut { .. }) && !left_out {
-            return Err(moved());
+        if matches!(effect, Effect::LeaveOut { parked_in: Some(_), .. }) && !unparked {
+            return Err(Error::CheckpointMoved { projection: projection.into() });
         }
-        let (id, by) = (Uuid::now_v7(), self.by.clone());
-        let (projection, generation, detail) =
-            (projection.to_owned(), Some(newest), what.detail(from));
+        let (id, by, detail) = (Uuid::now_v7(), self.by.clone(), effect.detail(from));
+        let (projection, generation) = (projection.to_owned(), Some(newest));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();
         changed.ok_or_else(none)
+    }
+}
+
+/// Holds all partitions of a generation, as one.
+async fn hold_all(tx: &mut dyn StoreTx, units: &[Checkpoint]) -> Result<Vec<Checkpoint>> {
+    let mut all = Vec::new();
+    for unit in units {
+        let held = tx.hold(&unit.projection, unit.generation).await?;
+        let held = held.filter(|held| held.state == unit.state);
+        let moved = || Error::CheckpointMoved { projection: unit.projection.clone() };
+        all.push(held.ok_or_else(moved)?);
+    }
+    Ok(all)
+}
+
+/// What a generation in this state is, in words.
+fn kind_of(state: GenerationState) -> &'static str {
+    match state {
+        GenerationState::Live => "is in service",
+        GenerationState::Building => "is being built",
+        GenerationState::Retired => "was in service before",
     }
 }
 

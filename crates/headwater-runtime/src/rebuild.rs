@@ -321,8 +321,8 @@ impl Rebuild {
         }
         self.resumed.get_or_insert(false);
         let asked_to_hold = generations.live().is_some_and(|live| live.held_back);
-        let how = RebuildOptions { hold: self.how.hold || asked_to_hold, ..self.how.clone() };
-        generation::build(&self.log, definition, generations.next(), &how, self.owner).await
+        let (hold, by) = (self.how.hold || asked_to_hold, self.how.by.clone());
+        generation::build(&self.log, definition, generations.next(), hold, by, self.owner).await
     }
 
     /// The one checkpoint of a build, also where it was in service before, with one for each partition.

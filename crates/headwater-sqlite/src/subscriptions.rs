@@ -1,7 +1,7 @@
 //! Subscriptions whose place the log keeps.
 
 use headwater_core::{Operation, Position, Result, SubscriptionCheckpoint, task::shielded};
-use sqlx::{Row as _, sqlite::SqliteRow};
+use sqlx::{Row as _, SqliteConnection, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use crate::{
@@ -60,22 +60,22 @@ impl SqliteStore {
             let transaction = connections.begin(connections.turn().await).await?;
             let mut connection = transaction.connection().await?;
             let name = operation.projection.clone();
-            let was = sqlx::query(include_str!("subscriptions.sql")).bind(name.clone());
-            let was = fetch_all(&mut connection, was).await?;
-            let Some(was) = was.first().map(decode).transpose().map_err(of_statement)? else {
-                // Nothing was changed: dropped, it is rolled back.
-                return Ok(false);
-            };
-            let change = match to {
-                Some(to) => sqlx::query(include_str!("subscription_seek.sql"))
-                    .bind(name)
-                    .bind(to.to_i64())
-                    .bind(now().timestamp_micros()),
-                None => sqlx::query(include_str!("subscription_remove.sql")).bind(name),
+            // Nothing was changed where there is none: dropped, it is rolled back.
+            let Some(was) = find(&mut connection, &name).await? else { return Ok(false) };
+            let (change, detail) = match to {
+                Some(to) => (
+                    sqlx::query(include_str!("subscription_seek.sql"))
+                        .bind(name)
+                        .bind(to.to_i64())
+                        .bind(now().timestamp_micros()),
+                    Operation::moved(was.position, to),
+                ),
+                None => (
+                    sqlx::query(include_str!("subscription_remove.sql")).bind(name),
+                    format!("from position {}", was.position),
+                ),
             };
             change.execute(&mut *connection).await.map_err(of_statement)?;
-            let from = format!("from position {}", was.position);
-            let detail = operation.detail.map(|to| format!("{from} {to}")).unwrap_or(from);
             let operation = Operation { detail: Some(detail), ..operation };
             operation::record(&mut connection, &operation).await?;
             transaction.commit(connection).await?;
@@ -97,6 +97,15 @@ impl SqliteStore {
         })
         .await
     }
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<Option<SubscriptionCheckpoint>> {
+    let list = sqlx::query(include_str!("subscriptions.sql")).bind(name.to_owned());
+    let rows = fetch_all(connection, list).await?;
+    rows.first().map(decode).transpose().map_err(of_statement)
 }
 
 fn decode(row: &SqliteRow) -> Result<SubscriptionCheckpoint, sqlx::Error> {

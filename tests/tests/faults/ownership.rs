@@ -201,14 +201,31 @@ async fn owner(log: &Log) -> Option<(String, i64)> {
     Some((owner, balances.epoch))
 }
 
+/// The projections whose owners are paused, and the names of the two instances.
+struct Paused {
+    app: App,
+    names: [&'static str; 2],
+    /// Whether each read model can be compared with its checkpoint: partitions stand at places of their own.
+    is_whole: bool,
+}
+
+impl Paused {
+    fn whole() -> Self {
+        Self { app: app(), names: ["0", "1"], is_whole: true }
+    }
+
+    fn in_partitions() -> Self {
+        Self { app: parts(), names: ["parts-0", "parts-1"], is_whole: false }
+    }
+}
+
 /// Pauses whoever has the balances, or their first partition, again and again, for longer than its lease.
 ///
 /// What it holds in the middle of a transaction PostgreSQL frees after 15 s, and SQLite never.
-async fn pause_owners(url: &str, seed: u64, patience: Duration, in_parts: bool) {
+async fn pause_owners(url: &str, seed: u64, patience: Duration, paused: Paused) {
     let mut rng = StdRng::seed_from_u64(seed);
     let log = connect(url).await.unwrap();
-    let (app, names) =
-        if in_parts { (parts(), ["parts-0", "parts-1"]) } else { (app(), ["0", "1"]) };
+    let Paused { app, names, is_whole } = paused;
     app.catch_up(&log).await.unwrap();
     let instances = names.map(|name| Instance::start(url, name));
     let (rounds, mut in_the_way, mut longest) = (3 * scale(), 0, Duration::ZERO);
@@ -252,14 +269,14 @@ async fn pause_owners(url: &str, seed: u64, patience: Duration, in_parts: bool) 
             zombie.signal("CONT").await;
             within("the writes end", writes).await.unwrap();
         }
-        if !in_parts {
+        if is_whole {
             agree(&log).await;
         }
     }
     let last = book(&log, 1).await.position();
     within("they settle", app.settled(&log, last)).await.unwrap();
     balances_are_folded(&log, last).await;
-    if !in_parts {
+    if is_whole {
         Audit::of(&log).await.agrees_with_read_models(&log).await;
     }
     println!(
@@ -274,28 +291,35 @@ async fn pause_owners(url: &str, seed: u64, patience: Duration, in_parts: bool) 
 async fn on_sqlite_an_owner_that_was_paused_finds_its_work_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("log.db").display());
-    pause_owners(&url, seed("owners_paused_on_sqlite"), 3 * LEASE, false).await;
+    pause_owners(&url, seed("owners_paused_on_sqlite"), 3 * LEASE, Paused::whole()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_an_owner_that_was_paused_finds_its_work_taken_over() {
     let database = postgres::database().await;
     let patience = Duration::from_secs(15) + 3 * LEASE;
-    pause_owners(database.url(), seed("owners_paused_on_postgresql"), patience, false).await;
+    pause_owners(database.url(), seed("owners_paused_on_postgresql"), patience, Paused::whole())
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite_an_owner_of_partitions_that_was_paused_finds_them_taken_over() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}", folder.path().join("log.db").display());
-    pause_owners(&url, seed("parts_paused_on_sqlite"), 3 * LEASE, true).await;
+    pause_owners(&url, seed("parts_paused_on_sqlite"), 3 * LEASE, Paused::in_partitions()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgresql_an_owner_of_partitions_that_was_paused_finds_them_taken_over() {
     let database = postgres::database().await;
     let patience = Duration::from_secs(15) + 3 * LEASE;
-    pause_owners(database.url(), seed("parts_paused_on_postgresql"), patience, true).await;
+    pause_owners(
+        database.url(),
+        seed("parts_paused_on_postgresql"),
+        patience,
+        Paused::in_partitions(),
+    )
+    .await;
 }
 
 /// How many of the eight projections each instance that is there has, sorted.

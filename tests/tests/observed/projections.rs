@@ -85,7 +85,7 @@ async fn are_told(url: &str) {
         let (app, log) = (app.clone(), log.clone());
         tokio::spawn(async move { app.run_until(&log, async { drop(stopped.await) }).await })
     };
-    // Before the gauges, which may still be those of another log.
+    // First of all: until then the gauges may be those of the database before.
     told.comes_to(&events, |events| events - before == 5.0).await;
     for projection in ["stopping", "parking"] {
         told.comes_to(&of("projection_position", projection), |at| at >= 5.0).await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::close;
-use crate::{Exit, Failure, Options, Output};
+use crate::{Exit, Failure, Options, Output, options::no_answer};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -74,13 +74,15 @@ async fn look(options: &Options, thorough: bool) -> Result<Vec<Finding>, Failure
     let log = match timeout_at(deadline, headwater::connect_with(url, settings)).await {
         Ok(Ok(log)) => log,
         Ok(Err(error)) => return of_opening(error).map(|finding| vec![finding]),
-        Err(_elapsed) => return Err(silent()),
+        Err(_elapsed) => return Err(no_answer(PATIENCE).into()),
     };
     let examined = examine(&log, thorough);
     let examined = if thorough {
         examined.await
     } else {
-        timeout_at(deadline, examined).await.unwrap_or_else(|_elapsed| Err(silent()))
+        timeout_at(deadline, examined)
+            .await
+            .unwrap_or_else(|_elapsed| Err(no_answer(PATIENCE).into()))
     };
     close(&log).await;
     examined
@@ -104,12 +106,6 @@ async fn examine(log: &Log, thorough: bool) -> Result<Vec<Finding>, Failure> {
         Err(failure) => return Err(failure),
     }
     Ok(findings)
-}
-
-fn silent() -> Failure {
-    let seconds = PATIENCE.as_secs();
-    let reason = format!("the database does not answer within {seconds} s");
-    Failure::from(Error::Unavailable { reason })
 }
 
 fn of_opening(error: Error) -> Result<Finding, Failure> {

@@ -5,13 +5,26 @@ use serde_json::{Value, json};
 
 use crate::{Failure, Output, envelope::time};
 
+/// All that was done to projections, or to subscriptions, or to one of them.
+const ACTS: &str = "\
+    select done_at, action, projection as name, generation, detail, done_by
+    from {all_operations}
+    where (action in ('seek subscription', 'remove subscription')) = $1 and ($2 = '' or projection = $2)
+    order by id desc";
+
+/// What an operator has left out of a read model.
+pub(super) fn left_out(projection: &str, skips: u64) -> String {
+    let many = if skips == 1 { "1 skip".to_owned() } else { format!("{skips} skips") };
+    format!("an operator has left events out of {projection} ({many})")
+}
+
 /// What was done to projections, or to one that is there or was.
 pub(super) async fn of_projections(
     log: &Log,
     name: Option<&str>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let acts = acts(log, name, "action not like '% subscription'").await?;
+    let acts = acts(log, name, false).await?;
     if let Some(name) = name.filter(|_| acts.is_empty()) {
         let checkpoints = log.checkpoints().await?;
         if !checkpoints.iter().any(|checkpoint| checkpoint.is_of(name)) {
@@ -28,7 +41,7 @@ pub(super) async fn of_subscriptions(
     name: Option<&str>,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let acts = acts(log, name, "action like '% subscription'").await?;
+    let acts = acts(log, name, true).await?;
     if let Some(name) = name.filter(|_| acts.is_empty())
         && !log.subscriptions().await?.iter().any(|at| at.subscription == name)
     {
@@ -37,12 +50,12 @@ pub(super) async fn of_subscriptions(
     show("subscription", &acts, out)
 }
 
-async fn acts(log: &Log, name: Option<&str>, which: &str) -> headwater::Result<Vec<Row>> {
-    let sql = format!(
-        "select done_at, action, projection as name, generation, detail, done_by \
-         from {{all_operations}} where {which} and ($1 = '' or projection = $1) order by id desc"
-    );
-    log.query(&sql, &[name.unwrap_or_default().into()]).await
+async fn acts(
+    log: &Log,
+    name: Option<&str>,
+    of_subscriptions: bool,
+) -> headwater::Result<Vec<Row>> {
+    log.query(ACTS, &[of_subscriptions.into(), name.unwrap_or_default().into()]).await
 }
 
 fn show(of: &str, acts: &[Row], out: &mut Output) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! `migrate`: the one command that is there to change the schema.
 
-use headwater::{Error, Migrated, Settings};
+use headwater::Migrated;
 use serde::Serialize;
 
 use super::close;
@@ -18,7 +18,13 @@ struct Answer {
 }
 
 pub(super) async fn run(options: &Options, out: &mut Output) -> Result<(), Failure> {
-    let Migrated { from, to } = migrate(options).await?;
+    let (log, migrated) = options.connect_migrated().await?;
+    let migrated = match migrated {
+        Some(migrated) => Ok(migrated),
+        None => log.migrate().await,
+    };
+    close(&log).await;
+    let Migrated { from, to } = migrated?;
     if out.is_json() {
         out.object(&Answer { from, to })
     } else if from == to {
@@ -26,22 +32,4 @@ pub(super) async fn run(options: &Options, out: &mut Output) -> Result<(), Failu
     } else {
         out.line(format_args!("the schema was brought from {from} to {to}"))
     }
-}
-
-/// Opening a log brings its schema up to date as well, and does not say from where: so it is opened
-/// as it is first.
-async fn migrate(options: &Options) -> Result<Migrated, Failure> {
-    let url = options.database_url()?;
-    let (log, migrated) = match options.open_as_is(url, Settings::default()).await {
-        Ok(log) => {
-            let migrated = log.migrate().await?;
-            (log, migrated)
-        }
-        Err(Error::SchemaTooOld { found, known }) => {
-            (options.open_and_migrate(url).await?, Migrated { from: found, to: known })
-        }
-        Err(error) => return Err(error.into()),
-    };
-    close(&log).await;
-    Ok(migrated)
 }

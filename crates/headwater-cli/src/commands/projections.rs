@@ -12,7 +12,6 @@ use std::num::NonZeroU32;
 use headwater::{App, Log};
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
-pub(super) use self::status::left_out;
 
 use super::{close, history, with_log};
 use crate::{Exit, Failure, Interrupt, Options, Output};

@@ -99,7 +99,7 @@ fn a_file_that_is_no_log_is_one_sentence() {
     assert_eq!(migrated[0]["from"], 0);
 }
 
-/// Every command, with what it needs.
+/// The commands that open a log, with what they need.
 const COMMANDS: &[&[&str]] = &[
     &["migrate"],
     &["race"],
@@ -149,7 +149,7 @@ fn of_a_database_that_is_down_or_silent_every_command_says_so_within_five_second
         let url = format!("postgres://headwater@127.0.0.1:{port}/shop");
         let ask = |arguments: &&[&'static str]| {
             let arguments = [*arguments, &["--json", "--database-url", &url]].concat();
-            // Export and import are of the bare binary, the others of every service.
+            // These are of the bare binary, the others of every service.
             let place = Place::empty();
             let bare = ["import", "serve"].contains(&arguments[0]);
             let place = if bare { place } else { place.into_service() };

@@ -156,7 +156,7 @@ fn beside_a_build_that_is_held_back_nothing_else_is_built() {
     }
     let others = place.run(&["projections", "verify", "--all", "--json"]);
     assert_eq!((others.exit, &others.error()["code"]), (2, &json!("build-waits")));
-    assert!(others.error()["message"].as_str().unwrap().ends_with("is there: currencies"));
+    assert!(others.error()["message"].as_str().unwrap().ends_with("waits: currencies"));
     assert_eq!(
         place.run(&["projections", "rebuild", "currencies", "--hold"]).exit,
         0,

@@ -183,7 +183,7 @@ macro_rules! conformance {
                 an_append_behind_an_open_transaction_is_refused_in_time,
                 a_rebuild_is_handed_over_to_appends_that_go_on,
                 a_paused_inline_projection_holds_up_no_append,
-                an_owner_of_before_changes_no_inline_read_model,
+                an_earlier_owner_changes_no_inline_read_model,
                 an_append_leaves_an_inline_read_model_of_another_log_alone,
                 a_projection_that_is_not_inline_any_more_holds_up_no_append,
                 an_open_transaction_holds_off_what_is_to_change_inline,

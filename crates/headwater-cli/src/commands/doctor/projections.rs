@@ -9,7 +9,7 @@ use headwater::{
     finding::span, store::Reading,
 };
 
-use crate::{Failure, commands::projections::left_out};
+use crate::{Failure, commands::history::left_out};
 
 /// How long an event may wait for a projection without a word.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -146,8 +146,8 @@ fn skipped(checkpoint: &Checkpoint) -> Option<Finding> {
     let Checkpoint { projection, skips, .. } = checkpoint;
     (*skips > 0).then(|| {
         Finding::warning("events-skipped", left_out(projection, *skips))
-            .means("they are missing in its read model, as `projections history` tells")
-            .cure(format!("`projections rebuild {projection}` takes them in, once its code can"))
+            .means("they may be missing in its read model, as `projections history` tells")
+            .cure(format!("`projections rebuild {projection}` takes in what its code can apply"))
     })
 }
 

@@ -1,6 +1,6 @@
 //! `projections rebuild` and `verify`: the next build of read models, with its progress.
 
-use headwater::{App, GenerationState, Log, Progress, RebuildOptions, Rebuilt};
+use headwater::{App, Checkpoint, GenerationState, Log, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
 use super::{super::sure::by, RebuildArgs};
@@ -59,14 +59,12 @@ pub(super) async fn verify(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    // Beside a build that waits for an operator none can be made to compare with.
-    let (names, waiting) = if names.is_empty() {
-        let building = buildings(log).await?;
-        app.names().iter().map(|name| (*name).to_owned()).partition(|name| !building.contains(name))
-    } else {
-        (names.to_vec(), Vec::new())
+    let (names, waiting) = match names {
+        [] => comparable(log, app).await?,
+        names => (names.to_vec(), Vec::new()),
     };
     let work = async |report: &Report<'_>| match &*names {
+        // To the library no names are all.
         [] => Ok(Vec::new()),
         names => app.verify(log, names, report).await,
     };
@@ -83,16 +81,21 @@ pub(super) async fn verify(
     if waiting.is_empty() {
         return Ok(());
     }
-    let waiting = format!("not compared, since a build of it is there: {}", waiting.join(", "));
+    let waiting = format!("not compared, since a build of it waits: {}", waiting.join(", "));
     Err(Failure::new(Exit::BadInput, "build-waits", waiting)
         .with_hint("`projections status` shows it; promote it, retry it, or drop it"))
 }
 
-/// The projections of which a build is there that is not in service.
-async fn buildings(log: &Log) -> Result<Vec<String>, Failure> {
-    let all = log.checkpoints().await?.into_iter();
-    let building = all.filter(|checkpoint| checkpoint.state == GenerationState::Building);
-    Ok(building.map(|checkpoint| checkpoint.projection).collect())
+/// The projections that can be compared, and those beside whose build, which waits for an operator, no other one can
+/// be made to compare with.
+async fn comparable(log: &Log, app: &App) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let all = log.checkpoints().await?;
+    let waits = |name: &String| {
+        let building = |c: &Checkpoint| c.is_of(name) && c.state == GenerationState::Building;
+        all.iter().any(|c| building(c) && (c.held_back || c.failure.is_some()))
+    };
+    let names = app.names().into_iter().map(str::to_owned);
+    Ok(names.partition(|name| !waits(name)))
 }
 
 type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;

@@ -4,7 +4,7 @@ use headwater::{App, Error, Failure as StandStill, Log, ProjectionStatus};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Exit, Failure, Output};
+use crate::{Exit, Failure, Output, commands::history::left_out};
 
 #[derive(Serialize)]
 struct Stands<'a> {
@@ -89,26 +89,26 @@ pub(super) async fn status(
 
 /// Events that were set aside or left out are missing in their read model, which nobody must take for well.
 fn incomplete(statuses: &[ProjectionStatus]) -> Result<(), Failure> {
-    let some = statuses.iter().filter(|status| status.parked > 0);
-    let some: Vec<_> =
-        some.map(|s| format!("{} has set {} events aside", s.projection, s.parked)).collect();
-    if !some.is_empty() {
-        let failure = Failure::new(Exit::ProjectionFailed, "events-parked", some.join("; "));
-        return Err(failure.with_hint("`projections parked` shows them; `projections retry` applies them, `projections skip` leaves one out"));
-    }
-    let some = statuses.iter().filter(|status| status.skips > 0);
-    let some: Vec<_> = some.map(|s| left_out(&s.projection, s.skips)).collect();
-    if some.is_empty() {
+    let parked = statuses.iter().filter(|status| status.parked > 0);
+    let mut missing: Vec<_> =
+        parked.map(|s| format!("{} has set {} events aside", s.projection, s.parked)).collect();
+    let (code, hint) = if missing.is_empty() {
+        (
+            "events-skipped",
+            "`projections history` shows them; `projections rebuild` takes in what its code can apply",
+        )
+    } else {
+        (
+            "events-parked",
+            "`projections parked` shows them; `projections retry` applies them, `projections skip` leaves one out",
+        )
+    };
+    let skipped = statuses.iter().filter(|status| status.skips > 0);
+    missing.extend(skipped.map(|status| left_out(&status.projection, status.skips)));
+    if missing.is_empty() {
         return Ok(());
     }
-    let failure = Failure::new(Exit::ProjectionFailed, "events-skipped", some.join("; "));
-    Err(failure.with_hint("`projections history` shows them; once its code is mended, `projections rebuild` takes them in"))
-}
-
-/// What an operator has left out of a read model.
-pub(in crate::commands) fn left_out(projection: &str, skips: u64) -> String {
-    let times = if skips == 1 { "once".to_owned() } else { format!("{skips} times") };
-    format!("an operator has had {projection} leave events out {times}")
+    Err(Failure::new(Exit::ProjectionFailed, code, missing.join("; ")).with_hint(hint))
 }
 
 fn stands(status: &ProjectionStatus) -> Stands<'_> {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Failure,
-    options::{PATIENCE, silent},
+    options::{PATIENCE, no_answer},
 };
 
 /// How many connections the two logs, the reader by hand, the transaction elsewhere and the one that
@@ -54,7 +54,8 @@ impl Schema {
             // Refused by poolers, before which no statement stays prepared.
             .extra_float_digits(None);
         let connected = timeout(PATIENCE, options.connect()).await;
-        let mut connection = connected.map_err(|_elapsed| silent())?.map_err(of_driver)?;
+        let mut connection =
+            connected.map_err(|_elapsed| no_answer(PATIENCE))?.map_err(of_driver)?;
         let look = AssertSqlSafe(LOOK.replace("{prefix}", PREFIX));
         let seen = sqlx::raw_sql(look).fetch_one(&mut connection).await.map_err(of_driver)?;
         let room: i64 = seen.try_get(1).map_err(of_driver)?;
