@@ -19,6 +19,7 @@ mod access;
 mod append;
 mod consumers;
 mod feed;
+mod health;
 mod operate;
 mod pages;
 pub mod problem;
@@ -45,6 +46,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
     access::{Access, Role},
+    health::health,
     problem::{Kind, Problem},
     request::CORRELATION_ID,
     serve::{Bounds, serve},
@@ -139,6 +141,7 @@ impl Api {
             ])
             .expose_headers([header::ETAG, POSITION, CORRELATION_ID]);
         routes
+            .merge(health(&self.log, &self.app))
             .route("/openapi.json", get(describe))
             .route("/problems/{name}", get(explain))
             .fallback(no_route)

@@ -91,7 +91,7 @@ async fn until_asked_to_end(
     let window = Arc::new(Window::new(log)?);
     let live = Live::new(log, app.clone(), window.clone()).await?;
     say(options, &live, listener.local_addr()?)?;
-    let health = http::health(log.clone(), app.clone(), metrics);
+    let health = http::health(log, &app, metrics);
     let routes = http::router(shop.clone(), page::router(Arc::new(live)).merge(health));
     let routes = routes.layer(http::cors(origins));
     let (stop, stopped) = oneshot::channel::<()>();

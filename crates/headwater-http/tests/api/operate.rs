@@ -26,3 +26,17 @@ pub async fn projections_are_seen_paused_and_resumed(service: Service) {
     let no_act = service.post("/projections/balances/destroy", &json!(null)).await;
     assert_eq!(no_act.outcome(), (404, "not-found"));
 }
+
+/// Who starts and stops processes, and who leads requests to them, asks without a token.
+#[tokio::test]
+async fn a_service_tells_whether_it_can_do_its_work() {
+    let service = Service::on_sqlite().await;
+    let alive = service.get("/healthz").await;
+    assert_eq!((alive.status.as_u16(), &alive.body), (200, &json!("ok")));
+    let ready = service.get("/readyz").await;
+    assert_eq!((ready.status.as_u16(), &ready.body["ready"]), (200, &json!(true)));
+    service.log.close().await;
+    let not_ready = service.get("/readyz").await;
+    assert_eq!((not_ready.status.as_u16(), &not_ready.body["ready"]), (503, &json!(false)));
+    assert_eq!(service.get("/healthz").await.status.as_u16(), 200, "it need not be started anew");
+}

@@ -68,7 +68,6 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .route("/api/clickCount", get(statistics::click_count))
         .route("/api/clickHistory", get(statistics::click_history))
         .route("/problems/{name}", get(problems::explain))
-        .route("/healthz", get("ok"))
         .with_state(shop)
         .merge(others)
         .fallback(problems::no_route)

@@ -33,7 +33,7 @@ impl Running {
         let metrics = Prometheus::install().unwrap();
         let log = headwater::connect(url).await.unwrap();
         let (shop, app) = (Shop::new(&log).unwrap(), Arc::new(shop::app()));
-        let health = http::health(log.clone(), app.clone(), metrics);
+        let health = http::health(&log, &app, metrics);
         let client = Client { log: log.clone(), router: http::router(shop, health) };
         let (stop, stopped) = oneshot::channel::<()>();
         let app =
