@@ -46,7 +46,7 @@ pub struct Checkpoint {
     pub inline: bool,
     /// How many events are set aside.
     pub parked: u64,
-    /// How often an operator had this generation leave events out; the first partition counts for all.
+    /// How often an operator had this generation leave events out, or moved it; the first partition counts for all.
     pub skips: u64,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Projection {
     held_back: bool,
     /// How many events it has set aside.
     parked: u64,
-    /// How often an operator had it leave events out.
+    /// How often an operator had it leave events out, or moved it.
     skips: u64,
     /// The instance that works on it.
     owner: Option<String>,

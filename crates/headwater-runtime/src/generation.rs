@@ -205,6 +205,15 @@ pub(crate) async fn build(
     Ok(built)
 }
 
+/// Holds a build back that was begun without that word.
+pub(crate) async fn hold_back(log: &Log, building: Checkpoint, owner: Uuid) -> Result<Checkpoint> {
+    let mut tx = log.store().begin().await?;
+    let held_back = Checkpoint { held_back: true, ..building.clone() };
+    let building = tx.amend(&building, &held_back, Some(owner)).await?;
+    tx.commit().await?;
+    Ok(building)
+}
+
 /// Removes the tables and the checkpoint of a generation that was in service before.
 pub(crate) async fn remove(log: &Log, definition: &Definition, generation: u32) -> Result<()> {
     let mut tx = log.store().begin().await?;

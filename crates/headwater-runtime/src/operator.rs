@@ -77,12 +77,12 @@ impl Effect {
         }
     }
 
-    /// Whether it leaves events out, which the checkpoint tells from then on.
-    fn leaves_out(&self, from: Position) -> bool {
+    /// Whether it leaves events out or has them applied again, which the checkpoint tells from then on.
+    fn skips(&self, from: Position) -> bool {
         match self {
             Self::Plain | Self::Hold | Self::RetryParked => false,
             Self::LeaveOut { .. } => true,
-            Self::MoveTo(to) => from < *to,
+            Self::MoveTo(to) => from != *to,
         }
     }
 }
@@ -242,6 +242,12 @@ impl Operator {
             if building.failure.is_none() {
                 return Err(under_way(building, &leases));
             }
+            // Otherwise the reason would be forgotten, and nobody would try.
+            let live = generations.iter().find(|g| g.state == GenerationState::Live);
+            let by_live = live.is_some_and(|live| self.needs_code(&leases, live).is_ok());
+            if !by_live {
+                self.needs_code(&leases, building)?;
+            }
             let effect = Effect::of_rebuild(hold);
             let act = Act { effect, ..Act::new("rebuild", projection, building.state) };
             let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
@@ -388,7 +394,7 @@ impl Operator {
         let units = hold_all(&mut *tx, &generations).await?;
         let from = units.iter().map(|unit| unit.position).min().ok_or_else(none)?;
         // The first counts for all: it is the one that stays when they are merged.
-        let mut skips = u64::from(effect.leaves_out(from));
+        let mut skips = u64::from(effect.skips(from));
         let (mut changed, mut unparked) = (None, false);
         for held in units {
             let to = change(held.clone())?;

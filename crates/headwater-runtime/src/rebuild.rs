@@ -308,6 +308,9 @@ impl Rebuild {
             match taken_over.await {
                 Ok(usable) => {
                     self.resumed.get_or_insert(true);
+                    if self.how.hold && !usable.held_back {
+                        return generation::hold_back(&self.log, usable, self.owner).await;
+                    }
                     return Ok(usable);
                 }
                 // A store that is away for a moment is no reason to begin anew.

@@ -35,8 +35,8 @@ pub struct ProjectionStatus {
     pub owner: Option<String>,
     /// How many events it has set aside.
     pub parked: u64,
-    /// How often an operator had it leave events out, by a skip or a seek forward: its rows are no longer those
-    /// that a rebuild makes.
+    /// How often an operator had it leave events out, or moved it so that some are left out or applied again: its
+    /// rows may no longer be those that a rebuild makes.
     pub skips: u64,
 }
 

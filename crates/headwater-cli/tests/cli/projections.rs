@@ -166,3 +166,20 @@ fn beside_a_build_that_is_held_back_nothing_else_is_built() {
     assert_eq!(acts.len(), 1, "{acts:?}");
     assert_eq!((&acts[0]["action"], &acts[0]["generation"]), (&json!("rebuild"), &json!(2)));
 }
+
+#[test]
+fn a_projection_that_an_operator_has_moved_is_told_of_until_it_is_rebuilt() {
+    let place = service();
+    place.ok(&["projections", "run", "--once"]);
+    assert_eq!(place.run(&["projections", "status"]).exit, 0);
+    place.ok(&["projections", "seek", "currencies", "1", "--yes"]);
+    let status = place.run(&["projections", "status", "currencies", "--json"]);
+    assert_eq!((status.exit, &status.error()["code"]), (5, &json!("events-skipped")));
+    let found = place.json(&["doctor"]);
+    assert!(found.iter().any(|one| one["finding"] == "events-skipped"), "{found:?}");
+    place.ok(&["projections", "run", "--once"]);
+    place.ok(&["projections", "rebuild", "currencies"]);
+    assert_eq!(place.run(&["projections", "status"]).exit, 0);
+    let found = place.json(&["doctor"]);
+    assert!(!found.iter().any(|one| one["finding"] == "events-skipped"), "{found:?}");
+}

@@ -1,4 +1,4 @@
-use headwater::App;
+use headwater::{App, Operator};
 use headwater_testkit::account::Balance;
 use serde_json::json;
 
@@ -6,6 +6,7 @@ use crate::support::Service;
 
 pub async fn projections_are_seen_paused_and_resumed(service: Service) {
     let app = App::new().projection::<Balance>();
+    service.fill("thing-1", "thing.happened", 1).await;
     app.catch_up(&service.log).await.unwrap();
     let listed = service.get("/projections").await;
     let names: Vec<_> =
@@ -15,6 +16,15 @@ pub async fn projections_are_seen_paused_and_resumed(service: Service) {
     assert_eq!((paused.status.as_u16(), &paused.body["paused"]), (200, &json!(true)));
     let resumed = service.post("/projections/balances/resume", &json!(null)).await;
     assert_eq!(resumed.body["paused"], false);
+    let last = service.log.ceiling().await.unwrap().position;
+    let skips = async || service.get("/projections").await.body[0]["skips"].clone();
+    assert_eq!(skips().await, 0);
+    Operator::new(&service.log, "ada").seek("balances", last).await.unwrap();
+    assert_eq!(skips().await, 0, "it was there");
+    service.fill("thing-1", "thing.happened", 1).await;
+    let last = service.log.ceiling().await.unwrap().position;
+    Operator::new(&service.log, "ada").seek("balances", last).await.unwrap();
+    assert_eq!(skips().await, 1);
     let refused = service.post("/projections/balances/promote", &json!(null)).await;
     assert_eq!(refused.outcome(), (409, "refused"));
     assert_eq!(refused.body["code"], "no-generation");

@@ -153,6 +153,7 @@ macro_rules! conformance {
                 a_running_instance_rebuilds_what_it_is_asked_for,
                 a_build_is_held_back_promoted_and_left_again,
                 a_rebuild_can_be_held_back,
+                a_build_that_was_left_can_be_held_back,
                 a_row_that_was_altered_by_hand_is_named,
                 tables_of_every_kind_are_compared,
                 a_verification_removes_what_it_has_built,

@@ -193,6 +193,8 @@ pub async fn an_operator_acts_on_all_partitions(harness: &dyn Harness) {
         let refused = operator.skip("balances", Uuid::nil()).await;
         assert!(matches!(refused, Err(Error::InvalidInput(_))), "{refused:?}");
         operator.skip("balances", event).await.expect("it is left out");
+        let all = log.checkpoints().await.expect("they can be listed");
+        assert_eq!(all.iter().map(|unit| unit.skips).sum::<u64>(), 1, "once, for all of them");
         let last = book(log, "good-1", 5).await;
         assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(true));
         assert_eq!(good().await, 20);

@@ -146,7 +146,7 @@ fn skipped(checkpoint: &Checkpoint) -> Option<Finding> {
     let Checkpoint { projection, skips, .. } = checkpoint;
     (*skips > 0).then(|| {
         Finding::warning("events-skipped", left_out(projection, *skips))
-            .means("they may be missing in its read model, as `projections history` tells")
+            .means("events may be missing in its read model, or be in it twice: `projections history` tells of it")
             .cure(format!("`projections rebuild {projection}` takes in what its code can apply"))
     })
 }

@@ -166,10 +166,17 @@ async fn follow(
     }
     let (name, generation) = (asked.projection, built.generation);
     out.line(if built.held_back {
-        format!("generation {generation} of {name} is complete and held back: promote puts it into service")
+        held_back(name, generation)
     } else {
         format!("generation {generation} of {name} is in service, after {seconds:.1} s")
     })
+}
+
+/// What is said of a build that waits to be promoted.
+pub(super) fn held_back(projection: &str, generation: u32) -> String {
+    format!(
+        "generation {generation} of {projection} is complete and held back: promote puts it into service"
+    )
 }
 
 async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Checkpoint, Failure> {

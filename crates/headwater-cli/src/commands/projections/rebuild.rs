@@ -3,7 +3,7 @@
 use headwater::{App, Checkpoint, GenerationState, Log, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
-use super::{super::sure::by, RebuildArgs};
+use super::{super::sure::by, RebuildArgs, follow};
 use crate::{
     Exit, Failure, Interrupt, Options, Output,
     progress::{Reporter, events_per_second},
@@ -48,7 +48,11 @@ pub(super) async fn rebuild(
     if out.is_json() {
         return Ok(());
     }
-    rebuilt.iter().flat_map(differences).try_for_each(|differs| out.line(sentence(&differs)))
+    rebuilt.iter().flat_map(differences).try_for_each(|differs| out.line(sentence(&differs)))?;
+    rebuilt.iter().filter(|rebuilt| rebuilt.held_back).try_for_each(|rebuilt| {
+        let Rebuilt { projection, generation, .. } = rebuilt;
+        out.line(follow::held_back(projection, *generation))
+    })
 }
 
 /// Compares read models with what a fold of the log makes; exit code 5 where one differs.
