@@ -37,8 +37,13 @@ pub struct WebArgs {
     /// The address to listen on; others than this machine's own let the network in
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
     host: IpAddr,
-    /// Let pages of this origin use the shop, such as https://coffee.example (may be repeated)
-    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    /// The origins whose pages may use the shop.
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_parser = origin,
+        help = "Let pages of this origin use the shop, such as https://coffee.example (may be repeated)"
+    )]
     origin: Vec<HeaderValue>,
 }
 
