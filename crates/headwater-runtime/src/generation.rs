@@ -133,10 +133,7 @@ pub(crate) async fn take_over(
         let held = tx.hold(&unit.projection, unit.generation).await?;
         let held = held.filter(|held| held.state == at.state).ok_or_else(|| moved.clone())?;
         check_code(log, definition, &held).await?;
-        if !held.of_this_log {
-            let (projection, position) = (held.projection, held.position);
-            return Err(Error::LogDiverged { projection, position });
-        }
+        check_identity(&held)?;
         let adopted = Checkpoint { fingerprint: definition.fingerprint.clone(), ..held.clone() };
         if unit.projection == *name {
             taken = Some(tx.amend(&held, &adopted, owner).await?);
@@ -267,19 +264,22 @@ pub(crate) async fn discard(
     tx.commit().await
 }
 
+/// Checks that the checkpoint was made in this log, as far as the store has told with it.
+pub(crate) fn check_identity(at: &Checkpoint) -> Result<()> {
+    if at.of_this_log { Ok(()) } else { Err(diverged(at)) }
+}
+
+fn diverged(at: &Checkpoint) -> Error {
+    Error::LogDiverged { projection: at.projection.clone(), position: at.position }
+}
+
 /// Checks that the checkpoint is of this log, that the log reaches as far, and that it still holds the
 /// event that the checkpoint names, where it names it. After a restore it may not, and going on would
 /// skip what came in its place.
 ///
 /// It asks the store directly: this process's ceiling may not have come so far yet.
 pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> {
-    let diverged = || {
-        let (projection, position) = (checkpoint.projection.clone(), checkpoint.position);
-        Error::LogDiverged { projection, position }
-    };
-    if !checkpoint.of_this_log {
-        return Err(diverged());
-    }
+    check_identity(checkpoint)?;
     let begun = Instant::now();
     loop {
         let ceiling = log.store().look(None).await?.ceiling;
@@ -288,7 +288,7 @@ pub(crate) async fn check_log(log: &Log, checkpoint: &Checkpoint) -> Result<()> 
         }
         // Another process has seen writers end that this one still waits for: that is no other log.
         if !ceiling.unsettled {
-            return Err(diverged());
+            return Err(diverged(checkpoint));
         }
         if begun.elapsed() >= SETTLING.0 {
             let reason = "writers are under way, and the end of the log cannot be seen yet";

@@ -225,10 +225,7 @@ impl Run<'_> {
             let live = generations.live().filter(|c| Some((c.generation, c.epoch)) == self.owned);
             let moved = || Error::CheckpointMoved { projection: definition.name.clone() };
             let live = live.cloned().ok_or_else(moved)?;
-            if !live.of_this_log {
-                let (projection, position) = (live.projection, live.position);
-                return Err(Error::LogDiverged { projection, position });
-            }
+            generation::check_identity(&live)?;
             let (at, is_inline) = (live.position, live.inline);
             self.at = Some((live, None));
             if at >= batch.position {
