@@ -18,7 +18,7 @@ mod verify;
 
 use std::time::Duration;
 
-use headwater::{App, Log};
+use headwater::{App, Log, Settings};
 
 pub use self::{
     append::AppendArgs,
@@ -35,7 +35,7 @@ pub use self::{
     subscriptions::{HistoryArgs, RemoveArgs, SeekSubscriptionArgs, SubscriptionsCommand},
     verify::VerifyArgs,
 };
-use crate::{Failure, Options, Output};
+use crate::{Failure, Options, Output, options::PATIENCE};
 
 /// The operator's commands; a service flattens them into its own.
 #[derive(clap::Subcommand)]
@@ -102,7 +102,7 @@ pub async fn run(options: &Options, command: Command, app: &App) -> Result<(), F
         }
         Command::Projections(command) => projections::run(options, command, app, out).await,
         Command::Subscriptions(command) => {
-            with_log(options, async |log| subscriptions::run(log, command, out).await).await
+            at_log(options, async |log| subscriptions::run(log, command, out).await).await
         }
         Command::Export(args) => {
             with_log(options, async |log| export::run(log, args, options, out).await).await
@@ -121,6 +121,16 @@ async fn with_log<T>(
     work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     within(options.connect_as_is().await?, work).await
+}
+
+/// The same for a look or an act, which a sound database answers at once: of one that has gone silent, or of rows
+/// that somebody holds, the operator is told soon.
+async fn at_log<T>(
+    options: &Options,
+    work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let settings = Settings { statement_timeout: PATIENCE, ..Settings::default() };
+    within(options.connect_with(settings).await?, work).await
 }
 
 /// Works with a log, and closes it whatever happens.

@@ -128,6 +128,7 @@ impl From<Error> for Failure {
         let hint = match error {
             Error::VersionConflict { .. } => Some("read the stream again, and decide anew"),
             Error::Unavailable { .. } => Some("see that the database runs, and try again"),
+            Error::OutcomeUnknown { .. } => Some("see whether it was done before you try again"),
             _ => None,
         };
         let failure = Self::new(exit, error.code(), error.to_string());

@@ -43,7 +43,7 @@ pub struct Options {
     no_progress: bool,
 }
 
-/// How long a database may take to let somebody in.
+/// How long a database may take to let somebody in, and to answer a look or an act.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
 const HEADING: &str = "Options of every command";

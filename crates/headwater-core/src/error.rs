@@ -60,10 +60,9 @@ pub enum Error {
 
     /// The connection broke while something was being committed: it may be there or not.
     ///
-    /// For an append, trying again with the same event ids settles it.
-    #[error(
-        "it is unknown whether it was committed ({reason}); an append may be tried again with the same event ids"
-    )]
+    /// For an append, trying again with the same event ids settles it; for an operator's act, a look at where
+    /// the projection or subscription stands.
+    #[error("it is unknown whether it was committed: {reason}")]
     OutcomeUnknown {
         /// What broke.
         reason: String,
@@ -236,7 +235,7 @@ pub enum Error {
 
     /// A build of this projection is there that goes on by an operator's word alone.
     #[error(
-        "generation {generation} of {projection} {}, or `projections drop {projection} --generation {generation}` gives it up",
+        "generation {generation} of {projection} {}, and the service's own `projections drop {projection} --generation {generation}` gives it up",
         waits(*failed)
     )]
     BuildWaits {
@@ -244,7 +243,7 @@ pub enum Error {
         projection: String,
         /// The generation that was built.
         generation: u32,
-        /// Whether it has failed; otherwise it is complete, and held back.
+        /// Whether it has failed; otherwise it is held back.
         failed: bool,
     },
 
@@ -461,7 +460,7 @@ fn waits(failed: bool) -> &'static str {
     if failed {
         "has failed: `projections retry` tries it again"
     } else {
-        "is held back: `projections promote` puts it into service"
+        "is held back: `projections promote` puts it into service, `projections rebuild --hold` completes one that was broken off"
     }
 }
 

@@ -30,8 +30,8 @@ pub struct RebuildOptions {
     /// How many events a second each projection applies at most, until it has come to the log's end: so that a
     /// service beside it has the database to itself otherwise. A log that grows faster is never caught up with.
     pub max_rate: Option<NonZeroU32>,
-    /// Who it is done by, in words: the history of the projection then holds that it was begun. A build that an
-    /// earlier run has left is not begun anew.
+    /// Who it is done by, in words: the history of the projection then holds that it was begun, or that a build
+    /// which an earlier run has left goes on.
     pub by: Option<String>,
 }
 

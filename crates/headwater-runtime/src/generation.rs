@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use headwater_core::{
     BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Log, Operation,
-    Position, Reading, Result, StoredEvent, partition::projection_of,
+    Position, Reading, Result, StoreTx, StoredEvent, partition::projection_of,
 };
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -191,24 +191,40 @@ pub(crate) async fn build(
     // Refused where the lease is another's by now.
     let held_back = Checkpoint { held_back: hold, ..built.clone() };
     let built = tx.amend(&built, &held_back, Some(owner)).await?;
-    if let Some(by) = by {
-        let (id, action, projection) = (Uuid::now_v7(), "rebuild", definition.name.clone());
-        let held = if hold { ", to be held back" } else { "" };
-        let detail = Some(format!("by a program beside the instances{held}"));
-        let generation = Some(generation);
-        tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
-    }
+    record_build(&mut *tx, &built, "by a program beside the instances", by).await?;
     tx.commit().await?;
     Ok(built)
 }
 
-/// Holds a build back that was begun without that word.
-pub(crate) async fn hold_back(log: &Log, building: Checkpoint, owner: Uuid) -> Result<Checkpoint> {
+/// Goes on with a build that an earlier run has left, perhaps begun without the word that holds it back.
+pub(crate) async fn go_on(
+    log: &Log,
+    left: Checkpoint,
+    hold: bool,
+    by: Option<String>,
+    owner: Uuid,
+) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
-    let held_back = Checkpoint { held_back: true, ..building.clone() };
-    let building = tx.amend(&building, &held_back, Some(owner)).await?;
+    let amended = Checkpoint { held_back: left.held_back || hold, ..left.clone() };
+    let left = tx.amend(&left, &amended, Some(owner)).await?;
+    record_build(&mut *tx, &left, "of a build that was left", by).await?;
     tx.commit().await?;
-    Ok(building)
+    Ok(left)
+}
+
+/// Records whose word a build is, where it is somebody's.
+async fn record_build(
+    tx: &mut dyn StoreTx,
+    build: &Checkpoint,
+    what: &str,
+    by: Option<String>,
+) -> Result<()> {
+    let Some(by) = by else { return Ok(()) };
+    let held = if build.held_back { ", to be held back" } else { "" };
+    let detail = Some(format!("{what}{held}"));
+    let (id, action, generation) = (Uuid::now_v7(), "rebuild", Some(build.generation));
+    let projection = build.projection.clone();
+    tx.record(&Operation { id, action, projection, generation, detail, by }).await
 }
 
 /// Removes the tables and the checkpoint of a generation that was in service before.

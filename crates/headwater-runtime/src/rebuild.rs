@@ -306,12 +306,12 @@ impl Rebuild {
                 generation::take_over(&self.log, definition, left, owner).await
             };
             match taken_over.await {
+                Ok(usable) if self.resumed.is_some() => return Ok(usable),
                 Ok(usable) => {
-                    self.resumed.get_or_insert(true);
-                    if self.how.hold && !usable.held_back {
-                        return generation::hold_back(&self.log, usable, self.owner).await;
-                    }
-                    return Ok(usable);
+                    let (hold, by) = (self.how.hold, self.how.by.clone());
+                    let build = generation::go_on(&self.log, usable, hold, by, self.owner).await?;
+                    self.resumed = Some(true);
+                    return Ok(build);
                 }
                 // A store that is away for a moment is no reason to begin anew.
                 Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {

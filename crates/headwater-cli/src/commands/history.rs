@@ -65,7 +65,7 @@ fn show(of: &str, acts: &[Row], out: &mut Output) -> Result<(), Failure> {
     if acts.is_empty() {
         return out.line("nothing was done yet");
     }
-    let header = ["DONE AT", "ACTION", &of.to_uppercase(), "GENERATION", "DETAIL", "BY"];
+    let header = ["DONE AT", "ACTION", &of.to_uppercase(), "DETAIL", "BY"];
     let rows = acts.iter().map(line).collect::<Result<Vec<_>, _>>()?;
     out.table(&header, rows)
 }
@@ -81,14 +81,15 @@ fn object(of: &str, act: &Row) -> headwater::Result<Value> {
     }))
 }
 
-fn line(act: &Row) -> headwater::Result<[String; 6]> {
-    let generation = act.get::<Option<i64>>("generation")?;
+fn line(act: &Row) -> headwater::Result<[String; 5]> {
+    let generation =
+        act.get::<Option<i64>>("generation")?.map(|number| format!("generation {number}"));
+    let details = [generation, act.get("detail")?];
     Ok([
         time(act.get("done_at")?),
         act.get("action")?,
         act.get("name")?,
-        generation.map(|generation| generation.to_string()).unwrap_or_default(),
-        act.get::<Option<String>>("detail")?.unwrap_or_default(),
+        details.into_iter().flatten().collect::<Vec<_>>().join(": "),
         act.get("done_by")?,
     ])
 }

@@ -13,7 +13,7 @@ use headwater::{App, Log};
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
 
-use super::{close, history, with_log};
+use super::{at_log, close, history, with_log};
 use crate::{Exit, Failure, Interrupt, Options, Output};
 
 pub(super) const EXAMPLES: &str = "\
@@ -197,11 +197,10 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     match command {
         ProjectionsCommand::List => {
-            with_log(options, async |log| list::list(log, app, out).await).await
+            at_log(options, async |log| list::list(log, app, out).await).await
         }
         ProjectionsCommand::Status(OfOneArgs { name }) => {
-            with_log(options, async |log| status::status(log, name.as_deref(), app, out).await)
-                .await
+            at_log(options, async |log| status::status(log, name.as_deref(), app, out).await).await
         }
         ProjectionsCommand::Rebuild(args) if app.names().is_empty() => {
             app.check()?;
@@ -212,7 +211,7 @@ pub(super) async fn run(
             if max_rate.is_some() {
                 return Err(without_code("rebuild --max-rate"));
             }
-            with_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
+            at_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
                 .await
         }
         ProjectionsCommand::Rebuild(args) => {
@@ -227,37 +226,36 @@ pub(super) async fn run(
                 .await
         }
         ProjectionsCommand::Promote(OneArgs { name }) => {
-            with_log(options, async |log| follow::promote(log, &name, app, options, out).await)
-                .await
+            at_log(options, async |log| follow::promote(log, &name, app, options, out).await).await
         }
         ProjectionsCommand::Rollback(OneArgs { name }) => {
-            with_log(options, async |log| follow::roll_back(log, &name, app, options, out).await)
+            at_log(options, async |log| follow::roll_back(log, &name, app, options, out).await)
                 .await
         }
         ProjectionsCommand::Drop(args) => {
             needs_code(app, "drop")?;
-            with_log(options, async |log| operate::drop_generation(log, args, app, out).await).await
+            at_log(options, async |log| operate::drop_generation(log, args, app, out).await).await
         }
         ProjectionsCommand::Pause(OneArgs { name }) => {
-            with_log(options, async |log| operate::pause(log, &name, out).await).await
+            at_log(options, async |log| operate::pause(log, &name, out).await).await
         }
         ProjectionsCommand::Resume(OneArgs { name }) => {
-            with_log(options, async |log| operate::resume(log, &name, out).await).await
+            at_log(options, async |log| operate::resume(log, &name, out).await).await
         }
         ProjectionsCommand::Retry(OneArgs { name }) => {
-            with_log(options, async |log| operate::retry(log, &name, out).await).await
+            at_log(options, async |log| operate::retry(log, &name, out).await).await
         }
         ProjectionsCommand::Skip(args) => {
-            with_log(options, async |log| operate::skip(log, args, out).await).await
+            at_log(options, async |log| operate::skip(log, args, out).await).await
         }
         ProjectionsCommand::Seek(args) => {
-            with_log(options, async |log| operate::seek(log, args, out).await).await
+            at_log(options, async |log| operate::seek(log, args, out).await).await
         }
         ProjectionsCommand::Parked(OfOneArgs { name }) => {
-            with_log(options, async |log| parked::list(log, name.as_deref(), out).await).await
+            at_log(options, async |log| parked::list(log, name.as_deref(), out).await).await
         }
         ProjectionsCommand::History(OfOneArgs { name }) => {
-            with_log(options, async |log| history::of_projections(log, name.as_deref(), out).await)
+            at_log(options, async |log| history::of_projections(log, name.as_deref(), out).await)
                 .await
         }
         ProjectionsCommand::Run(args) => {

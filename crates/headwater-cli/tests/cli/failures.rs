@@ -1,3 +1,5 @@
+use sqlx::Connection as _;
+
 use crate::support::{Ended, Place};
 
 fn at(url: &str, arguments: &[&str]) -> Ended {
@@ -97,6 +99,36 @@ fn a_file_that_is_no_log_is_one_sentence() {
     assert_eq!(place.run(&["events"]).exit, 1);
     let migrated = place.json(&["migrate"]);
     assert_eq!(migrated[0]["from"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_and_acts_that_the_database_does_not_answer_end_within_six_seconds() {
+    let place = Place::in_postgres().await;
+    place.ok(&["migrate"]);
+    place.fill("cart-1", "cart.opened", 1);
+    let mut blocker = sqlx::PgConnection::connect(&place.url()).await.unwrap();
+    let lock =
+        "begin; lock table headwater.checkpoints, headwater.subscriptions, headwater.operations";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let asks = |command: &&&[&str]| ["projections", "subscriptions"].contains(&command[0]);
+    // These need the code of the projections.
+    let quick = |command: &&&[&str]| !["run", "verify", "drop"].contains(&command[1]);
+    let ask = |command: &&'static [&'static str]| {
+        let begun = std::time::Instant::now();
+        let ended = place.run(command);
+        let took = begun.elapsed();
+        assert_eq!(ended.exit, 3, "{command:?}: {ended:?}");
+        assert!(took < std::time::Duration::from_secs(6), "{command:?} took {took:?}: {ended:?}");
+    };
+    let commands: Vec<_> = COMMANDS.iter().filter(asks).filter(quick).collect();
+    std::thread::scope(|scope| {
+        for four in commands.chunks(4) {
+            let asked: Vec<_> = four.iter().map(|one| scope.spawn(|| ask(one))).collect();
+            asked.into_iter().for_each(|asked| asked.join().unwrap());
+        }
+    });
+    sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
+    assert_eq!(place.run(&["projections", "history"]).exit, 0);
 }
 
 /// The commands that open a log, with what they need.

@@ -163,8 +163,17 @@ fn beside_a_build_that_is_held_back_nothing_else_is_built() {
         "it goes on"
     );
     let acts = place.json(&["projections", "history"]);
-    assert_eq!(acts.len(), 1, "{acts:?}");
-    assert_eq!((&acts[0]["action"], &acts[0]["generation"]), (&json!("rebuild"), &json!(2)));
+    let details = acts.iter().map(|act| {
+        assert_eq!((&act["action"], &act["generation"]), (&json!("rebuild"), &json!(2)));
+        act["detail"].as_str().unwrap()
+    });
+    assert_eq!(
+        details.collect::<Vec<_>>(),
+        [
+            "of a build that was left, to be held back",
+            "by a program beside the instances, to be held back"
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `projections rebuild` and `verify`: the next build of read models, with its progress.
 
-use headwater::{App, Checkpoint, GenerationState, Log, Progress, RebuildOptions, Rebuilt};
+use std::sync::{Mutex, PoisonError};
+
+use headwater::{App, Checkpoint, GenerationState, Log, Phase, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
 use super::{super::sure::by, RebuildArgs, follow};
@@ -43,7 +45,13 @@ pub(super) async fn rebuild(
     let work = async |report: &Report<'_>| app.rebuild_with(log, &names, &how, report).await;
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";
-    let rebuilt = build(options, left, work).await?;
+    let rebuilt = match build(options, left, work).await {
+        (Ok(rebuilt), _) => rebuilt,
+        (Err(failure), ended) if ended.is_empty() => return Err(failure),
+        (Err(failure), ended) => {
+            return Err(failure.with_hint(format!("rebuilt nevertheless: {}", ended.join(", "))));
+        }
+    };
     show(&rebuilt, out)?;
     if out.is_json() {
         return Ok(());
@@ -74,7 +82,7 @@ pub(super) async fn verify(
     };
     let left =
         "the read models in service are as before; `projections drop` removes what was built";
-    let verified = build(options, left, work).await?;
+    let verified = build(options, left, work).await.0?;
     show(&verified, out)?;
     let differ: Vec<_> = verified.iter().flat_map(differences).map(|d| sentence(&d)).collect();
     if !differ.is_empty() {
@@ -104,15 +112,24 @@ async fn comparable(log: &Log, app: &App) -> Result<(Vec<String>, Vec<String>), 
 
 type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;
 
-/// Builds with progress, until Ctrl-C.
+/// Builds with progress, until Ctrl-C; yields also which builds have ended well, however the others did.
 async fn build(
     options: &Options,
     left: &str,
     work: impl AsyncFnOnce(&Report<'_>) -> headwater::Result<Vec<Rebuilt>>,
-) -> Result<Vec<Rebuilt>, Failure> {
-    let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
+) -> (Result<Vec<Rebuilt>, Failure>, Vec<String>) {
+    let mut interrupt = match Interrupt::listen(Exit::Interrupted) {
+        Ok(interrupt) => interrupt,
+        Err(error) => return (Err(error.into()), Vec::new()),
+    };
     let reporter = Reporter::new(options);
-    let report = |progress: &_| reporter.report(progress);
+    let ended = Mutex::new(Vec::new());
+    let report = |progress: &Progress| {
+        reporter.report(progress);
+        if matches!(progress.phase, Phase::Held | Phase::Done) {
+            ended.lock().unwrap_or_else(PoisonError::into_inner).push(progress.projection.clone());
+        }
+    };
     let interrupted =
         || Failure::new(Exit::Interrupted, "interrupted", format!("interrupted: {left}"));
     let built = tokio::select! {
@@ -120,7 +137,7 @@ async fn build(
         built = work(&report) => built.map_err(Failure::of_projection),
     };
     reporter.end();
-    built
+    (built, ended.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn show(rebuilt: &[Rebuilt], out: &mut Output) -> Result<(), Failure> {
