@@ -1,9 +1,11 @@
 //! Opening a log by its URL.
 
+use std::time::Duration;
+
 use headwater::{ErrorKind, Log, Pooler, Settings, connect, connect_with};
 use headwater_testkit::{
     fixtures::{append_to, failure},
-    postgres::{database, pooled},
+    postgres::{database, direct_database, pooled},
     within,
 };
 
@@ -42,7 +44,7 @@ async fn both_databases_open_by_their_urls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_transaction_mode_is_noticed() {
     // Whoever makes the log owns it, and another role goes through the pooler.
-    let (direct, behind) = (database().await, database().await);
+    let (direct, behind) = (direct_database().await, direct_database().await);
     for (url, pooler, found) in [
         (direct.url().to_owned(), Pooler::Detect, false),
         (pooled(&behind).await, Pooler::Detect, true),
@@ -54,4 +56,27 @@ async fn a_pooler_in_transaction_mode_is_noticed() {
         assert_eq!(described.ends_with("behind a pooler"), found, "{described}");
         works(&log).await;
     }
+}
+
+/// Another takes the session at which the two connections of the detection would meet, and is quiet then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pooler_is_noticed_while_others_use_it() {
+    let database = direct_database().await;
+    let url = pooled(&database).await;
+    connect(&url).await.expect("the log is made").close().await;
+    let settings = Settings { pooler: Pooler::Present, ..Settings::default() };
+    let other = connect_with(&url, settings).await.expect("it opens");
+    let other = tokio::spawn(async move {
+        loop {
+            other.store().describe().await.expect("the server answers");
+            tokio::time::sleep(Duration::from_millis(12)).await;
+        }
+    });
+    for attempt in 1..=60 {
+        let log = connect(&url).await.expect("it opens");
+        let described = log.store().describe().await.expect("the server answers");
+        assert!(described.ends_with("behind a pooler"), "{attempt}: {described}");
+        log.close().await;
+    }
+    other.abort();
 }

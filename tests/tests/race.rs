@@ -11,11 +11,11 @@ use std::{
 
 use headwater_testkit::{
     eventually,
-    postgres::{TestDatabase, database, pooled},
+    postgres::{TestDatabase, database, direct, direct_database, pooled},
     within,
 };
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 use support::headwater;
 use tokio::{
     process::{Child, Command},
@@ -58,13 +58,13 @@ fn said(output: Output) -> (i32, String, String) {
 }
 
 async fn execute(url: &str, sql: String) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = direct(url).await;
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
 }
 
 /// The schemas that races have left in a database.
 async fn schemas(url: &str) -> Vec<String> {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = direct(url).await;
     let sql = "select nspname::text from pg_namespace where nspname like 'headwater%' order by 1";
     let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()
@@ -74,7 +74,7 @@ async fn schemas(url: &str) -> Vec<String> {
 async fn under_way(database: &TestDatabase) -> String {
     eventually("the writers write", async || {
         let schema = schemas(database.url()).await.pop()?;
-        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        let mut connection = direct(database.url()).await;
         let sql = AssertSqlSafe(format!("select exists (select from {schema}.events)"));
         // The table comes after the schema.
         let begun = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap_or(false);
@@ -197,7 +197,7 @@ async fn the_schema_of_another_race_is_named_and_left_alone_as_is_the_log() {
 
 #[tokio::test]
 async fn a_role_that_may_not_make_a_schema_is_told_what_it_needs() {
-    let database = database().await;
+    let database = direct_database().await;
     let role = format!("weak_{}", database.name());
     execute(database.url(), format!("create role {role} login password 'weak'")).await;
     let (_, address) = database.url().split_once('@').unwrap();

@@ -10,9 +10,9 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use headwater::{Filter, Position, Settings, connect, connect_with};
 use headwater_testkit::{
     fixtures::{append_to, collect},
-    postgres,
+    postgres::{self, direct},
 };
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use support::workspace;
 
 const DESCRIPTIONS: [&str; 6] = [
@@ -26,7 +26,7 @@ const DESCRIPTIONS: [&str; 6] = [
 
 /// Describes a schema from the catalogs, in the words of SQL.
 async fn describe_postgres(url: &str, schema: &str) -> String {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+    let mut connection = direct(url).await;
     // So that every name is printed with its schema.
     connection.execute("set search_path to pg_catalog").await.unwrap();
     let mut text = String::new();
@@ -104,7 +104,7 @@ async fn a_schema_of_another_name_is_the_same_and_leans_on_no_other() {
     let elsewhere = describe_postgres(database.url(), "elsewhere").await;
     assert!(!elsewhere.contains("headwater"), "{elsewhere}");
     assert!(describe_postgres(database.url(), "headwater").await.trim().is_empty());
-    let connection = &mut PgConnection::connect(database.url()).await.unwrap();
+    let connection = &mut direct(database.url()).await;
     connection.execute("drop schema elsewhere cascade").await.unwrap();
     connect(database.url()).await.unwrap().close().await;
     let usual = describe_postgres(database.url(), "headwater").await;
@@ -130,7 +130,7 @@ async fn postgresql_can_prepare_every_statement_of_its_store() {
     let database = postgres::database().await;
     let settings = Settings { schema: "elsewhere".into(), ..Settings::default() };
     connect_with(database.url(), settings).await.unwrap().close().await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let mut connection = direct(database.url()).await;
     for (path, sql) in statements("headwater-postgres") {
         let sql = sqlx::SqlStr::from_static(Box::leak(sql.replace("{schema}", "elsewhere").into()));
         if let Err(error) = connection.prepare(sql).await {
@@ -164,7 +164,7 @@ async fn an_append_that_was_planned_on_an_empty_log_scans_no_table_later() {
     log.close().await;
     let scans = "select relname::text, seq_scan from pg_stat_user_tables
                  where relname in ('events', 'streams')";
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let mut connection = direct(database.url()).await;
     let scans: Vec<(String, i64)> = sqlx::query_as(scans).fetch_all(&mut connection).await.unwrap();
     assert_eq!(scans.len(), 2);
     // Each index was made by one.
@@ -181,7 +181,7 @@ async fn a_reading_of_a_log_without_statistics_sorts_nothing_on_disk() {
     }
     assert_eq!(collect(log.read(Filter::all(), Position::START)).await.len(), 40_000);
     log.close().await;
-    let mut connection = PgConnection::connect(database.url()).await.unwrap();
+    let mut connection = direct(database.url()).await;
     let sorted: i64 = sqlx::query_scalar(
         "select temp_files from pg_stat_database where datname = current_database()",
     )

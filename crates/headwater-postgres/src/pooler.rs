@@ -60,9 +60,10 @@ pub(crate) async fn stands_before(
 }
 
 async fn meet(first: &mut PgConnection, second: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let before = session(first, "select pg_backend_pid()").await?;
     for _ in 0..TRIES {
-        // Held for a statement of the first one, which meets another session meanwhile.
+        // Of a pooler that lends the session which came back last, the second one gets this one, unless somebody
+        // else was quicker. It is held for a statement of the first one, which meets another one meanwhile.
+        let before = session(first, "select pg_backend_pid()").await?;
         let held = session(second, "begin; select pg_backend_pid()").await?;
         let now = session(first, "select pg_backend_pid()").await?;
         second.execute("rollback").await?;

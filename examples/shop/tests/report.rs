@@ -4,6 +4,7 @@
 mod command;
 
 use command::{Folder, online_retail, shop};
+use headwater_testkit::postgres::direct;
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
@@ -77,7 +78,7 @@ async fn a_real_year_comes_to_the_numbers_that_were_counted_in_postgresql() {
     assert_eq!(imported.added(), (618_018, 45_286, 1_339));
     check(&command::ended(shop(database.url()).args(["report", "--json"])).json());
     let alter = async |sql| {
-        let mut connection = sqlx::PgConnection::connect(database.url()).await.unwrap();
+        let mut connection = direct(database.url()).await;
         sqlx::query("set search_path to headwater").execute(&mut connection).await.unwrap();
         sqlx::query(sql).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();

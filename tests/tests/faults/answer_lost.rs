@@ -14,10 +14,10 @@ use headwater_testkit::{
     account::Account,
     eventually,
     fixtures::{all, append_to, events, stream},
-    postgres::{Proxy, Server, database},
+    postgres::{Proxy, Server, database, direct},
     within,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -40,7 +40,7 @@ impl Lossy {
     async fn start() -> Self {
         let server = Server::start_private().await;
         let url = server.create_database("shop").await;
-        let mut operator = PgConnection::connect(&url).await.unwrap();
+        let mut operator = direct(&url).await;
         for sql in [
             // Only transactions that ask for it wait.
             "set synchronous_commit = local",
@@ -52,13 +52,13 @@ impl Lossy {
             operator.execute(sql).await.unwrap();
         }
         eventually("commits wait for a standby", async || {
-            let mut waits = PgConnection::connect(&url).await.unwrap();
+            let mut waits = direct(&url).await;
             let commit = "set synchronous_commit = on; create table if not exists waits ();
                           drop table waits";
             timeout(Duration::from_millis(200), waits.execute(commit)).await.is_err().then_some(())
         })
         .await;
-        let ending = tokio::spawn(end_those_who_wait(PgConnection::connect(&url).await.unwrap()));
+        let ending = tokio::spawn(end_those_who_wait(direct(&url).await));
         Self { log: connect(&url).await.unwrap(), operator, ending, _server: server }
     }
 

@@ -4,9 +4,10 @@ use headwater::{Append, ExpectedVersion::Any, Filter, NewEvent, Position, connec
 use headwater_testkit::{
     dropped_at,
     fixtures::{all, positions, stream},
-    postgres, within,
+    postgres::{self, direct},
+    within,
 };
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::Executor as _;
 
 /// More than the buffers between server and reader take, so that a reading is under way for long.
 const EVENTS: u64 = 64;
@@ -23,7 +24,7 @@ async fn a_cursor_whose_reading_breaks_off_yields_each_event_once() {
         log.append_all([append]).await.unwrap();
     }
     let expected = positions(&all(&log).await);
-    let mut operator = PgConnection::connect(database.url()).await.unwrap();
+    let mut operator = direct(database.url()).await;
     let mut broken = 0;
     for wakes in 1..12 {
         let mut cursor = log.subscribe(Filter::all(), Position::START);

@@ -14,10 +14,10 @@ use headwater_testkit::{
     account::{Account, Balance},
     dropped_at, eventually,
     fixtures::stream,
-    postgres, scale, seed, within,
+    postgres::{self, direct},
+    scale, seed, within,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use sqlx::postgres::PgPoolOptions;
 use tokio::{task::JoinSet, time::timeout};
 use uuid::Uuid;
 
@@ -262,14 +262,13 @@ async fn drop_and_audit(url: &str, seed: u64) {
 async fn sessions_are_free(url: &str) {
     let Pools { appends, held_appends, transactions, readings, looks, queries } = Pools::default();
     let most = 1 + appends + held_appends + transactions + readings + looks + queries;
-    let pool = PgPoolOptions::new().max_connections(1).connect(url).await.unwrap();
     let (begun, seen) = (Instant::now(), Cell::new((0, 0)));
     let free = eventually("sessions are free", async || {
         let sessions = sqlx::query_as(
             "select count(*), count(*) filter (where state <> 'idle') from pg_stat_activity
              where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'",
         );
-        let (all, busy): (i64, i64) = sessions.fetch_one(&pool).await.unwrap();
+        let (all, busy): (i64, i64) = sessions.fetch_one(&mut direct(url).await).await.unwrap();
         seen.set((busy, all));
         (busy == 0 && all <= i64::from(most)).then_some(())
     });

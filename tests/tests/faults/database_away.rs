@@ -13,10 +13,10 @@ use headwater_testkit::{
     account::Balance,
     eventually,
     fixtures::{event, stream},
-    postgres::{self, Server},
+    postgres::{self, Server, direct},
     scale, seed, within,
 };
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::time::sleep;
 
 use crate::{
@@ -102,7 +102,7 @@ async fn where_all_sessions_are_ended_every_200_ms_a_service_goes_on_by_itself()
     let follower = Follower::start(&log);
     let load = Load::start(&log, 4, seed("sessions_ended"), Arc::new(|_| {}));
     let name = database.name();
-    let mut admin = PgConnection::connect(&database.url().replace(name, "postgres")).await.unwrap();
+    let mut admin = direct(&database.url().replace(name, "postgres")).await;
     let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1";
     let (rounds, mut ended) = (10 * scale(), 0);
     for _ in 0..rounds {
@@ -128,7 +128,7 @@ async fn an_append_whose_answer_was_lost_is_of_unknown_outcome_and_a_retry_settl
     let mut server = Server::start_private().await;
     let url = server.create_database("shop").await;
     let log = connect(&url).await.unwrap();
-    let mut blocker = PgConnection::connect(&url).await.unwrap();
+    let mut blocker = direct(&url).await;
     blocker.execute("begin").await.unwrap();
     blocker.execute("lock table headwater.streams in exclusive mode").await.unwrap();
     let append = vec![Append::new(stream("thing-1"), Any, [event(1), event(2)])];
@@ -138,7 +138,7 @@ async fn an_append_whose_answer_was_lost_is_of_unknown_outcome_and_a_retry_settl
     });
     let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
     eventually("the append waits for the lock", async || {
-        let mut look = PgConnection::connect(&url).await.unwrap();
+        let mut look = direct(&url).await;
         let count: i64 = sqlx::query_scalar(waits).fetch_one(&mut look).await.unwrap();
         (count > 0).then_some(())
     })

@@ -6,9 +6,10 @@ use futures_util::future::join_all;
 use headwater::{Error, ExpectedVersion::Exact, Log, connect};
 use headwater_testkit::{
     fixtures::{collect, event, stream, versions},
-    postgres, scale, within,
+    postgres::{self, direct},
+    scale, within,
 };
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 use crate::{
@@ -81,7 +82,7 @@ async fn of_four_services_two_are_killed_and_nothing_acknowledged_is_lost() {
     let log = connect(database.url()).await.unwrap();
     let follower = Follower::start(&log);
     // It writes elsewhere: that holds nobody up.
-    let mut idle = PgConnection::connect(database.url()).await.unwrap();
+    let mut idle = direct(database.url()).await;
     idle.execute("create table elsewhere (n int)").await.unwrap();
     idle.execute("begin; insert into elsewhere values (1)").await.unwrap();
     let start = |_| Child::start("process_killed::a_service_tells_the_truth", database.url());

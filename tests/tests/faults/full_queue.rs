@@ -6,9 +6,10 @@ use futures_util::FutureExt as _;
 use headwater::{Error, ErrorKind, ExpectedVersion::Any, Log, Queue, Settings, connect_with};
 use headwater_testkit::{
     fixtures::{event, stream},
-    postgres, within,
+    postgres::{self, direct},
+    within,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tokio::time::timeout;
 
 /// Longer than an append takes, and shorter than a store waits for what is held.
@@ -43,7 +44,7 @@ where
 async fn on_postgresql_an_append_is_refused_at_once() {
     let database = postgres::database().await;
     let log = open(database.url()).await;
-    let held = PgConnection::connect(database.url()).await.unwrap();
+    let held = direct(database.url()).await;
     is_refused(
         &log,
         held,

@@ -9,8 +9,12 @@ use std::{
 };
 
 use headwater::{Log, Phase, Rebuilt, connect};
-use headwater_testkit::{eventually, postgres, within};
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use headwater_testkit::{
+    eventually,
+    postgres::{self, direct},
+    within,
+};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::{task::JoinHandle, time::timeout};
 
 use crate::{
@@ -76,7 +80,7 @@ async fn a_long_reader_on_postgresql_holds_up_the_swap_and_nobody_else() {
         let log = log.clone();
         async move { app().run(&log).await }
     });
-    let mut reader = PgConnection::connect(database.url()).await.unwrap();
+    let mut reader = direct(database.url()).await;
     reader.execute("begin").await.unwrap();
     reader.execute("select * from headwater.balances").await.unwrap();
     let rebuilding = Rebuilding::start(&log);
@@ -122,7 +126,7 @@ async fn slow_queries_on_postgresql_hold_up_neither_readers_of_the_log_nor_proje
     let _slow: Vec<_> = (0..8).map(|_| slow()).collect();
     let asleep = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
     eventually("some queries are under way", async || {
-        let mut look = PgConnection::connect(database.url()).await.unwrap();
+        let mut look = direct(database.url()).await;
         let count: i64 = sqlx::query_scalar(asleep).fetch_one(&mut look).await.unwrap();
         (count > 1).then_some(())
     })

@@ -15,7 +15,7 @@ use headwater::{
 use headwater_testkit::{
     account::Balance,
     fixtures::{all, append_to, event, stream},
-    postgres::{Proxy, TestDatabase, database},
+    postgres::{Proxy, TestDatabase, database, direct_database},
     scale, within,
 };
 use tokio::{
@@ -39,7 +39,10 @@ enum Through {
 impl Network {
     /// A log on the other side of a network; its statements may take so long.
     async fn open(statement_timeout: Duration) -> Self {
-        let database = database().await;
+        Self::before(database().await, statement_timeout).await
+    }
+
+    async fn before(database: TestDatabase, statement_timeout: Duration) -> Self {
         let proxy = Proxy::start(database.url()).await;
         let settings = Settings { statement_timeout, ..Settings::default() };
         let store = PostgresStore::connect(proxy.url(), settings).await.expect("the log opens");
@@ -151,7 +154,7 @@ async fn a_transaction_that_is_cut_off_holds_its_locks_for_a_while_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_whose_connection_has_died_in_silence_is_replaced() {
-    let network = Network::open(Duration::from_secs(20)).await;
+    let network = Network::before(direct_database().await, Duration::from_secs(20)).await;
     let other = connect(network.database.url()).await.expect("another process opens the log");
     let mut hints = network.log.store().hints();
     within("it listens", hear(&other, &mut hints)).await;

@@ -11,8 +11,11 @@ use std::{
 
 use futures_util::future::join_all;
 use headwater::{Log, Operator, RebuildOptions, connect};
-use headwater_testkit::{postgres, scale, within};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use headwater_testkit::{
+    postgres::{self, direct},
+    scale, within,
+};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tokio::{
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -67,7 +70,7 @@ async fn read_for_long(url: &str, long: Duration) {
         reader.execute(AssertSqlSafe(format!("{read} balances"))).await.unwrap();
         sleep(long).await;
     } else {
-        let mut reader = PgConnection::connect(url).await.unwrap();
+        let mut reader = direct(url).await;
         reader.execute(AssertSqlSafe(format!("{read} headwater.balances"))).await.unwrap();
         sleep(long).await;
     }

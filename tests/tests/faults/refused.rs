@@ -7,9 +7,10 @@ use headwater_testkit::{
     account::Balance,
     eventually,
     fixtures::{event, failure, stream},
-    postgres, within,
+    postgres::{self, direct},
+    within,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 
 use crate::{
     audit::{Audit, app, caught_up},
@@ -45,7 +46,7 @@ async fn a_server_that_does_not_answer_or_knows_us_not_is_told_in_a_sentence() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = refused(&format!("postgres://me:s3cret@{free}/shop")).await;
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-    let database = postgres::database().await;
+    let database = postgres::direct_database().await;
     let (_, place) = database.url().split_once('@').unwrap();
     let error = refused(&format!("postgres://nobody_here:s3cret@{place}")).await;
     assert!(matches!(&error, Error::Database { code, .. } if code.starts_with("28")), "{error:?}");
@@ -103,7 +104,7 @@ async fn a_file_that_is_only_read_can_be_read_and_refuses_the_rest() {
 
 /// As after a failover to a standby: the sessions end, and the new ones may not write.
 async fn set_read_only(url: &str, name: &str, read_only: bool) {
-    let mut admin = PgConnection::connect(&url.replace(name, "postgres")).await.unwrap();
+    let mut admin = direct(&url.replace(name, "postgres")).await;
     let set = format!("alter database {name} set default_transaction_read_only = {read_only}");
     admin.execute(AssertSqlSafe(set)).await.unwrap();
     let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
@@ -155,8 +156,9 @@ async fn while_postgresql_is_read_only_it_can_be_read_and_a_service_goes_on_afte
 async fn an_append_that_a_pooler_lost_is_unknown_until_the_log_answers() {
     let database = postgres::database().await;
     let log = connect(database.url()).await.unwrap();
-    let mut operator = PgConnection::connect(database.url()).await.unwrap();
+    let mut operator = direct(database.url()).await;
     let refuse = "create sequence refusals;
+         grant all on refusals to public;
          create function refuse() returns trigger language plpgsql as $$
          begin
              -- The first try is lost, later ones are refused for a reason of their own.
@@ -184,7 +186,7 @@ async fn an_append_that_a_pooler_lost_is_unknown_until_the_log_answers() {
 async fn an_append_that_finds_the_disk_full_can_be_tried_again() {
     let database = postgres::database().await;
     let log = connect(database.url()).await.unwrap();
-    let mut operator = PgConnection::connect(database.url()).await.unwrap();
+    let mut operator = direct(database.url()).await;
     let refuse = "create function refuse() returns trigger language plpgsql as $$
          begin
              raise exception 'could not extend file: No space left' using errcode = '53100';
@@ -222,7 +224,7 @@ async fn a_schema_of_a_newer_program_is_told_in_a_sentence() {
     file.execute("insert into migrations values (999, '0999_later', 0)").await.unwrap();
     let database = postgres::database().await;
     connect(database.url()).await.unwrap().close().await;
-    let mut server = PgConnection::connect(database.url()).await.unwrap();
+    let mut server = direct(database.url()).await;
     server.execute("insert into headwater.migrations values (999, '0999_later')").await.unwrap();
     for url in [&url, database.url()] {
         let error = refused(url).await;

@@ -4,8 +4,13 @@
 use std::time::Duration;
 
 use headwater::{Error, Filter, GenerationState::Live, Log, Position, connect};
-use headwater_testkit::{eventually, fixtures::append_to, postgres::Server, within};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use headwater_testkit::{
+    eventually,
+    fixtures::append_to,
+    postgres::{Server, direct},
+    within,
+};
+use sqlx::Executor as _;
 
 use crate::{
     audit::{Audit, app, caught_up},
@@ -21,7 +26,7 @@ async fn stands(log: &Log) -> Vec<(String, u64, Option<String>)> {
 
 /// Leaves the events up to a position, as a backup would; checkpoints and read models are as they were.
 async fn cut(url: &str, last: u64) {
-    let mut admin = PgConnection::connect(url).await.unwrap();
+    let mut admin = direct(url).await;
     let cut = format!(
         "alter table headwater.events disable trigger all;
          delete from headwater.events where position > {last};
@@ -137,7 +142,7 @@ async fn projections_stop_also_where_what_was_lost_was_nothing_that_they_read() 
     log.close().await;
     let url = server.url("shop");
     cut(&url, last.0).await;
-    let mut admin = PgConnection::connect(&url).await.unwrap();
+    let mut admin = direct(&url).await;
     admin.execute("delete from headwater.streams where stream = 'thing-1'").await.unwrap();
     let log = connect(&url).await.unwrap();
     for n in 0..40 {

@@ -1,5 +1,6 @@
 //! Somebody who queries a read model all the time, and must never notice a rebuild.
 
+use headwater_testkit::postgres::direct;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -28,7 +29,7 @@ impl Way {
         if url.starts_with("sqlite:") {
             Self::Sqlite(SqliteConnection::connect(url).await.unwrap())
         } else {
-            Self::Postgres(PgConnection::connect(url).await.unwrap())
+            Self::Postgres(direct(url).await)
         }
     }
 

@@ -9,9 +9,10 @@ use headwater::{
 };
 use headwater_testkit::{
     fixtures::{event, events, failure, stream},
-    postgres, within,
+    postgres::{self, direct},
+    within,
 };
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqliteConnection};
 use tokio::time::timeout;
 
 use crate::told::Told;
@@ -74,7 +75,7 @@ async fn appends_to_postgresql_are_counted_by_their_outcome() {
     let url = database.url();
     headwater::connect(url).await.unwrap().close().await;
     let hold = "begin; select from headwater.streams where stream = 'thing-1' for update";
-    are_counted(url, PgConnection::connect(url).await.unwrap(), hold).await;
+    are_counted(url, direct(url).await, hold).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +94,7 @@ async fn a_writer_that_holds_the_ceiling_is_seen_by_how_long_and_how_far() {
     let store = headwater::postgres::PostgresStore::connect(url, Settings::default());
     let store = store.await.unwrap();
     let log = headwater::Log::new(store.clone());
-    let mut writer = PgConnection::connect(url).await.unwrap();
+    let mut writer = direct(url).await;
     let mut open = writer.begin().await.unwrap();
     let held = vec![headwater_testkit::fixtures::append("held-1", 2)];
     store.append_in(&mut open, held).await.unwrap();

@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use headwater::{App, Log, connect};
-use headwater_testkit::{eventually, postgres};
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use headwater_testkit::{
+    eventually,
+    postgres::{self, direct},
+};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 async fn obstacle(app: &App, log: &Log) -> Option<String> {
     app.readiness(log).await.obstacles.first().cloned()
@@ -15,7 +18,7 @@ async fn an_instance_under_a_newer_schema_is_not_ready() {
     let database = postgres::database().await;
     let (log, app) = (connect(database.url()).await.unwrap(), App::new());
     assert_eq!(obstacle(&app, &log).await, None);
-    let mut newer = PgConnection::connect(database.url()).await.unwrap();
+    let mut newer = direct(database.url()).await;
     let migrate = "insert into headwater.migrations (number, name) \
                    select max(number) + 1, 'newer' from headwater.migrations";
     newer.execute(migrate).await.unwrap();

@@ -103,7 +103,7 @@ async fn a_transaction_that_has_not_appended_yet_holds_nothing() {
 /// between lies above what it read first, and so it must not matter that it sees no writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_reads_the_highest_position_before_it_looks_for_writers() {
-    let place = Place::fresh().await;
+    let place = Place::direct().await;
     append_to(&place.log, "soon-1", 1).await;
     let mut gate = Open::begin(&place).await;
     gate.execute(
@@ -242,7 +242,7 @@ async fn after_a_failover_that_lost_events_nothing_passes_an_uncommitted_positio
 /// It does not show the writers of its primary.
 #[tokio::test]
 async fn a_standby_does_not_tell_the_ceiling() {
-    let place = Place::fresh().await;
+    let place = Place::direct().await;
     append_to(&place.log, "soon-1", 1).await;
     let mut operator = Open::begin(&place).await;
     operator

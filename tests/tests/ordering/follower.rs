@@ -11,11 +11,11 @@ use futures_util::future::join_all;
 use headwater::{Filter, Position};
 use headwater_testkit::{
     fixtures::{append, events, stream},
-    postgres::database,
+    postgres::{database, direct},
     scale, seed, within,
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::Row as _;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -95,7 +95,7 @@ async fn follower(place: Arc<Place>, mut until: watch::Receiver<u64>) -> Vec<(u6
 
 /// What one would write first: everything above the highest position seen.
 async fn naive(place: Arc<Place>, until: watch::Receiver<u64>) -> BTreeSet<(u64, Uuid)> {
-    let mut connection = PgConnection::connect(&place.url).await.expect("the server answers");
+    let mut connection = direct(&place.url).await;
     let (mut read, mut last) = (BTreeSet::new(), 0_i64);
     while u64::try_from(last).is_ok_and(|last| last < *until.borrow()) {
         let sql = "select position, id from headwater.events where position > $1 order by position";

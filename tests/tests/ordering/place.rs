@@ -1,8 +1,8 @@
 //! A log in PostgreSQL, and transactions over it that a test holds open.
 
 use headwater::{Append, Appended, Log, Settings, postgres::PostgresStore};
-use headwater_testkit::postgres::{TestDatabase, database};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use headwater_testkit::postgres::{TestDatabase, database, direct, direct_database};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 /// A database with a log.
 pub struct Place {
@@ -14,7 +14,15 @@ pub struct Place {
 
 impl Place {
     pub async fn fresh() -> Self {
-        let database = database().await;
+        Self::of(database().await).await
+    }
+
+    /// Without a pooler, whatever the other tests have.
+    pub async fn direct() -> Self {
+        Self::of(direct_database().await).await
+    }
+
+    async fn of(database: TestDatabase) -> Self {
         Self::open(database.url().to_owned(), Settings::default(), Some(database)).await
     }
 
@@ -38,14 +46,14 @@ impl Place {
     /// Draws positions that no event will ever have.
     pub async fn draw_positions(&self, count: u32) {
         let sequence = "pg_get_serial_sequence('headwater.events', 'position')";
-        let mut connection = PgConnection::connect(&self.url).await.expect("the server answers");
+        let mut connection = direct(&self.url).await;
         let sql = format!("select count(nextval({sequence})) from generate_series(1, {count})");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("it may draw");
     }
 
     /// Whether a condition holds, in SQL.
     pub async fn holds(&self, condition: &str) -> Option<()> {
-        let mut connection = PgConnection::connect(&self.url).await.expect("the server answers");
+        let mut connection = direct(&self.url).await;
         let sql = AssertSqlSafe(format!("select {condition}"));
         let holds: bool =
             sqlx::query_scalar(sql).fetch_one(&mut connection).await.expect("the query is sound");
@@ -65,7 +73,7 @@ impl Open {
     }
 
     pub async fn begin_at(url: &str, place: &Place) -> Self {
-        let connection = PgConnection::connect(url).await.expect("the server answers");
+        let connection = direct(url).await;
         let mut open = Self { connection, store: place.store.clone() };
         open.execute("begin").await;
         open

@@ -13,7 +13,7 @@ use crate::place::{Open, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_subscriber_in_another_process_is_woken_at_once() {
-    let place = Place::fresh().await;
+    let place = Place::direct().await;
     let other = place.again().await;
     let mut cursor = other.log.subscribe(Filter::all(), Position::START);
     let mut delays = Vec::new();

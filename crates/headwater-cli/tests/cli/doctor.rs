@@ -1,3 +1,4 @@
+use headwater_testkit::postgres::direct;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -6,7 +7,7 @@ use std::{
 
 use headwater_testkit::eventually;
 use serde_json::Value;
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 
 use crate::support::{Ended, Place, lines};
 
@@ -54,8 +55,8 @@ async fn all_is_well_with_a_new_log_and_nothing_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_holds_readers_back_is_named_with_its_connection_and_its_age() {
-    let place = Place::in_postgres().await;
-    let mut open = PgConnection::connect(&place.url()).await.unwrap();
+    let place = Place::in_postgres_directly().await;
+    let mut open = direct(&place.url()).await;
     let begin = "set application_name = 'the till'; begin;
         insert into headwater.events (stream, category, version, id, type, schema_version, data)
         values ('cart-9', 'cart', 1, gen_random_uuid(), 'cart.opened', 1, '{\"secret\":1}')";
@@ -88,7 +89,7 @@ async fn a_transaction_that_holds_readers_back_is_named_with_its_connection_and_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_rights_sees_who_holds_readers_back_and_not_a_passing_append() {
-    let place = Place::in_postgres().await;
+    let place = Place::in_postgres_directly().await;
     // Roles are the server's: this one goes with its database's name.
     let role = place.url().rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned() + "_r";
     let grants = format!(
@@ -108,7 +109,7 @@ async fn a_role_without_rights_sees_who_holds_readers_back_and_not_a_passing_app
     };
     let (exit, findings) = look();
     assert_eq!((exit, complaints(&findings)), (0, vec!["rights", "rights"]), "{findings:?}");
-    let mut open = PgConnection::connect(&place.url()).await.unwrap();
+    let mut open = direct(&place.url()).await;
     sqlx::raw_sql("begin; lock table headwater.events in row exclusive mode")
         .execute(&mut open)
         .await
@@ -142,7 +143,7 @@ async fn a_role_without_rights_sees_who_holds_readers_back_and_not_a_passing_app
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_and_guards_that_are_off_are_errors() {
-    let place = Place::in_postgres().await;
+    let place = Place::in_postgres_directly().await;
     let role = "set search_path = headwater;";
     for (broken, mended, name, severity) in [
         (

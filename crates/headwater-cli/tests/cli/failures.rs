@@ -1,4 +1,4 @@
-use sqlx::Connection as _;
+use headwater_testkit::postgres::direct;
 
 use crate::support::{Ended, Place};
 
@@ -106,7 +106,7 @@ async fn looks_and_acts_that_the_database_does_not_answer_end_within_six_seconds
     let place = Place::in_postgres().await;
     place.ok(&["migrate"]);
     place.fill("cart-1", "cart.opened", 1);
-    let mut blocker = sqlx::PgConnection::connect(&place.url()).await.unwrap();
+    let mut blocker = direct(&place.url()).await;
     let lock =
         "begin; lock table headwater.checkpoints, headwater.subscriptions, headwater.operations";
     sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();

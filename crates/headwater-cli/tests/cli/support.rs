@@ -8,7 +8,7 @@ use std::{
 };
 
 use headwater::{ExpectedVersion, NewEvent, StreamName};
-use headwater_testkit::postgres::TestDatabase;
+use headwater_testkit::postgres::{TestDatabase, database, direct, direct_database};
 use serde_json::Value;
 use sqlx::Connection as _;
 use tempfile::TempDir;
@@ -47,7 +47,15 @@ impl Place {
 
     /// A migrated log in PostgreSQL.
     pub async fn in_postgres() -> Self {
-        let database = headwater_testkit::postgres::database().await;
+        Self::in_database(database().await)
+    }
+
+    /// The same without a pooler, whatever the other tests have.
+    pub async fn in_postgres_directly() -> Self {
+        Self::in_database(direct_database().await)
+    }
+
+    fn in_database(database: TestDatabase) -> Self {
         let place = Self { url: database.url().into(), _database: Some(database), ..Self::empty() };
         place.ok(&["migrate"]);
         place
@@ -120,7 +128,7 @@ impl Place {
             statements.execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         } else {
-            let mut connection = sqlx::PgConnection::connect(&self.url).await.unwrap();
+            let mut connection = direct(&self.url).await;
             statements.execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         }

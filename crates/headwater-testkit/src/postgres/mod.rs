@@ -8,7 +8,8 @@
 //!    default;
 //! 3. the binaries of a local installation, 15 or newer: a cluster in a temporary directory.
 //!
-//! `HEADWATER_TEST_POSTGRES=env|docker|local` insists on one of them. A test is never skipped for
+//! `HEADWATER_TEST_POSTGRES=env|docker|local` insists on one of them. With `HEADWATER_TEST_POOLER=pgbouncer` what
+//! is tested reaches its database through PgBouncer in transaction mode, as a plain role. A test is never skipped for
 //! want of a server: it fails, with a sentence that says what to install. A server that was started
 //! here is gone when the test process has ended, in whatever way.
 
@@ -20,9 +21,11 @@ mod provider;
 mod proxy;
 mod server;
 
-use std::{fmt, str::FromStr};
+use std::{env, fmt, str::FromStr};
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions,
+};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -54,10 +57,38 @@ impl fmt::Debug for TestDatabase {
 ///
 /// Where there is no server and none can be started.
 pub async fn database() -> TestDatabase {
+    let mut database = direct_database().await;
+    match env::var("HEADWATER_TEST_POOLER").as_deref() {
+        Err(_) | Ok("") => {}
+        Ok("pgbouncer") => database.url = pooled(&database).await,
+        Ok(other) => panic!("HEADWATER_TEST_POOLER is {other:?}, and must be pgbouncer"),
+    }
+    database
+}
+
+/// The same without a pooler, whatever the other tests have: for what a pooler keeps from its clients, such as
+/// notifications, the settings of a session, and roles that it does not know.
+///
+/// # Panics
+///
+/// As [`database`] does.
+pub async fn direct_database() -> TestDatabase {
     let admin_url = SHARED.get_or_init(provider::start).await.clone();
     let name = format!("headwater_test_{}", Uuid::now_v7().simple());
     create_database(&admin_url, &name).await;
     TestDatabase { url: with_database(&admin_url, &name), name, admin_url }
+}
+
+/// A connection for what a test asks the server itself: past a pooler that lies before it, as its superuser.
+///
+/// # Panics
+///
+/// Where there is no such database.
+pub async fn direct(url: &str) -> PgConnection {
+    let admin_url = SHARED.get().filter(|_| pooler::is_pooled(url));
+    let url =
+        admin_url.map_or(url.to_owned(), |admin_url| with_database(admin_url, database_of(url)));
+    PgConnection::connect(&url).await.expect("the test server takes connections")
 }
 
 impl TestDatabase {
@@ -118,9 +149,18 @@ fn with_database(url: &str, database: &str) -> String {
         Some((head, parameters)) => (head, format!("?{parameters}")),
         None => (url, String::new()),
     };
-    let authority = head.find("://").map_or(0, |scheme| scheme + 3);
-    let end = head[authority..].find('/').map_or(head.len(), |slash| authority + slash);
-    format!("{}/{database}{parameters}", &head[..end])
+    format!("{}/{database}{parameters}", &head[..end_of_authority(head)])
+}
+
+/// The database in a URL's path.
+fn database_of(url: &str) -> &str {
+    let head = url.split_once('?').map_or(url, |(head, _)| head);
+    head[end_of_authority(head)..].trim_start_matches('/')
+}
+
+fn end_of_authority(url: &str) -> usize {
+    let authority = url.find("://").map_or(0, |scheme| scheme + 3);
+    url[authority..].find('/').map_or(url.len(), |slash| authority + slash)
 }
 
 #[cfg(test)]
@@ -135,6 +175,7 @@ mod tests {
             ("postgres://host/shop?sslmode=disable", "postgres://host/x?sslmode=disable"),
         ] {
             assert_eq!(with_database(url, "x"), other);
+            assert_eq!(database_of(other), "x");
         }
     }
 }

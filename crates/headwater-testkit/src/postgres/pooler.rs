@@ -32,6 +32,9 @@ static POOLER: OnceCell<u16> = OnceCell::const_new();
 ///
 /// Where there is no PgBouncer, naming what to install.
 pub async fn pooled(database: &TestDatabase) -> String {
+    if is_pooled(database.url()) {
+        return database.url().to_owned();
+    }
     let port = POOLER.get_or_init(|| async {
         start().await.unwrap_or_else(|reason| {
             panic!(
@@ -56,6 +59,11 @@ pub async fn pooled(database: &TestDatabase) -> String {
 pub(crate) fn plainly(database: &TestDatabase) -> String {
     let (user, _) = login(database.url()).expect("a pooler needs a URL with user and password");
     database.url().replacen(&format!("//{user}:"), &format!("//{ROLE}:"), 1)
+}
+
+/// Whether a URL is of that role.
+pub(super) fn is_pooled(url: &str) -> bool {
+    login(url).is_ok_and(|(user, _)| user == ROLE)
 }
 
 /// The user and the password of a URL.
