@@ -10,4 +10,6 @@ mod pages {
     struct Cli;
     #[doc = include_str!("../../docs/metrics.md")]
     struct Metrics;
+    #[doc = include_str!("../../docs/windows.md")]
+    struct Windows;
 }

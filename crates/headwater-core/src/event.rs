@@ -1,6 +1,6 @@
 //! An event as the log holds it: what was stored, and when, where and why.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::{Position, StreamName};
@@ -34,6 +34,14 @@ pub struct Recorded<E> {
 }
 
 impl<E> Recorded<E> {
+    /// How long after it happened it was recorded, by the two clocks; less than nothing where the writer's is ahead.
+    ///
+    /// A fold that leaves out what came too late decides by this. It is kept with the event: a rebuild, and any other
+    /// order of arrival, decide in the same way.
+    pub fn delay(&self) -> TimeDelta {
+        self.recorded_at - self.occurred_at
+    }
+
     /// The same event with another payload.
     pub fn with<F>(self, event: F) -> Recorded<F> {
         Recorded {

@@ -52,6 +52,7 @@ pub mod task;
 pub mod testing;
 mod value;
 mod version;
+mod windows;
 
 pub use aggregate::Aggregate;
 pub use append::{Append, Appended, AppendedStream, NewEvent};
@@ -86,3 +87,4 @@ pub use subscription::{Subscription, SubscriptionCheckpoint};
 pub use subscription_store::SubscriptionStore;
 pub use value::{ColumnValue, Row, Value, ValueError};
 pub use version::ExpectedVersion;
+pub use windows::Windows;

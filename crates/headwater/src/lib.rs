@@ -169,8 +169,8 @@ pub use headwater_core::{
     Filter, Finding, GenerationState, Lifecycle, Limits, Loaded, Migrated, NewEvent, OnFailure,
     Parked, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row,
     Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName,
-    SubscriptionCheckpoint, Table, Upcaster, Value, ValueError, codec, envelope, finding, metrics,
-    testing,
+    SubscriptionCheckpoint, Table, Upcaster, Value, ValueError, Windows, codec, envelope, finding,
+    metrics, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
