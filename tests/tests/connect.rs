@@ -78,5 +78,6 @@ async fn a_pooler_is_noticed_while_others_use_it() {
         assert!(described.ends_with("behind a pooler"), "{attempt}: {described}");
         log.close().await;
     }
+    assert!(!other.is_finished(), "the other client has met an error");
     other.abort();
 }

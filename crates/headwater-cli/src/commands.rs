@@ -32,7 +32,9 @@ pub use self::{
     },
     race::RaceArgs,
     streams::{ShowArgs, StreamCommand, StreamsArgs},
-    subscriptions::{HistoryArgs, RemoveArgs, SeekSubscriptionArgs, SubscriptionsCommand},
+    subscriptions::{
+        RemoveArgs, SeekSubscriptionArgs, SubscriptionHistoryArgs, SubscriptionsCommand,
+    },
     verify::VerifyArgs,
 };
 use crate::{Failure, Options, Output, options::PATIENCE};
@@ -123,8 +125,8 @@ async fn with_log<T>(
     within(options.connect_as_is().await?, work).await
 }
 
-/// The same for a look or an act, which a sound database answers at once: of one that has gone silent, or of rows
-/// that somebody holds, the operator is told soon.
+/// The same for a look or an act, which a sound database answers at once: of a server that has gone silent, or of rows
+/// that somebody holds, the operator is told soon. SQLite ends a wait for its one writer by itself, after 5 s.
 async fn at_log<T>(
     options: &Options,
     work: impl AsyncFnOnce(&Log) -> Result<T, Failure>,

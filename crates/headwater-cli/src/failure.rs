@@ -76,6 +76,12 @@ impl Failure {
         self
     }
 
+    /// Adds to what there is to do about it.
+    pub(crate) fn and_hint(mut self, more: impl AsRef<str>) -> Self {
+        let before = self.hint.take().map(|hint| hint + "; ").unwrap_or_default();
+        self.with_hint(before + more.as_ref())
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit
@@ -127,8 +133,9 @@ impl From<Error> for Failure {
         };
         let hint = match error {
             Error::VersionConflict { .. } => Some("read the stream again, and decide anew"),
-            Error::Unavailable { .. } => Some("see that the database runs, and try again"),
-            Error::OutcomeUnknown { .. } => Some("see whether it was done before you try again"),
+            Error::Unavailable { .. } => {
+                Some("see that the database runs and has room, and try again")
+            }
             _ => None,
         };
         let failure = Self::new(exit, error.code(), error.to_string());

@@ -72,9 +72,9 @@ use clap::CommandFactory as _;
 use headwater::App;
 
 pub use commands::{
-    AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, HistoryArgs, ImportArgs,
-    NamesArgs, OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RemoveArgs, RunArgs,
-    SeekArgs, SeekSubscriptionArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs,
+    AppendArgs, Command, DoctorArgs, DropArgs, EventsArgs, ExportArgs, ImportArgs, NamesArgs,
+    OfOneArgs, OneArgs, ProjectionsCommand, RaceArgs, RebuildArgs, RemoveArgs, RunArgs, SeekArgs,
+    SeekSubscriptionArgs, ShowArgs, SkipArgs, StreamCommand, StreamsArgs, SubscriptionHistoryArgs,
     SubscriptionsCommand, VerifyArgs, run,
 };
 pub use failure::{Exit, Failure};

@@ -123,10 +123,15 @@ impl Definition {
 
     /// Which code built the generation with this fingerprint.
     pub fn built_by(&self, fingerprint: &str) -> BuiltBy {
-        if fingerprint == self.fingerprint {
+        Self::compare(&self.fingerprint, fingerprint)
+    }
+
+    /// Which code, seen from the code with the fingerprint `own`, built the generation with the fingerprint `found`.
+    pub fn compare(own: &str, found: &str) -> BuiltBy {
+        if found == own {
             return BuiltBy::SameCode;
         }
-        let (Some(own), Some(found)) = (parse(&self.fingerprint), parse(fingerprint)) else {
+        let (Some(own), Some(found)) = (parse(own), parse(found)) else {
             return BuiltBy::OtherCode;
         };
         if own.version < found.version {

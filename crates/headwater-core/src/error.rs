@@ -62,7 +62,10 @@ pub enum Error {
     ///
     /// For an append, trying again with the same event ids settles it; for an operator's act, a look at where
     /// the projection or subscription stands.
-    #[error("it is unknown whether it was committed: {reason}")]
+    #[error(
+        "it is unknown whether it was committed ({reason}): an append may be tried again with the same event ids; \
+         of anything else, see whether it was done"
+    )]
     OutcomeUnknown {
         /// What broke.
         reason: String,

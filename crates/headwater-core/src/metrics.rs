@@ -80,7 +80,7 @@ metrics! {
     PROJECTION_STATE = Gauge "headwater_projection_state" Count ["projection", "state"];
     /// Events that the read model in service lacks since they are set aside.
     PROJECTION_PARKED_EVENTS = Gauge "headwater_projection_parked_events" Count ["projection"];
-    /// How often an operator had the read model in service leave events out, or moved it; a rebuild makes it whole.
+    /// How often an operator had the read model in service leave events out, or moved it; a rebuild takes in what its code can apply.
     PROJECTION_SKIPS = Gauge "headwater_projection_skips" Count ["projection"];
     /// 1 where this instance has the lease on the read model in service.
     PROJECTION_LEASE_HELD = Gauge "headwater_projection_lease_held" Count ["projection"];

@@ -26,8 +26,9 @@ pub trait SubscriptionStore: Send + Sync + 'static {
         seen: Option<(Position, Uuid)>,
     ) -> Result<Option<SubscriptionCheckpoint>>;
 
-    /// Does what an operator wants, and records it, with a detail that says from which position to which: moves the subscription to this position under another
-    /// id, or removes it where none is given. `false` where there is none of this name.
+    /// Does what an operator wants: moves the subscription to this position under another id, or removes it where none
+    /// is given. Records it, with a detail of the store's own, which says from which position to which. `false` where
+    /// there is none of this name.
     async fn change_subscription(
         &self,
         to: Option<Position>,

@@ -158,7 +158,7 @@ async fn refuse_held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Resul
     let all = log.store().checkpoints().await?;
     for projector in projectors {
         let generations = Generations::among(&all, projector.definition());
-        let held = generations.building().filter(|building| building.failure.is_none());
+        let held = generations.building().filter(|building| building.held_back);
         if let Some(waits) = held.and_then(generation::waits) {
             return Err(waits);
         }

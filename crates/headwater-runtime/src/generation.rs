@@ -177,7 +177,8 @@ pub(crate) fn waits(building: &Checkpoint) -> Option<Error> {
     (failed || building.held_back).then_some(Error::BuildWaits { projection, generation, failed })
 }
 
-/// Makes the next generation, which is held back when it is complete where `hold` says so. Where it is done `by` somebody, that is recorded.
+/// Makes the next generation, which is held back when it is complete where `hold` says so. Where it is done `by`
+/// somebody, that is recorded.
 pub(crate) async fn build(
     log: &Log,
     definition: &Definition,
@@ -204,6 +205,9 @@ pub(crate) async fn go_on(
     by: Option<String>,
     owner: Uuid,
 ) -> Result<Checkpoint> {
+    if by.is_none() && (left.held_back || !hold) {
+        return Ok(left);
+    }
     let mut tx = log.store().begin().await?;
     let amended = Checkpoint { held_back: left.held_back || hold, ..left.clone() };
     let left = tx.amend(&left, &amended, Some(owner)).await?;

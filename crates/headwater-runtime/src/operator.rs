@@ -8,8 +8,8 @@ use std::{future::ready, mem};
 
 use futures_util::TryStreamExt as _;
 use headwater_core::{
-    Checkpoint, Direction, Error, Filter, GenerationState, Leases, Log, Operation, Parked,
-    Position, Reading, Result, StoreTx, StreamName, Work, limits,
+    BuiltBy, Checkpoint, Definition, Direction, Error, Filter, GenerationState, Leases, Log,
+    Operation, Parked, Position, Reading, Result, StoreTx, StreamName, Work, limits,
 };
 use uuid::Uuid;
 
@@ -39,6 +39,8 @@ struct Act<'a> {
 /// What an act does beside the checkpoint.
 enum Effect {
     Plain,
+    /// Appends change the read model no more.
+    LeaveAppends,
     /// What is built is to be held back.
     Hold,
     /// The events that were set aside are tried again.
@@ -60,29 +62,33 @@ impl<'a> Act<'a> {
     fn on_live(name: &'static str, projection: &'a str) -> Self {
         Self::new(name, projection, GenerationState::Live)
     }
+
+    fn with(self, effect: Effect) -> Self {
+        Self { effect, ..self }
+    }
 }
 
 impl Effect {
-    fn of_rebuild(hold: bool) -> Self {
-        if hold { Self::Hold } else { Self::Plain }
-    }
-
     /// In words, for the record.
-    fn detail(&self, from: Position) -> Option<String> {
+    fn detail(&self, units: &[Checkpoint]) -> Option<String> {
         match self {
-            Self::Plain | Self::RetryParked => None,
+            Self::Plain | Self::LeaveAppends | Self::RetryParked => None,
             Self::Hold => Some("to be held back".into()),
             Self::LeaveOut { event, .. } => Some(format!("event {event}")),
-            Self::MoveTo(to) => Some(Operation::moved(from, *to)),
+            Self::MoveTo(to) => {
+                let from = units.iter().map(|unit| unit.position).min()?;
+                Some(Operation::moved(from, *to))
+            }
         }
     }
 
-    /// Whether it leaves events out or has them applied again, which the checkpoint tells from then on.
-    fn skips(&self, from: Position) -> bool {
+    /// Whether it leaves events out or has them applied again, which the checkpoint tells from then on. Of another
+    /// log nobody knows which.
+    fn skips(&self, units: &[Checkpoint]) -> bool {
         match self {
-            Self::Plain | Self::Hold | Self::RetryParked => false,
+            Self::Plain | Self::LeaveAppends | Self::Hold | Self::RetryParked => false,
             Self::LeaveOut { .. } => true,
-            Self::MoveTo(to) => from != *to,
+            Self::MoveTo(to) => units.iter().any(|unit| unit.position != *to || !unit.of_this_log),
         }
     }
 }
@@ -108,7 +114,7 @@ impl Operator {
     /// As for all acts: [`Error::UnknownProjection`] and [`Error::NoGeneration`] (give another name),
     /// [`Error::CheckpointMoved`] and [`Error::Unavailable`] (try again), [`Error::Database`].
     pub async fn pause(&self, projection: &str) -> Result<Checkpoint> {
-        let act = Act::on_live("pause", projection);
+        let act = Act::on_live("pause", projection).with(Effect::LeaveAppends);
         self.change(act, |at| Ok(Checkpoint { paused: true, ..at })).await
     }
 
@@ -140,8 +146,7 @@ impl Operator {
         let in_service = generations.iter().filter(|g| g.state == GenerationState::Live);
         let parked = in_service.map(|live| live.parked).sum::<u64>() > 0;
         if parked || failed(GenerationState::Live) {
-            let act = Act::on_live("retry", projection);
-            let act = Act { effect: Effect::RetryParked, ..act };
+            let act = Act::on_live("retry", projection).with(Effect::RetryParked);
             tried = Some(self.change(act, change).await?);
         }
         tried.ok_or_else(|| lacks(projection, "stands still or has set events aside"))
@@ -154,9 +159,8 @@ impl Operator {
     ///
     /// As for [`Operator::pause`]; [`Error::InvalidInput`] where it is no such event.
     pub async fn skip(&self, projection: &str, event: Uuid) -> Result<Checkpoint> {
-        let act = |on, parked_in| Act {
-            effect: Effect::LeaveOut { event, parked_in },
-            ..Act::new("skip", projection, on)
+        let act = |on, parked_in| {
+            Act::new("skip", projection, on).with(Effect::LeaveOut { event, parked_in })
         };
         let generations = self.generations(projection).await?;
         let in_service = |generation: &&Checkpoint| generation.state == GenerationState::Live;
@@ -210,7 +214,7 @@ impl Operator {
         let (filter, after, direction) = (Filter::all(), Position::START, Direction::Backward);
         let reading = Reading::Log { filter, after, until: to, direction };
         let last = self.log.store().read(reading).try_next().await?;
-        let act = Act { effect: Effect::MoveTo(to), ..Act::on_live("seek", projection) };
+        let act = Act::on_live("seek", projection).with(Effect::MoveTo(to));
         self.change(act, |at| {
             let event_id = last.as_ref().map(|event| event.id);
             let event_position = last.as_ref().map_or(Position::START, |event| event.position);
@@ -238,26 +242,31 @@ impl Operator {
     pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
+        let effect = if hold { Effect::Hold } else { Effect::Plain };
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
             if building.failure.is_none() {
                 return Err(under_way(building, &leases));
             }
             // Otherwise the reason would be forgotten, and nobody would try.
-            let live = generations.iter().find(|g| g.state == GenerationState::Live);
-            let by_live = live.is_some_and(|live| self.needs_code(&leases, live).is_ok());
-            if !by_live {
-                self.needs_code(&leases, building)?;
+            let by_its_code = self.needs_code(&leases, building);
+            if by_its_code.is_ok() {
+                let act = Act::new("rebuild", projection, building.state).with(effect);
+                let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
+                return self.change(act, again).await;
             }
-            let effect = Effect::of_rebuild(hold);
-            let act = Act { effect, ..Act::new("rebuild", projection, building.state) };
-            let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
-            return self.change(act, again).await;
+            // The code of the one in service gives up a build of other code, and begins its own; never one of newer code.
+            let live = generations.iter().find(|g| g.state == GenerationState::Live);
+            let newer = |live: &Checkpoint| {
+                Definition::compare(&live.fingerprint, &building.fingerprint) == BuiltBy::NewerCode
+            };
+            if live.is_none_or(newer) {
+                by_its_code?;
+            }
         }
         if let Some(live) = generations.iter().find(|g| g.state == GenerationState::Live) {
             self.needs_code(&leases, live)?;
         }
-        let effect = Effect::of_rebuild(hold);
-        let act = Act { effect, ..Act::on_live("rebuild", projection) };
+        let act = Act::on_live("rebuild", projection).with(effect);
         let asked = Some(Uuid::now_v7());
         self.change(act, |at| Ok(Checkpoint { rebuild_asked: asked, held_back: hold, ..at })).await
     }
@@ -387,14 +396,14 @@ impl Operator {
         let newest = generations.iter().map(|g| g.generation).max().ok_or_else(none)?;
         generations.retain(|generation| generation.generation == newest);
         let mut tx = self.log.store().begin().await?;
-        if action == "pause" {
+        if matches!(effect, Effect::LeaveAppends) {
             // Before a checkpoint is held, as by an append.
             tx.set_inline(projection, false).await?;
         }
         let units = hold_all(&mut *tx, &generations).await?;
-        let from = units.iter().map(|unit| unit.position).min().ok_or_else(none)?;
+        let detail = effect.detail(&units);
         // The first counts for all: it is the one that stays when they are merged.
-        let mut skips = u64::from(effect.skips(from));
+        let mut skips = u64::from(effect.skips(&units));
         let (mut changed, mut unparked) = (None, false);
         for held in units {
             let to = change(held.clone())?;
@@ -407,13 +416,17 @@ impl Operator {
                     unparked |= tx.unpark(&held, *event).await?;
                     tx.retry_parked(&held, Some(stream)).await?;
                 }
-                _ => {}
+                Effect::Plain
+                | Effect::LeaveAppends
+                | Effect::Hold
+                | Effect::MoveTo(_)
+                | Effect::LeaveOut { parked_in: None, .. } => {}
             }
         }
         if matches!(effect, Effect::LeaveOut { parked_in: Some(_), .. }) && !unparked {
             return Err(Error::CheckpointMoved { projection: projection.into() });
         }
-        let (id, by, detail) = (Uuid::now_v7(), self.by.clone(), effect.detail(from));
+        let (id, by) = (Uuid::now_v7(), self.by.clone());
         let (projection, generation) = (projection.to_owned(), Some(newest));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;

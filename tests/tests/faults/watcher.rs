@@ -1,13 +1,12 @@
 //! Somebody who queries a read model all the time, and must never notice a rebuild.
 
-use headwater_testkit::postgres::direct;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use headwater::Log;
-use headwater_testkit::eventually;
+use headwater_testkit::{eventually, postgres::direct};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::{
     task::{JoinHandle, yield_now},

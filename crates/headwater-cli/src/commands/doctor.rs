@@ -2,23 +2,21 @@
 
 mod projections;
 
-use std::time::Duration;
-
 use headwater::{Error, Finding, Log, Settings, Severity};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::close;
-use crate::{Exit, Failure, Options, Output, options::no_answer};
+use crate::{
+    Exit, Failure, Options, Output,
+    options::{PATIENCE, no_answer},
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   headwater doctor
   headwater doctor --thorough
   headwater doctor --json | jq 'select(.severity == \"error\")'";
-
-/// How long a database may take for all that it is asked.
-const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What `doctor` takes.
 #[derive(clap::Args)]

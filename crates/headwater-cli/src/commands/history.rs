@@ -12,12 +12,6 @@ const ACTS: &str = "\
     where (action in ('seek subscription', 'remove subscription')) = $1 and ($2 = '' or projection = $2)
     order by id desc";
 
-/// What an operator has done to the rows of a read model.
-pub(super) fn left_out(projection: &str, skips: u64) -> String {
-    let many = if skips == 1 { "1 act".to_owned() } else { format!("{skips} acts") };
-    format!("an operator has had {projection} skip events, or moved it ({many})")
-}
-
 /// What was done to projections, or to one that is there or was.
 pub(super) async fn of_projections(
     log: &Log,

@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use headwater::{App, Log};
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
+pub(super) use self::status::left_out;
 
 use super::{at_log, close, history, with_log};
 use crate::{Exit, Failure, Interrupt, Options, Output};
@@ -96,7 +97,7 @@ pub enum ProjectionsCommand {
     /// List the projections, with every build of their read models
     #[command(after_help = LIST_EXAMPLES)]
     List,
-    /// Say where each projection stands; exit code 5 where one stands still or lacks events
+    /// Say where each projection stands; exit code 5 where one stands still, or may hold other rows than the log makes
     #[command(after_help = STATUS_EXAMPLES)]
     Status(OfOneArgs),
     /// Build read models anew, beside the ones in service, and swap them in
@@ -211,8 +212,15 @@ pub(super) async fn run(
             if max_rate.is_some() {
                 return Err(without_code("rebuild --max-rate"));
             }
-            at_log(options, async |log| follow::rebuild(log, &names, hold, options, out).await)
-                .await
+            let asked =
+                at_log(options, async |log| follow::ask_rebuild(log, &names, hold).await).await?;
+            with_log(options, async |log| {
+                for asked in asked {
+                    follow::follow(log, &asked, options, out).await?;
+                }
+                Ok(())
+            })
+            .await
         }
         ProjectionsCommand::Rebuild(args) => {
             app.check()?;
@@ -226,11 +234,14 @@ pub(super) async fn run(
                 .await
         }
         ProjectionsCommand::Promote(OneArgs { name }) => {
-            at_log(options, async |log| follow::promote(log, &name, app, options, out).await).await
+            let wanted =
+                at_log(options, async |log| follow::ask_promote(log, &name, app).await).await?;
+            with_log(options, async |log| follow::swap(log, &wanted, app, options, out).await).await
         }
         ProjectionsCommand::Rollback(OneArgs { name }) => {
-            at_log(options, async |log| follow::roll_back(log, &name, app, options, out).await)
-                .await
+            let wanted =
+                at_log(options, async |log| follow::ask_roll_back(log, &name, app).await).await?;
+            with_log(options, async |log| follow::swap(log, &wanted, app, options, out).await).await
         }
         ProjectionsCommand::Drop(args) => {
             needs_code(app, "drop")?;

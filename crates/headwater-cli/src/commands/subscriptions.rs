@@ -49,7 +49,7 @@ pub enum SubscriptionsCommand {
     Rm(RemoveArgs),
     /// Show what operators have done to subscriptions
     #[command(after_help = HISTORY_EXAMPLES)]
-    History(HistoryArgs),
+    History(SubscriptionHistoryArgs),
 }
 
 /// What `subscriptions seek` takes.
@@ -77,7 +77,7 @@ pub struct RemoveArgs {
 
 /// What `subscriptions history` takes.
 #[derive(clap::Args)]
-pub struct HistoryArgs {
+pub struct SubscriptionHistoryArgs {
     /// Of this subscription alone
     #[arg(value_name = "NAME")]
     name: Option<String>,
@@ -101,7 +101,7 @@ pub(super) async fn run(
         SubscriptionsCommand::List => list(log, out).await,
         SubscriptionsCommand::Seek(args) => seek(log, args, out).await,
         SubscriptionsCommand::Rm(args) => remove(log, args, out).await,
-        SubscriptionsCommand::History(HistoryArgs { name }) => {
+        SubscriptionsCommand::History(SubscriptionHistoryArgs { name }) => {
             history::of_subscriptions(log, name.as_deref(), out).await
         }
     }

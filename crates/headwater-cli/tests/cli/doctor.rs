@@ -1,11 +1,10 @@
-use headwater_testkit::postgres::direct;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     time::{Duration, Instant},
 };
 
-use headwater_testkit::eventually;
+use headwater_testkit::{eventually, postgres::direct};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 

@@ -585,7 +585,11 @@ pub async fn no_act_but_a_seek_adopts_a_checkpoint_of_another_log(harness: &dyn 
     let last = book(log, "a", 1).await;
     let stopped = failure(within("it stops", app().catch_up(log)).await);
     assert!(matches!(stopped, Error::LogDiverged { .. }), "{stopped:?}");
-    operator(log).seek("balances", last).await.expect("it is of this log from now on");
+    let at = status(log, "balances").await.position;
+    operator(log).seek("balances", at).await.expect("it is of this log from now on");
+    let skips = status(log, "balances").await.skips;
+    assert_eq!(skips, 1, "what the other log had at these positions is in its rows");
+    operator(log).seek("balances", last).await.expect("it is moved");
     catch_up(log).await;
 }
 

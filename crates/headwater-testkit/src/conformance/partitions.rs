@@ -202,6 +202,32 @@ pub async fn an_operator_acts_on_all_partitions(harness: &dyn Harness) {
     run_while(&app, log, work).await;
 }
 
+/// Also where it is the position of the one that is furthest behind.
+pub async fn a_seek_tells_that_a_partition_was_moved(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = in_four();
+    let work = async {
+        transfer(log, 5).await;
+        let last = append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
+        for n in 0..20 {
+            open(log, &format!("good-{n}"), "ada").await;
+        }
+        assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(false), "one stands still");
+        let good = async || {
+            let all = balances(log).await;
+            all.iter().filter(|row| row.account.starts_with("good")).count()
+        };
+        eventually("the others go on", async || (good().await > 10).then_some(())).await;
+    };
+    run_while(&app, log, work).await;
+    let units = log.checkpoints().await.expect("they can be listed");
+    let lowest = units.iter().map(|unit| unit.position).min().expect("there are four");
+    Operator::new(log, "ada").seek("balances", lowest).await.expect("it is moved");
+    let units = log.checkpoints().await.expect("they can be listed");
+    assert!(units.iter().all(|unit| unit.position == lowest), "{units:?}");
+    assert_eq!(units.iter().map(|unit| unit.skips).sum::<u64>(), 1, "what was applied comes again");
+}
+
 /// Its partitions cannot be made one again without losing what one of them has set aside.
 pub async fn a_generation_of_which_a_part_has_set_events_aside_is_not_gone_back_to(
     harness: &dyn Harness,

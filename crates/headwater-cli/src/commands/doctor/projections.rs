@@ -9,7 +9,7 @@ use headwater::{
     finding::span, store::Reading,
 };
 
-use crate::{Failure, commands::history::left_out};
+use crate::{Failure, commands::projections::left_out};
 
 /// How long an event may wait for a projection without a word.
 const PATIENCE: Duration = Duration::from_secs(60);

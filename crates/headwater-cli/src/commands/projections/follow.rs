@@ -31,21 +31,25 @@ struct Answer<'a> {
 }
 
 /// What an instance was asked for.
-struct Asked<'a> {
-    projection: &'a str,
+pub(super) struct Asked {
+    projection: String,
     /// The generation that was in service then.
     before: u32,
     begun: Instant,
 }
 
-/// Asks for rebuilds, and follows them one after the other.
-pub(super) async fn rebuild(
+/// A build that was asked to come into service.
+pub(super) struct Wanted {
+    building: Checkpoint,
+    asked: Asked,
+}
+
+/// Asks for rebuilds.
+pub(super) async fn ask_rebuild(
     log: &Log,
     names: &[String],
     hold: bool,
-    options: &Options,
-    out: &mut Output,
-) -> Result<(), Failure> {
+) -> Result<Vec<Asked>, Failure> {
     let checkpoints = log.checkpoints().await?;
     let live = || checkpoints.iter().filter(|checkpoint| checkpoint.state == Live);
     let all: Vec<_> = live().map(|checkpoint| checkpoint.projection.clone()).collect();
@@ -62,57 +66,51 @@ pub(super) async fn rebuild(
     let mut asked = Vec::new();
     for projection in names {
         operator(log).rebuild(projection, hold).await?;
-        asked.push(Asked { projection, before: before(projection), begun: Instant::now() });
+        asked.push(Asked {
+            projection: projection.clone(),
+            before: before(projection),
+            begun: Instant::now(),
+        });
     }
-    for asked in asked {
-        follow(log, &asked, options, out).await?;
-    }
-    Ok(())
+    Ok(asked)
 }
 
-/// Puts a build into service, by an instance that runs or by this program.
-pub(super) async fn promote(
-    log: &Log,
-    name: &str,
-    app: &App,
-    options: &Options,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// Asks for a build to be put into service.
+pub(super) async fn ask_promote(log: &Log, name: &str, app: &App) -> Result<Wanted, Failure> {
     let before = in_service(log, name).await?;
     let building = operator(log).with_code(app).promote(name).await?;
-    swap(log, &building, before, app, options, out).await
+    Ok(Wanted::new(building, before))
 }
 
-/// Goes back to the generation before, by an instance that has its code or by this program.
-pub(super) async fn roll_back(
-    log: &Log,
-    name: &str,
-    app: &App,
-    options: &Options,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// Asks for the generation before to come back.
+pub(super) async fn ask_roll_back(log: &Log, name: &str, app: &App) -> Result<Wanted, Failure> {
     let before = in_service(log, name).await?;
     let building = operator(log).with_code(app).roll_back(name).await?;
-    swap(log, &building, before, app, options, out).await
+    Ok(Wanted::new(building, before))
 }
 
-/// Lets a build that is wanted come into service.
-async fn swap(
+impl Wanted {
+    fn new(building: Checkpoint, before: u32) -> Self {
+        let projection = building.projection.clone();
+        Self { building, asked: Asked { projection, before, begun: Instant::now() } }
+    }
+}
+
+/// Lets a build that is wanted come into service, by an instance that has its code or by this program.
+pub(super) async fn swap(
     log: &Log,
-    building: &Checkpoint,
-    before: u32,
+    wanted: &Wanted,
     app: &App,
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let projection = &building.projection;
-    let begun = Instant::now();
+    let Wanted { building, asked } = wanted;
     let leases = log.store().leases().await?;
     if !leases.has_code(building.definition_id()) && app.has_code_of(building) {
-        let names = [projection.clone()];
+        let names = [asked.projection.clone()];
         app.rebuild(log, &names, &|_| {}).await.map_err(Failure::of_projection)?;
     }
-    follow(log, &Asked { projection, before, begun }, options, out).await
+    follow(log, asked, options, out).await
 }
 
 /// Whether an instance builds it.
@@ -135,9 +133,9 @@ fn in_state<'a>(
 }
 
 /// Follows what was asked for until it is in service, or held back.
-async fn follow(
+pub(super) async fn follow(
     log: &Log,
-    asked: &Asked<'_>,
+    asked: &Asked,
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
@@ -156,7 +154,7 @@ async fn follow(
     let seconds = asked.begun.elapsed().as_secs_f64();
     if out.is_json() {
         return out.object(&Answer {
-            projection: asked.projection,
+            projection: &asked.projection,
             generation: built.generation,
             position: built.position.0,
             seconds,
@@ -164,7 +162,7 @@ async fn follow(
             by: "instance",
         });
     }
-    let (name, generation) = (asked.projection, built.generation);
+    let (name, generation) = (&asked.projection, built.generation);
     out.line(if built.held_back {
         held_back(name, generation)
     } else {
@@ -179,19 +177,20 @@ pub(super) fn held_back(projection: &str, generation: u32) -> String {
     )
 }
 
-async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Checkpoint, Failure> {
+async fn wait(log: &Log, asked: &Asked, reporter: &Reporter) -> Result<Checkpoint, Failure> {
+    let name = &asked.projection;
     let end = log.ceiling().await?.position;
     let (mut start, mut last, mut moved) = (None, None, Instant::now());
     loop {
         let head = log.ceiling().await?.position;
         let all = log.checkpoints().await?;
-        let live = in_state(&all, asked.projection, Live);
+        let live = in_state(&all, name, Live);
         if let Some(live) = live.filter(|live| live.generation != asked.before) {
             return Ok(live.clone());
         }
-        if let Some(building) = in_state(&all, asked.projection, Building) {
+        if let Some(building) = in_state(&all, name, Building) {
             if let Some(failure) = &building.failure {
-                return Err(failed(asked.projection, &failure.error));
+                return Err(failed(name, &failure.error));
             }
             if building.held_back && building.position >= end {
                 return Ok(building.clone());
@@ -206,12 +205,12 @@ async fn wait(log: &Log, asked: &Asked<'_>, reporter: &Reporter) -> Result<Check
                 events: building.position.0.saturating_sub(first.0),
                 elapsed: asked.begun.elapsed(),
             });
-            if last != Some(building.position) || is_owned(log, asked.projection).await? {
+            if last != Some(building.position) || is_owned(log, name).await? {
                 (last, moved) = (Some(building.position), Instant::now());
             }
         }
         if moved.elapsed() > PATIENCE {
-            return Err(nobody(asked.projection));
+            return Err(nobody(name));
         }
         sleep(LOOK).await;
     }

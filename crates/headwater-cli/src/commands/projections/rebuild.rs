@@ -49,7 +49,7 @@ pub(super) async fn rebuild(
         (Ok(rebuilt), _) => rebuilt,
         (Err(failure), ended) if ended.is_empty() => return Err(failure),
         (Err(failure), ended) => {
-            return Err(failure.with_hint(format!("rebuilt nevertheless: {}", ended.join(", "))));
+            return Err(failure.and_hint(format!("rebuilt nevertheless: {}", ended.join(", "))));
         }
     };
     show(&rebuilt, out)?;

@@ -4,7 +4,7 @@ use headwater::{App, Error, Failure as StandStill, Log, ProjectionStatus};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::{Exit, Failure, Output, commands::history::left_out};
+use crate::{Exit, Failure, Output};
 
 #[derive(Serialize)]
 struct Stands<'a> {
@@ -109,6 +109,12 @@ fn incomplete(statuses: &[ProjectionStatus]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(Exit::ProjectionFailed, code, missing.join("; ")).with_hint(hint))
+}
+
+/// What an operator has done to the rows of a read model.
+pub(in crate::commands) fn left_out(projection: &str, skips: u64) -> String {
+    let many = if skips == 1 { "1 act".to_owned() } else { format!("{skips} acts") };
+    format!("an operator has had {projection} skip events, or moved it ({many})")
 }
 
 fn stands(status: &ProjectionStatus) -> Stands<'_> {
