@@ -13,8 +13,9 @@ use std::{
 
 use futures_util::TryStreamExt as _;
 use headwater::{ExpectedVersion, Filter, Log, NewEvent, Position, StreamName, connect};
-use headwater_testkit::postgres::{self, TestDatabase};
+use headwater_testkit::postgres::{self, TestDatabase, direct};
 use serde_json::Value;
+use sqlx::{Connection as _, SqliteConnection};
 use support::{headwater, shop, workspace};
 use tempfile::TempDir;
 
@@ -77,6 +78,17 @@ impl Clicks {
 
     async fn log(&self) -> Log {
         connect(&self.url).await.unwrap()
+    }
+
+    /// Does this to the database, behind the back of the log.
+    async fn execute(&self, sqlite: &'static str, postgres: &'static str) {
+        if self.url.starts_with("sqlite:") {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sqlite).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = direct(&self.url).await;
+            sqlx::raw_sql(postgres).execute(&mut connection).await.unwrap();
+        }
     }
 }
 
@@ -227,4 +239,67 @@ async fn s_24_on_sqlite_the_log_makes_the_same_rows_again_and_is_the_same_elsewh
 #[tokio::test(flavor = "multi_thread")]
 async fn s_24_on_postgresql_the_log_makes_the_same_rows_again_and_is_the_same_elsewhere() {
     make_anew(&Clicks::on_postgres().await);
+}
+
+/// A row that the database refuses is never passed over: its projection stands still and says where, and goes on from
+/// there once the cause is mended.
+async fn stand_still(clicks: Clicks) {
+    let ended = |arguments: &[&str]| {
+        let mut command = Command::new(shop());
+        command.args(arguments).arg("--json").env("DATABASE_URL", &clicks.url);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    clicks.run(shop(), &["projections", "run", "--once"]);
+    clicks
+        .execute(
+            "create trigger injected before insert on button_clicks__1 when new.button_id = 'odd'
+             begin select raise(abort, 'injected'); end",
+            "alter table headwater.button_clicks__1
+             add constraint injected check (button_id <> 'odd')",
+        )
+        .await;
+    let log = clicks.log().await;
+    let session = StreamName::new("session", uuid::Uuid::from_u128(1)).unwrap();
+    let click = |button: &str| {
+        let data = serde_json::json!({ "button_id": button, "description": button });
+        NewEvent::from_json("button.clicked", 1, data.to_string())
+    };
+    let appended =
+        log.append(&session, ExpectedVersion::None, ["even", "odd", "even"].map(click)).await;
+    let odd = appended.unwrap().position().0 - 1;
+    let (exit, _, error) = ended(&["projections", "run", "--once"]);
+    assert_eq!(exit, 5, "{error}");
+    let (exit, listed, error) = ended(&["projections", "status", "button_clicks"]);
+    let status: Value = serde_json::from_str(listed.trim()).unwrap();
+    assert_eq!((exit, &status["failure"]["position"]), (5, &odd.into()), "{status}");
+    assert_eq!(status["position"], odd - 1, "what lies before it is applied");
+    let told = status["failure"]["error"].as_str().unwrap();
+    assert!(told.contains("injected"), "{told}");
+    assert!(error.contains(&format!("stands still at position {odd}")), "{error}");
+    clicks
+        .execute(
+            "drop trigger injected",
+            "alter table headwater.button_clicks__1 drop constraint injected",
+        )
+        .await;
+    clicks.run(shop(), &["projections", "retry", "button_clicks"]);
+    clicks.run(shop(), &["projections", "run", "--once"]);
+    let sql = "select cast(sum(clicks) as bigint) as clicks from {button_clicks}";
+    let counted: i64 = log.query(sql, &[]).await.unwrap()[0].get("clicks").unwrap();
+    let sql = "select count(*) as clicks from {all_events} where type = 'button.clicked'";
+    let clicked: i64 = log.query(sql, &[]).await.unwrap()[0].get("clicks").unwrap();
+    assert_eq!(counted, clicked);
+    log.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_09_on_sqlite_a_row_that_cannot_be_written_is_not_passed_over() {
+    stand_still(Clicks::on_sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_09_on_postgresql_a_row_that_cannot_be_written_is_not_passed_over() {
+    stand_still(Clicks::on_postgres().await).await;
 }
