@@ -6,46 +6,19 @@ mod support;
 
 use std::{
     collections::BTreeSet,
-    io::{BufRead as _, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use headwater_testkit::postgres;
-use support::{headwater, workspace};
+use support::{
+    headwater,
+    serving::{Process, serve},
+    workspace,
+};
 
 const CLICKS: usize = 60;
-
-/// A process that is killed when the test is through with it.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// `headwater serve`, and what its clients must know.
-struct Service {
-    process: Process,
-    url: String,
-    token: Option<String>,
-}
-
-fn serve(database: &str, folder: &Path, port: &str) -> Service {
-    let mut command = Command::new(headwater());
-    command.args(["serve", "--json", "--tokens", "tokens", "--port", port]);
-    command.current_dir(folder).env("DATABASE_URL", database).stdout(Stdio::piped());
-    let mut process = Process(command.spawn().unwrap());
-    let mut said = String::new();
-    BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-    let token = said["token"].as_str().map(str::to_owned);
-    Service { process, url: said["url"].as_str().unwrap().into(), token }
-}
 
 /// One of the clients, against a service.
 fn client(program: &[&str], arguments: [&str; 2], url: &str, token: &str) -> Command {

@@ -1,5 +1,8 @@
 //! What several of these test programs need.
 #![allow(dead_code, reason = "not every test program uses everything")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+pub mod serving;
 
 use std::{
     env, fs,
