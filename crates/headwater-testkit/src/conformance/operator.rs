@@ -145,6 +145,12 @@ pub async fn an_event_is_left_out_of_a_build(harness: &dyn Harness) {
     catch_up(log).await;
     let work = async {
         operator(log).pause("balances").await.expect("it stands still");
+        eventually("the instance has made itself known", async || {
+            let all = log.store().checkpoints().await.expect("they can be listed");
+            let leases = log.store().leases().await.expect("they can be listed");
+            leases.has_code(all.first()?.definition_id()).then_some(())
+        })
+        .await;
         book(log, "a", 2).await;
         let poison = poison(log).await;
         let there = log.event(poison.id).await.expect("it can be read").expect("it is there");
