@@ -76,6 +76,11 @@ impl Failure {
         self
     }
 
+    /// The same in other words.
+    pub(crate) fn told_as(self, message: impl AsRef<str>) -> Self {
+        Self { message: redact(message.as_ref()), ..self }
+    }
+
     /// Adds to what there is to do about it.
     pub(crate) fn and_hint(mut self, more: impl AsRef<str>) -> Self {
         let before = self.hint.take().map(|hint| hint + "; ").unwrap_or_default();

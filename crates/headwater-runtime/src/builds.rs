@@ -76,7 +76,14 @@ impl App {
     ) -> Result<HeldLeases> {
         let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
         let instance = process::instance(&self.instance, Vec::new());
-        HeldLeases::take(log, instance, work, self.lease).await
+        match HeldLeases::take(log, instance, work, self.lease).await {
+            // An instance has the lease also on one that it keeps up to date until it is promoted.
+            Err(under_way @ Error::RebuildUnderWay { .. }) => {
+                refuse_held_back(log, projectors).await?;
+                Err(under_way)
+            }
+            taken => taken,
+        }
     }
 
     /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one

@@ -41,8 +41,10 @@ enum Effect {
     Plain,
     /// Appends change the read model no more.
     LeaveAppends,
-    /// What is built is to be held back.
-    Hold,
+    /// The next generation is built, perhaps to be held back.
+    Build {
+        hold: bool,
+    },
     /// The events that were set aside are tried again.
     RetryParked,
     /// An event is left out; where it was set aside, those of its stream are tried again.
@@ -73,7 +75,7 @@ impl Effect {
     fn detail(&self, units: &[Checkpoint]) -> Option<String> {
         match self {
             Self::Plain | Self::LeaveAppends | Self::RetryParked => None,
-            Self::Hold => Some("to be held back".into()),
+            Self::Build { hold } => hold.then(|| "to be held back".into()),
             Self::LeaveOut { event, .. } => Some(format!("event {event}")),
             Self::MoveTo(to) => {
                 let from = units.iter().map(|unit| unit.position).min()?;
@@ -86,7 +88,7 @@ impl Effect {
     /// log nobody knows which.
     fn skips(&self, units: &[Checkpoint]) -> bool {
         match self {
-            Self::Plain | Self::LeaveAppends | Self::Hold | Self::RetryParked => false,
+            Self::Plain | Self::LeaveAppends | Self::Build { .. } | Self::RetryParked => false,
             Self::LeaveOut { .. } => true,
             Self::MoveTo(to) => units.iter().any(|unit| unit.position != *to || !unit.of_this_log),
         }
@@ -242,7 +244,7 @@ impl Operator {
     pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
-        let effect = if hold { Effect::Hold } else { Effect::Plain };
+        let effect = Effect::Build { hold };
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
             if building.failure.is_none() {
                 return Err(under_way(building, &leases));
@@ -418,7 +420,7 @@ impl Operator {
                 }
                 Effect::Plain
                 | Effect::LeaveAppends
-                | Effect::Hold
+                | Effect::Build { .. }
                 | Effect::MoveTo(_)
                 | Effect::LeaveOut { parked_in: None, .. } => {}
             }
@@ -427,7 +429,9 @@ impl Operator {
             return Err(Error::CheckpointMoved { projection: projection.into() });
         }
         let (id, by) = (Uuid::now_v7(), self.by.clone());
-        let (projection, generation) = (projection.to_owned(), Some(newest));
+        // One that is asked for has no number yet.
+        let is_asked = matches!(effect, Effect::Build { .. }) && on == GenerationState::Live;
+        let (projection, generation) = (projection.to_owned(), (!is_asked).then_some(newest));
         tx.record(&Operation { id, action, projection, generation, detail, by }).await?;
         tx.commit().await?;
         self.log.checkpoint_moved();

@@ -47,10 +47,7 @@ pub(super) async fn rebuild(
         "the read models in service are as before, and the same command goes on with the rebuild";
     let rebuilt = match build(options, left, work).await {
         (Ok(rebuilt), _) => rebuilt,
-        (Err(failure), ended) if ended.is_empty() => return Err(failure),
-        (Err(failure), ended) => {
-            return Err(failure.and_hint(format!("rebuilt nevertheless: {}", ended.join(", "))));
-        }
+        (Err(failure), ended) => return Err(of_some(log, app, failure, &ended).await),
     };
     show(&rebuilt, out)?;
     if out.is_json() {
@@ -61,6 +58,31 @@ pub(super) async fn rebuild(
         let Rebuilt { projection, generation, .. } = rebuilt;
         out.line(follow::held_back(projection, *generation))
     })
+}
+
+/// The failure of a rebuild, with each build that has failed, and with those that have ended well.
+async fn of_some(log: &Log, app: &App, failure: Failure, ended: &[String]) -> Failure {
+    let mut failure = failure;
+    if failure.exit() == Exit::ProjectionFailed {
+        let own = app.names();
+        let failed = |at: &Checkpoint| {
+            let why = at.failure.as_ref().filter(|_| own.contains(&&*at.projection))?;
+            let building = at.state == GenerationState::Building;
+            building.then(|| format!("{} could not be rebuilt: {}", at.projection, why.error))
+        };
+        let all = log.checkpoints().await.unwrap_or_default();
+        let failed: Vec<_> = all.iter().filter_map(failed).collect();
+        if !failed.is_empty() {
+            failure = failure.told_as(failed.join("; "));
+        }
+        let cure =
+            "mend its code and run it again; the service's own `projections drop` gives a build up";
+        failure = failure.and_hint(cure);
+    }
+    if ended.is_empty() {
+        return failure;
+    }
+    failure.and_hint(format!("these have ended well: {}", ended.join(", ")))
 }
 
 /// Compares read models with what a fold of the log makes; exit code 5 where one differs.
