@@ -245,6 +245,7 @@ impl Operator {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
         let effect = Effect::Build { hold };
+        let live = generations.iter().find(|g| g.state == GenerationState::Live);
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
             if building.failure.is_none() {
                 return Err(under_way(building, &leases));
@@ -256,8 +257,8 @@ impl Operator {
                 let again = |at| Ok(Checkpoint { failure: None, held_back: hold, ..at });
                 return self.change(act, again).await;
             }
-            // The code of the one in service gives up a build of other code, and begins its own; never one of newer code.
-            let live = generations.iter().find(|g| g.state == GenerationState::Live);
+            // The code of the one in service gives up a build of other code, and begins its own; never one of
+            // newer code.
             let newer = |live: &Checkpoint| {
                 Definition::compare(&live.fingerprint, &building.fingerprint) == BuiltBy::NewerCode
             };
@@ -265,7 +266,7 @@ impl Operator {
                 by_its_code?;
             }
         }
-        if let Some(live) = generations.iter().find(|g| g.state == GenerationState::Live) {
+        if let Some(live) = live {
             self.needs_code(&leases, live)?;
         }
         let act = Act::on_live("rebuild", projection).with(effect);

@@ -8,12 +8,12 @@ use std::{
 
 use headwater_testkit::{
     eventually,
-    postgres::{Server, database},
+    postgres::{Server, database, direct},
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 async fn connect(url: &str) -> PgConnection {
-    PgConnection::connect(url).await.expect("the server answers")
+    direct(url).await
 }
 
 async fn run(url: &str, sql: &str) {

@@ -178,16 +178,7 @@ pub async fn an_operator_acts_on_all_partitions(harness: &dyn Harness) {
         operator.resume("balances").await.expect("it goes on");
         holds_all(log).await;
 
-        let last = append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
-        for n in 0..20 {
-            open(log, &format!("good-{n}"), "ada").await;
-        }
-        assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(false), "one stands still");
-        let good = async || {
-            let all = balances(log).await;
-            all.iter().filter(|row| row.account.starts_with("good")).count()
-        };
-        eventually("the others go on", async || (good().await > 10).then_some(())).await;
+        let last = one_stands_still(log).await;
         let event = fixtures::all(log).await.into_iter().find(|event| event.position == last);
         let event = event.expect("it was appended").id;
         let refused = operator.skip("balances", Uuid::nil()).await;
@@ -197,9 +188,25 @@ pub async fn an_operator_acts_on_all_partitions(harness: &dyn Harness) {
         assert_eq!(all.iter().map(|unit| unit.skips).sum::<u64>(), 1, "once, for all of them");
         let last = book(log, "good-1", 5).await;
         assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(true));
-        assert_eq!(good().await, 20);
+        assert_eq!(good(log).await, 20);
     };
     run_while(&app, log, work).await;
+}
+
+/// One partition comes to an event that it cannot apply, at the position yielded, and the others go on.
+async fn one_stands_still(log: &Log) -> Position {
+    let last = append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
+    for n in 0..20 {
+        open(log, &format!("good-{n}"), "ada").await;
+    }
+    assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(false), "one stands still");
+    eventually("the others go on", async || (good(log).await > 10).then_some(())).await;
+    last
+}
+
+/// How many of the accounts behind it are in the read model.
+async fn good(log: &Log) -> usize {
+    balances(log).await.iter().filter(|row| row.account.starts_with("good")).count()
 }
 
 /// Also where it is the position of the one that is furthest behind.
@@ -208,16 +215,7 @@ pub async fn a_seek_tells_that_a_partition_was_moved(harness: &dyn Harness) {
     let app = in_four();
     let work = async {
         transfer(log, 5).await;
-        let last = append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
-        for n in 0..20 {
-            open(log, &format!("good-{n}"), "ada").await;
-        }
-        assert_eq!(log.wait_for("balances", last, PATIENCE).await, Ok(false), "one stands still");
-        let good = async || {
-            let all = balances(log).await;
-            all.iter().filter(|row| row.account.starts_with("good")).count()
-        };
-        eventually("the others go on", async || (good().await > 10).then_some(())).await;
+        one_stands_still(log).await;
     };
     run_while(&app, log, work).await;
     let units = log.checkpoints().await.expect("they can be listed");

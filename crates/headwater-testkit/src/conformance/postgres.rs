@@ -10,7 +10,7 @@ use sqlx::{
 };
 
 use super::{Dialect, Harness, UserTransaction};
-use crate::postgres::{TestDatabase, database, plainly, pooled};
+use crate::postgres::{TestDatabase, direct_database, plainly, pooled};
 
 /// A log in PostgreSQL.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Postgres {
     }
 
     async fn open(schema: &'static str, pooled: bool) -> Box<dyn Harness> {
-        let database = database().await;
+        let database = direct_database().await;
         let url = way(&database, pooled).await;
         let settings = Settings { schema: schema.into(), ..Settings::default() };
         let store = PostgresStore::connect(&url, settings)
@@ -92,7 +92,7 @@ impl Harness for Postgres {
     }
 
     async fn open_empty(&self, settings: Settings, times: usize) -> Vec<Result<Log>> {
-        let fresh = database().await;
+        let fresh = direct_database().await;
         let url = way(&fresh, self.pooled).await;
         let settings = Settings { schema: self.schema.into(), ..settings };
         let open = || async { Ok(Log::new(PostgresStore::connect(&url, settings.clone()).await?)) };

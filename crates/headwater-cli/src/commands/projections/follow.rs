@@ -216,8 +216,13 @@ async fn wait(log: &Log, asked: &Asked, reporter: &Reporter) -> Result<Checkpoin
     }
 }
 
+/// What is said of a build that has failed.
+pub(super) fn could_not(projection: &str, error: &str) -> String {
+    format!("{projection} could not be rebuilt: {error}")
+}
+
 fn failed(projection: &str, error: &str) -> Failure {
-    let sentence = format!("{projection} could not be rebuilt: {error}");
+    let sentence = could_not(projection, error);
     Failure::new(Exit::ProjectionFailed, "projection-failed", sentence)
         .with_hint("mend its code; then `projections retry`, or `projections drop` gives it up")
 }

@@ -42,12 +42,25 @@ pub(super) async fn rebuild(
 ) -> Result<(), Failure> {
     let RebuildArgs { names, hold, verify, max_rate, all: _ } = args;
     let how = RebuildOptions { hold, verify, max_rate, by: Some(by()) };
-    let work = async |report: &Report<'_>| app.rebuild_with(log, &names, &how, report).await;
+    let ended = Mutex::new(Vec::new());
+    let work = async |report: &Report<'_>| {
+        let noted = |progress: &Progress| {
+            report(progress);
+            if matches!(progress.phase, Phase::Held | Phase::Done) {
+                let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+                ended.push(progress.projection.clone());
+            }
+        };
+        app.rebuild_with(log, &names, &how, &noted).await
+    };
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";
     let rebuilt = match build(options, left, work).await {
-        (Ok(rebuilt), _) => rebuilt,
-        (Err(failure), ended) => return Err(of_some(log, app, failure, &ended).await),
+        Ok(rebuilt) => rebuilt,
+        Err(failure) => {
+            let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+            return Err(of_some(log, app, failure, &ended).await);
+        }
     };
     show(&rebuilt, out)?;
     if out.is_json() {
@@ -61,14 +74,13 @@ pub(super) async fn rebuild(
 }
 
 /// The failure of a rebuild, with each build that has failed, and with those that have ended well.
-async fn of_some(log: &Log, app: &App, failure: Failure, ended: &[String]) -> Failure {
-    let mut failure = failure;
+async fn of_some(log: &Log, app: &App, mut failure: Failure, ended: &[String]) -> Failure {
     if failure.exit() == Exit::ProjectionFailed {
         let own = app.names();
         let failed = |at: &Checkpoint| {
             let why = at.failure.as_ref().filter(|_| own.contains(&&*at.projection))?;
             let building = at.state == GenerationState::Building;
-            building.then(|| format!("{} could not be rebuilt: {}", at.projection, why.error))
+            building.then(|| follow::could_not(&at.projection, &why.error))
         };
         let all = log.checkpoints().await.unwrap_or_default();
         let failed: Vec<_> = all.iter().filter_map(failed).collect();
@@ -104,7 +116,7 @@ pub(super) async fn verify(
     };
     let left =
         "the read models in service are as before; `projections drop` removes what was built";
-    let verified = build(options, left, work).await.0?;
+    let verified = build(options, left, work).await?;
     show(&verified, out)?;
     let differ: Vec<_> = verified.iter().flat_map(differences).map(|d| sentence(&d)).collect();
     if !differ.is_empty() {
@@ -134,24 +146,15 @@ async fn comparable(log: &Log, app: &App) -> Result<(Vec<String>, Vec<String>), 
 
 type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;
 
-/// Builds with progress, until Ctrl-C; yields also which builds have ended well, however the others did.
+/// Builds with progress, until Ctrl-C.
 async fn build(
     options: &Options,
     left: &str,
     work: impl AsyncFnOnce(&Report<'_>) -> headwater::Result<Vec<Rebuilt>>,
-) -> (Result<Vec<Rebuilt>, Failure>, Vec<String>) {
-    let mut interrupt = match Interrupt::listen(Exit::Interrupted) {
-        Ok(interrupt) => interrupt,
-        Err(error) => return (Err(error.into()), Vec::new()),
-    };
+) -> Result<Vec<Rebuilt>, Failure> {
+    let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
     let reporter = Reporter::new(options);
-    let ended = Mutex::new(Vec::new());
-    let report = |progress: &Progress| {
-        reporter.report(progress);
-        if matches!(progress.phase, Phase::Held | Phase::Done) {
-            ended.lock().unwrap_or_else(PoisonError::into_inner).push(progress.projection.clone());
-        }
-    };
+    let report = |progress: &_| reporter.report(progress);
     let interrupted =
         || Failure::new(Exit::Interrupted, "interrupted", format!("interrupted: {left}"));
     let built = tokio::select! {
@@ -159,7 +162,7 @@ async fn build(
         built = work(&report) => built.map_err(Failure::of_projection),
     };
     reporter.end();
-    (built, ended.into_inner().unwrap_or_else(PoisonError::into_inner))
+    built
 }
 
 fn show(rebuilt: &[Rebuilt], out: &mut Output) -> Result<(), Failure> {
