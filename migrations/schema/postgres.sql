@@ -21,7 +21,7 @@ create table headwater.checkpoints (
     error_code text,
     skips bigint not null default 0,
     constraint checkpoints_pkey PRIMARY KEY (projection, generation),
-    constraint checkpoints_state_check CHECK ((state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text])))
+    constraint checkpoints_state_check CHECK ((state = ANY (ARRAY['building'::text, 'live'::text, 'retired'::text, 'verifying'::text])))
 ) with (fillfactor=50);
 
 create table headwater.events (
@@ -70,7 +70,7 @@ create table headwater.leases (
     owner uuid not null,
     until timestamp with time zone not null,
     constraint leases_pkey PRIMARY KEY (projection, work),
-    constraint leases_work_check CHECK ((work = ANY (ARRAY['building'::text, 'live'::text])))
+    constraint leases_work_check CHECK ((work = ANY (ARRAY['building'::text, 'live'::text, 'verifying'::text])))
 ) with (fillfactor=50);
 
 create table headwater.migrations (
@@ -146,6 +146,8 @@ create table headwater.subscriptions (
 CREATE UNIQUE INDEX checkpoints_one_building ON headwater.checkpoints USING btree (projection) WHERE (state = 'building'::text);
 
 CREATE UNIQUE INDEX checkpoints_one_live ON headwater.checkpoints USING btree (projection) WHERE (state = 'live'::text);
+
+CREATE UNIQUE INDEX checkpoints_one_verifying ON headwater.checkpoints USING btree (projection) WHERE (state = 'verifying'::text);
 
 CREATE INDEX events_category ON headwater.events USING btree (category, "position");
 

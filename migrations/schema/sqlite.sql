@@ -4,7 +4,7 @@
 CREATE TABLE checkpoints (
     projection      text not null,
     generation      integer not null,
-    state           text not null check (state in ('building', 'live', 'retired')),
+    state           text not null check (state in ('building', 'live', 'retired', 'verifying')),
     position        integer not null default 0,
     event_id        blob,
     event_position  integer not null default 0,
@@ -13,7 +13,13 @@ CREATE TABLE checkpoints (
     failed_position integer,
     failed_event_id blob,
     error           text,
-    updated_at      integer not null, incarnation blob, paused integer not null default 0 check (paused in (0, 1)), held_back integer not null default 0 check (held_back in (0, 1)), rebuild_asked blob, error_code text, skips integer not null default 0,
+    updated_at      integer not null,
+    incarnation     blob,
+    paused          integer not null default 0 check (paused in (0, 1)),
+    held_back       integer not null default 0 check (held_back in (0, 1)),
+    rebuild_asked   blob,
+    error_code      text,
+    skips           integer not null default 0,
     primary key (projection, generation)
 ) strict, without rowid;
 
@@ -53,7 +59,7 @@ CREATE TABLE instances (
 
 CREATE TABLE leases (
     projection text not null,
-    work       text not null check (work in ('building', 'live')),
+    work       text not null check (work in ('building', 'live', 'verifying')),
     owner      blob not null,
     until      integer not null,
     primary key (projection, work)
@@ -118,6 +124,8 @@ CREATE TABLE subscriptions (
 CREATE UNIQUE INDEX checkpoints_one_building on checkpoints (projection) where state = 'building';
 
 CREATE UNIQUE INDEX checkpoints_one_live on checkpoints (projection) where state = 'live';
+
+CREATE UNIQUE INDEX checkpoints_one_verifying on checkpoints (projection) where state = 'verifying';
 
 CREATE INDEX events_correlation on events (correlation_id, position) where correlation_id is not null;
 

@@ -30,7 +30,7 @@ macro_rules! migrations {
 pub const POSTGRES: &[Migration] = migrations!(
     "postgres": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_settled", 4 "0004_groups",
     5 "0005_snapshots", 6 "0006_append", 7 "0007_streams", 8 "0008_compression", 9 "0009_projections", 10 "0010_inline", 11 "0011_error_codes", 12 "0012_subscriptions",
-    13 "0013_skips"
+    13 "0013_skips", 14 "0014_verifying"
 );
 
 /// The functions of the log in PostgreSQL, each a `create or replace`.
@@ -45,7 +45,7 @@ pub const POSTGRES_FUNCTIONS: &[&str] = &[
 /// The schema of the log in SQLite.
 pub const SQLITE: &[Migration] = migrations!(
     "sqlite": 1 "0001_log", 2 "0002_checkpoints", 3 "0003_snapshots", 4 "0004_streams", 5 "0005_projections", 6 "0006_inline", 7 "0007_error_codes", 8 "0008_subscriptions",
-    9 "0009_skips"
+    9 "0009_skips", 10 "0010_verifying"
 );
 
 #[cfg(test)]

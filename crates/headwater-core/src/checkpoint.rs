@@ -71,6 +71,8 @@ pub enum GenerationState {
     Live,
     /// Was in service before the last rebuild, and is kept for a rollback.
     Retired,
+    /// Built to be compared with the one in service, and removed after that, however it ends.
+    Verifying,
 }
 
 impl GenerationState {
@@ -80,6 +82,7 @@ impl GenerationState {
             Self::Building => "building",
             Self::Live => "live",
             Self::Retired => "retired",
+            Self::Verifying => "verifying",
         }
     }
 
@@ -88,6 +91,7 @@ impl GenerationState {
         match word {
             "building" => Self::Building,
             "live" => Self::Live,
+            "verifying" => Self::Verifying,
             _ => Self::Retired,
         }
     }

@@ -224,9 +224,9 @@ pub enum Error {
         projection: String,
     },
 
-    /// Another instance is building the next generation of this projection.
+    /// Another instance is building a generation of this projection.
     #[error(
-        "{projection} is being rebuilt{}: `projections status` shows how far it is, `projections drop` gives it up",
+        "another generation of {projection} is being built{}: `projections status` shows how far it is, `projections drop` gives it up",
         .owner.as_ref().map(|owner| format!(" by {owner}")).unwrap_or_default()
     )]
     RebuildUnderWay {

@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::GenerationState;
 
 /// Work on a projection that one instance does at a time: it keeps the generation in service up to
-/// date ([`GenerationState::Live`]), or builds the next one ([`GenerationState::Building`]).
+/// date ([`GenerationState::Live`]), builds the next one ([`GenerationState::Building`]), or builds one to
+/// compare the one in service with ([`GenerationState::Verifying`]).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Work {
     /// The projection.
@@ -29,6 +30,11 @@ impl Work {
     /// Building the next generation.
     pub fn building(projection: impl Into<String>) -> Self {
         Self { projection: projection.into(), on: GenerationState::Building }
+    }
+
+    /// Building a generation to compare the one in service with.
+    pub fn verifying(projection: impl Into<String>) -> Self {
+        Self { projection: projection.into(), on: GenerationState::Verifying }
     }
 }
 

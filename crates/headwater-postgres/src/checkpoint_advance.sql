@@ -16,5 +16,5 @@ left join (
     limit 1
 ) newest on true
 where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
-  and state in ('building', 'live') and not paused
+  and state <> 'retired' and not paused
 returning event_id, event_position

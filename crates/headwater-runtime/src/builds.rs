@@ -1,14 +1,14 @@
 //! Builds of several projections at once: rebuilds and verifications that a program does by itself, beside
 //! the instances that run.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc, vec};
 
 use headwater_core::{Error, Log, Result, Work};
 use tokio::{sync::mpsc, task::JoinSet};
 use uuid::Uuid;
 
 use crate::{
-    app::{App, all},
+    app::App,
     generation::{self, Generations},
     held_leases::HeldLeases,
     process,
@@ -35,24 +35,60 @@ pub struct RebuildOptions {
     pub by: Option<String>,
 }
 
-impl App {
-    /// Compares read models (no names: all) with what a fold of the log makes: builds each anew, beside
-    /// the one in service, and removes what was built.
+/// How the builds of several projections have ended, in the order in which the projections were added.
+#[derive(Debug)]
+#[must_use = "each of them may have failed"]
+pub struct Builds(Vec<Ended>);
+
+type Ended = (String, Result<Rebuilt>);
+
+impl Builds {
+    /// All of them.
     ///
     /// # Errors
     ///
-    /// As for [`App::rebuild`]; [`Error::BuildWaits`] also where one has failed.
+    /// That of the first one that has failed.
+    pub fn all(self) -> Result<Vec<Rebuilt>> {
+        self.into_iter().map(|(_, rebuilt)| rebuilt).collect()
+    }
+}
+
+impl IntoIterator for Builds {
+    type Item = Ended;
+    type IntoIter = vec::IntoIter<Ended>;
+
+    /// The name of each projection, with what was built or why that has failed.
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl App {
+    /// Compares read models (no names: all) with what a fold of the log makes: builds each anew, beside
+    /// the one in service and whatever else is built, and removes what was built. It yields for each what
+    /// differs, or why it could not be compared.
+    ///
+    /// An event that cannot be applied is set aside, whatever the projection's policy is, and counted in
+    /// [`Rebuilt::parked`]: rows from which an operator has left it out do not differ.
+    ///
+    /// When it is dropped or killed, an instance that runs removes what was built, or the next verification.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`] (another verification is), before anything is
+    /// begun. Of each by itself: [`Error::NoGeneration`] where none is in service, [`Error::ProjectionChanged`] where
+    /// other code has built that, and why it stands still where it does.
     pub async fn verify(
         &self,
         log: &Log,
         names: &[String],
         progress: &(dyn Fn(&Progress) + Send + Sync),
-    ) -> Result<Vec<Rebuilt>> {
+    ) -> Result<Builds> {
         let projectors = self.named(names)?;
-        let leases = self.take_builds(log, &projectors).await?;
-        let verified = verify(log, &projectors, leases.owner(), progress).await;
+        let leases = self.take(log, &projectors, Work::verifying).await?;
+        let verified = each(log, &projectors, leases.owner(), progress, Rebuild::verify).await;
         leases.end().await;
-        verified
+        Ok(Builds(verified))
     }
 
     /// The projections of these names, or all, in the order in which they were added.
@@ -68,22 +104,16 @@ impl App {
         Ok(self.projectors.iter().filter(wanted).cloned().collect())
     }
 
-    /// Takes the leases on building these.
-    async fn take_builds(
+    /// Takes the leases on this work for each of these.
+    async fn take(
         &self,
         log: &Log,
         projectors: &[Arc<dyn Projector>],
+        work: fn(String) -> Work,
     ) -> Result<HeldLeases> {
-        let work = projectors.iter().map(|p| Work::building(&p.definition().name)).collect();
+        let work = projectors.iter().map(|p| work(p.definition().name.clone())).collect();
         let instance = process::instance(&self.instance, Vec::new());
-        match HeldLeases::take(log, instance, work, self.lease).await {
-            // An instance has the lease also on one that it keeps up to date until it is promoted.
-            Err(under_way @ Error::RebuildUnderWay { .. }) => {
-                refuse_held_back(log, projectors).await?;
-                Err(under_way)
-            }
-            taken => taken,
-        }
+        HeldLeases::take(log, instance, work, self.lease).await
     }
 
     /// Removes a generation that is not in service, with its tables: a build that is not wanted, or one
@@ -121,107 +151,90 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownProjection`], [`Error::RebuildUnderWay`] and [`Error::BuildWaits`] (one is held back, and
-    /// this is not to be), before anything is begun; the first
-    /// failure of a rebuild, after the others have ended. [`Error::PromoteBlocked`] where readers held
-    /// an old generation for two minutes.
+    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`], before anything is begun; the first failure of a
+    /// rebuild, after the others have ended: [`Error::BuildWaits`] where a build is held back by an operator's word,
+    /// [`Error::PromoteBlocked`] where readers held an old generation for two minutes.
     pub async fn rebuild(
         &self,
         log: &Log,
         names: &[String],
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
-        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await
+        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await?.all()
     }
 
-    /// The same with options.
+    /// The same with options; it yields for each projection how its rebuild ended.
     ///
     /// # Errors
     ///
-    /// As for [`App::rebuild`].
+    /// As for [`App::rebuild`], but for what is of one projection.
     pub async fn rebuild_with(
         &self,
         log: &Log,
         names: &[String],
         options: &RebuildOptions,
         progress: &(dyn Fn(&Progress) + Send + Sync),
-    ) -> Result<Vec<Rebuilt>> {
-        let projectors = self.named(names)?;
-        let leases = self.take_builds(log, &projectors).await?;
-        let built = async {
-            if !options.hold {
-                refuse_held_back(log, &projectors).await?;
-            }
-            build(log, &projectors, options, leases.owner(), progress).await
-        };
-        let built = built.await;
-        leases.end().await;
-        built
-    }
-}
-
-/// Refuses where a build of one of them waits for an operator to put it into service.
-async fn refuse_held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Result<()> {
-    let all = log.store().checkpoints().await?;
-    for projector in projectors {
-        let generations = Generations::among(&all, projector.definition());
-        let held = generations.building().filter(|building| building.held_back);
-        if let Some(waits) = held.and_then(generation::waits) {
-            return Err(waits);
+    ) -> Result<Builds> {
+        let mut projectors = self.named(names)?;
+        let mut built = Vec::new();
+        if !options.hold {
+            built = held_back(log, &projectors).await?;
+            projectors.retain(|p| !built.iter().any(|(name, _)| *name == p.definition().name));
         }
+        let leases = match self.take(log, &projectors, Work::building).await {
+            // An instance has the lease also on one that it keeps up to date until it is promoted.
+            Err(under_way @ Error::RebuildUnderWay { .. }) => {
+                let waits = held_back(log, &projectors).await?.pop();
+                return Err(waits.and_then(|(_, waits)| waits.err()).unwrap_or(under_way));
+            }
+            taken => taken?,
+        };
+        let run = |build: Rebuild| build.how(options.clone()).run(WhenHeld::Leave);
+        built.extend(each(log, &projectors, leases.owner(), progress, run).await);
+        leases.end().await;
+        let names = self.names();
+        built.sort_by_key(|(name, _)| names.iter().position(|added| added == name));
+        Ok(Builds(built))
     }
-    Ok(())
 }
 
-/// Builds these together, under leases of the owner's; yields them in the same order.
-async fn build(
+/// Why those are not built whose build waits for an operator to put it into service.
+async fn held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Result<Vec<Ended>> {
+    let all = log.store().checkpoints().await?;
+    let waits = |projector: &Arc<dyn Projector>| {
+        let generations = Generations::among(&all, projector.definition());
+        let held = generations.building().filter(|building| building.held_back)?;
+        Some((held.projection.clone(), Err(generation::waits(held)?)))
+    };
+    Ok(projectors.iter().filter_map(waits).collect())
+}
+
+/// Runs a build of each of these together, under leases of the owner's; yields how each has ended, in the same order.
+async fn each<F>(
     log: &Log,
     projectors: &[Arc<dyn Projector>],
-    how: &RebuildOptions,
     owner: Uuid,
     progress: &(dyn Fn(&Progress) + Send + Sync),
-) -> Result<Vec<Rebuilt>> {
+    run: impl Fn(Rebuild) -> F,
+) -> Vec<Ended>
+where
+    F: Future<Output = Result<Rebuilt>> + Send + 'static,
+{
     let (reading, turns) = (SharedReading::new(log.clone()), rebuild::turns());
     let (report, mut reports) = mpsc::unbounded_channel();
     let begin = |projector: &Arc<dyn Projector>| {
-        let (reading, turns) = (reading.clone(), turns.clone());
-        Rebuild::new(log.clone(), reading, turns, projector.clone(), owner)
-            .report_to(report.clone())
-            .how(how.clone())
-            .run(WhenHeld::Leave)
+        let (reading, turns, name) =
+            (reading.clone(), turns.clone(), projector.definition().name.clone());
+        let build = Rebuild::new(log.clone(), reading, turns, projector.clone(), owner);
+        let running = run(build.report_to(report.clone()));
+        async move { (name, running.await) }
     };
     let running: JoinSet<_> = projectors.iter().map(begin).collect();
     drop((report, reading));
     while let Some(report) = reports.recv().await {
         progress(&report);
     }
-    let mut built = all(running).await?;
-    built.sort_by_key(|b| projectors.iter().position(|p| p.definition().name == b.projection));
-    Ok(built)
-}
-
-/// Builds these, compares them with those in service, and removes what it has built, however that ended.
-async fn verify(
-    log: &Log,
-    projectors: &[Arc<dyn Projector>],
-    owner: Uuid,
-    progress: &(dyn Fn(&Progress) + Send + Sync),
-) -> Result<Vec<Rebuilt>> {
-    // Under the leases, so that none comes in between: it would be taken for what is to be compared.
-    for projector in projectors {
-        if let Some(building) = Generations::of(log, projector.definition()).await?.building() {
-            let projection = building.projection.clone();
-            let left = Error::RebuildUnderWay { projection, owner: None };
-            return Err(generation::waits(building).unwrap_or(left));
-        }
-    }
-    let how = RebuildOptions { hold: true, verify: true, ..RebuildOptions::default() };
-    let built = build(log, projectors, &how, owner, progress).await;
-    for projector in projectors {
-        let definition = projector.definition();
-        if let Some(building) = Generations::of(log, definition).await?.building() {
-            generation::remove_build(log, definition, building.generation, owner).await?;
-        }
-    }
-    built
+    let mut ended = running.join_all().await;
+    ended.sort_by_key(|(name, _)| projectors.iter().position(|p| p.definition().name == *name));
+    ended
 }

@@ -29,12 +29,13 @@ impl Generations {
         Self { all: own.cloned().collect() }
     }
 
-    /// Whether one of them was built by exactly this code.
+    /// Whether one of them was built by exactly this code, to be in service.
     pub(crate) fn any_by(&self, definition: &Definition) -> bool {
-        self.all.iter().any(|checkpoint| checkpoint.fingerprint == definition.fingerprint)
+        let serves = |c: &&Checkpoint| c.state != GenerationState::Verifying;
+        self.all.iter().filter(serves).any(|c| c.fingerprint == definition.fingerprint)
     }
 
-    fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {
+    pub(crate) fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {
         self.all.iter().find(|checkpoint| checkpoint.state == state)
     }
 
@@ -46,6 +47,11 @@ impl Generations {
     /// The one that a rebuild makes.
     pub(crate) fn building(&self) -> Option<&Checkpoint> {
         self.in_state(GenerationState::Building)
+    }
+
+    /// How many events this one has set aside.
+    pub(crate) fn parked(&self, generation: u32) -> u64 {
+        self.all.iter().find(|at| at.generation == generation).map_or(0, |at| at.parked)
     }
 
     /// The number of a new one.
@@ -177,6 +183,20 @@ pub(crate) fn waits(building: &Checkpoint) -> Option<Error> {
     (failed || building.held_back).then_some(Error::BuildWaits { projection, generation, failed })
 }
 
+/// Makes a generation to compare the one in service with.
+pub(crate) async fn build_to_verify(
+    log: &Log,
+    definition: &Definition,
+    generation: u32,
+    owner: Uuid,
+) -> Result<Checkpoint> {
+    let mut tx = log.store().begin().await?;
+    let built = tx.create_generation(definition, generation, GenerationState::Verifying).await?;
+    let built = tx.amend(&built, &built, Some(owner)).await?;
+    tx.commit().await?;
+    Ok(built)
+}
+
 /// Makes the next generation, which is held back when it is complete where `hold` says so. Where it is done `by`
 /// somebody, that is recorded.
 pub(crate) async fn build(
@@ -238,7 +258,7 @@ pub(crate) async fn remove(log: &Log, definition: &Definition, generation: u32) 
     tx.commit().await
 }
 
-/// Removes a build, by who has the lease on it.
+/// Removes a build, by who has the lease on it; nothing where it is gone.
 pub(crate) async fn remove_build(
     log: &Log,
     definition: &Definition,
@@ -251,6 +271,15 @@ pub(crate) async fn remove_build(
         tx.drop_generation(definition, generation).await?;
     }
     tx.commit().await
+}
+
+/// Removes what was built to compare the one in service with, by who has the lease on it.
+pub(crate) async fn remove_verified(log: &Log, definition: &Definition, owner: Uuid) -> Result<()> {
+    let generations = Generations::of(log, definition).await?;
+    match generations.in_state(GenerationState::Verifying) {
+        Some(left) => remove_build(log, definition, left.generation, owner).await,
+        None => Ok(()),
+    }
 }
 
 /// Removes a generation that is not in service, by an operator's word.

@@ -255,6 +255,13 @@ impl Keeper {
             if !rests && is_to_build(definition, &generations, live, fits) {
                 doable.push((build, definition.id()));
             }
+            let verified = generations.in_state(GenerationState::Verifying);
+            let (left, rests) = (Work::verifying(&definition.name), &self.failed);
+            if verified.is_some_and(|v| v.fingerprint == definition.fingerprint)
+                && !rests.contains_key(&left)
+            {
+                doable.push((left, definition.id()));
+            }
         }
         (doable, missing)
     }
@@ -299,8 +306,8 @@ impl Keeper {
         let reading = SharedReading::new(self.log.clone());
         for work in new {
             let can = match work.on {
-                GenerationState::Building => &self.projectors,
-                _ => &self.units,
+                GenerationState::Building | GenerationState::Verifying => &self.projectors,
+                GenerationState::Live | GenerationState::Retired => &self.units,
             };
             let projector = can.iter().find(|p| p.definition().name == work.projection);
             let Some(projector) = projector.cloned() else { continue };
@@ -318,7 +325,13 @@ impl Keeper {
                         build.run(WhenHeld::KeepUpToDate).await.err()
                     })
                 }
-                _ => tokio::spawn(async move { Some(runner::run(log, projector, owner).await) }),
+                // Whoever verified has ended without removing what was built for it.
+                GenerationState::Verifying => tokio::spawn(async move {
+                    generation::remove_verified(&log, projector.definition(), owner).await.err()
+                }),
+                GenerationState::Live | GenerationState::Retired => {
+                    tokio::spawn(async move { Some(runner::run(log, projector, owner).await) })
+                }
             };
             self.running.insert(work, Running(task));
         }

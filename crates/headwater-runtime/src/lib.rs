@@ -32,7 +32,7 @@ mod status;
 mod units;
 
 pub use app::App;
-pub use builds::RebuildOptions;
+pub use builds::{Builds, RebuildOptions};
 pub use operator::Operator;
 pub use readiness::Readiness;
 pub use status::{Phase, Progress, ProjectionStatus, Rebuilt};

@@ -309,8 +309,7 @@ impl Operator {
     ///
     /// As for [`Operator::pause`]; [`Error::NoGeneration`] where none is kept;
     /// [`Error::RebuildUnderWay`] where another one is being built, [`Error::BuildWaits`] where that is held
-    /// back or has failed, [`Error::NoInstance`] where nobody runs
-    /// who has its code.
+    /// back or has failed, [`Error::NoInstance`] where nobody runs who has its code.
     pub async fn roll_back(&self, projection: &str) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
@@ -458,6 +457,7 @@ fn kind_of(state: GenerationState) -> &'static str {
         GenerationState::Live => "is in service",
         GenerationState::Building => "is being built",
         GenerationState::Retired => "was in service before",
+        GenerationState::Verifying => "is being built to verify it",
     }
 }
 

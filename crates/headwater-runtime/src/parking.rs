@@ -36,6 +36,18 @@ impl Parking {
         Self { policy, waiting: HashSet::new(), tried: None }
     }
 
+    /// Nothing is parked; where a projection would stand still, the event alone is set aside: what is compared with
+    /// the rows in service lacks it, as they do where an operator had it left out.
+    pub(crate) fn to_verify(policy: FailurePolicy) -> Self {
+        let then = if policy.then == OnFailure::Stop { OnFailure::ParkAlone } else { policy.then };
+        Self::new(FailurePolicy { then, ..policy })
+    }
+
+    /// Whether it has come to an end at the first event that cannot be applied, and none waits.
+    pub(crate) fn stops(&self) -> bool {
+        self.policy.then == OnFailure::Stop && self.waiting.is_empty()
+    }
+
     /// The event that was tried by itself, and at which it has ended.
     pub(crate) fn tried(&self) -> Option<(Position, Uuid)> {
         self.tried

@@ -12,8 +12,8 @@ use std::{
 };
 
 use headwater_core::{
-    BuiltBy, Checkpoint, Difference, Error, ErrorKind, Failure, GenerationState, Log, OnFailure,
-    Position, Result, StoredEvent,
+    BuiltBy, Checkpoint, Difference, Error, ErrorKind, Failure, GenerationState, Log, Position,
+    Result, StoredEvent,
 };
 use metrics::Counter;
 use tokio::{
@@ -73,6 +73,8 @@ pub(crate) struct Rebuild {
     /// The instance that has the lease on it.
     owner: Uuid,
     how: RebuildOptions,
+    /// What is built: the next generation, or one to compare the one in service with.
+    state: GenerationState,
     parking: Parking,
     /// Where the part ends that was applied last, and up to where events are applied one by one, since a part has
     /// failed.
@@ -114,6 +116,7 @@ impl Rebuild {
             projector,
             owner,
             how: RebuildOptions::default(),
+            state: GenerationState::Building,
             parking,
             applying: Position::START,
             singly_until: Position::START,
@@ -144,6 +147,25 @@ impl Rebuild {
     /// Builds and swaps. A failure is noted at what was built so far.
     pub(crate) async fn run(mut self, when_held: WhenHeld) -> Result<Rebuilt> {
         self.when_held = when_held;
+        self.go_on().await
+    }
+
+    /// Builds, compares with what is in service, and removes what was built, however that ends. Where it is dropped,
+    /// the next verification removes it, or an instance.
+    pub(crate) async fn verify(mut self) -> Result<Rebuilt> {
+        self.state = GenerationState::Verifying;
+        self.how.verify = true;
+        self.parking = Parking::to_verify(self.projector.on_failure());
+        let (log, projector, owner) = (self.log.clone(), self.projector.clone(), self.owner);
+        let verified = self.go_on().await;
+        if let Err(error) = generation::remove_verified(&log, projector.definition(), owner).await {
+            let projection = &projector.definition().name;
+            tracing::warn!(%projection, %error, "what was built to verify it is still there");
+        }
+        verified
+    }
+
+    async fn go_on(mut self) -> Result<Rebuilt> {
         let projector = self.projector.clone();
         let name = &projector.definition().name;
         let mut patience = Patience::new(name, PATIENCE);
@@ -151,6 +173,8 @@ impl Rebuild {
             let before = self.batches;
             let error = match guarded(name, self.go()).await {
                 Ok(rebuilt) => return Ok(rebuilt),
+                // Whoever else builds it may take any time.
+                Err(error @ Error::RebuildUnderWay { .. }) => return Err(error),
                 Err(error) => error,
             };
             if self.batches > before {
@@ -179,9 +203,12 @@ impl Rebuild {
 impl Rebuild {
     async fn go(&mut self) -> Result<Rebuilt> {
         if let Some(live) = self.swapped_unheard().await? {
-            return Ok(self.done(&live, Phase::Done).await);
+            return self.done(&live, Phase::Done).await;
         }
-        let mut building = self.prepare().await?;
+        let mut building = match self.state {
+            GenerationState::Verifying => self.prepare_to_verify().await?,
+            _ => self.prepare().await?,
+        };
         self.generation = Some(building.generation);
         self.parking.load(&self.log, &building).await?;
         let mut applier = self.projector.begin(building.position == Position::START);
@@ -190,15 +217,18 @@ impl Rebuild {
             self.caught_up = self.catch_up(&mut building, &mut applier, parts).await?;
         }
         if self.how.verify && self.verified.is_none() {
-            self.verified = Some(self.verify(&mut building, &mut applier).await?);
+            self.verified = Some(self.compare(&mut building, &mut applier).await?);
+        }
+        if self.state == GenerationState::Verifying {
+            return self.done(&building, Phase::Done).await;
         }
         loop {
             let held = self.caught_up && self.is_held_back(&building).await?;
             if held && self.when_held == WhenHeld::Leave {
-                return Ok(self.done(&building, Phase::Held).await);
+                return self.done(&building, Phase::Held).await;
             }
             if self.caught_up && !held && self.swap(&building, &mut *applier).await? {
-                return Ok(self.done(&building, Phase::Done).await);
+                return self.done(&building, Phase::Done).await;
             }
             // It is held back, others did not wait for it, or the one in service is ahead of what this
             // process may read yet.
@@ -212,7 +242,7 @@ impl Rebuild {
     }
 
     /// Compares the rows with those in service, at the same position.
-    async fn verify(
+    async fn compare(
         &mut self,
         building: &mut Checkpoint,
         applier: &mut Box<dyn Applier>,
@@ -278,20 +308,56 @@ impl Rebuild {
         Ok(generations.live().filter(|live| live.generation == generation).cloned())
     }
 
-    async fn done(&self, built: &Checkpoint, phase: Phase) -> Rebuilt {
+    async fn done(&self, built: &Checkpoint, phase: Phase) -> Result<Rebuilt> {
+        let generations = Generations::of(&self.log, self.projector.definition()).await?;
         self.report(built, phase, built.position);
-        if phase == Phase::Done {
-            self.clean_up().await;
+        if phase == Phase::Done && self.state == GenerationState::Building {
+            self.clean_up(&generations).await;
         }
-        Rebuilt {
+        Ok(Rebuilt {
             projection: built.projection.clone(),
             generation: built.generation,
             events: self.events,
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),
             held_back: phase == Phase::Held,
+            parked: generations.parked(built.generation),
             verified: self.verified.clone(),
+        })
+    }
+
+    /// Begins a build to compare the one in service with, and removes one that an earlier run has left.
+    async fn prepare_to_verify(&mut self) -> Result<Checkpoint> {
+        let definition = self.projector.definition();
+        let generations = Generations::of(&self.log, definition).await?;
+        if let Some(left) = generations.in_state(self.state) {
+            if self.generation == Some(left.generation) {
+                let owner = Some(self.owner);
+                return generation::take_over(&self.log, definition, left.clone(), owner).await;
+            }
+            generation::remove_build(&self.log, definition, left.generation, self.owner).await?;
         }
+        self.bring_live_up().await?;
+        generation::build_to_verify(&self.log, definition, generations.next(), self.owner).await
+    }
+
+    /// Brings what is in service up to date, before it is built anew to be compared with: where it stands still, that is
+    /// known at once.
+    async fn bring_live_up(&self) -> Result<()> {
+        let definition = self.projector.definition();
+        let live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
+        let projection = definition.name.clone();
+        if live.count() == 0 {
+            return Err(Error::NoGeneration { projection, lacks: "is in service" });
+        }
+        if !live.are_by(definition) {
+            return Err(Error::ProjectionChanged { projection });
+        }
+        let ceiling = self.log.ceiling().await?.position;
+        for projector in live.behind(ceiling).filter(|_| !live.are_inline()) {
+            runner::catch_up(&self.log, &**projector, ceiling).await?;
+        }
+        Ok(())
     }
 
     /// Finds the build that an earlier run has left, or begins one.
@@ -316,6 +382,11 @@ impl Rebuild {
                 // A store that is away for a moment is no reason to begin anew.
                 Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {
                     return Err(error);
+                }
+                // It was in service before, and an operator goes back to it.
+                Err(_) if generations.live().is_some_and(|live| number < live.generation) => {
+                    let projection = definition.name.clone();
+                    return Err(Error::RebuildUnderWay { projection, owner: None });
                 }
                 Err(_) => {
                     generation::remove_build(&self.log, definition, number, self.owner).await?;
@@ -368,7 +439,7 @@ impl Rebuild {
 
     /// Notes at what was built so far why it is not built on.
     async fn note(&self, error: &Error) {
-        if error.kind() == ErrorKind::Retry {
+        if error.kind() == ErrorKind::Retry || self.state != GenerationState::Building {
             return;
         }
         let definition = self.projector.definition();
@@ -438,8 +509,7 @@ impl Rebuild {
     ) -> Result<Checkpoint> {
         let singly = building.position < self.singly_until;
         self.applying = to;
-        if !singly && self.projector.on_failure().then == OnFailure::Stop && self.parking.is_empty()
-        {
+        if !singly && self.parking.stops() {
             let events = events.into_iter().map(Arc::unwrap_or_clone);
             return batch::apply(&self.log, &mut **applier, building, to, events, &[]).await;
         }
@@ -498,9 +568,8 @@ impl Rebuild {
     }
 
     /// Removes what was in service before the generation that is kept for a rollback.
-    async fn clean_up(&self) {
+    async fn clean_up(&self, generations: &Generations) {
         let definition = self.projector.definition();
-        let Ok(generations) = Generations::of(&self.log, definition).await else { return };
         // One of newer code is kept: it tells that code that an operator has gone back from it.
         let newer = |c: &Checkpoint| definition.built_by(&c.fingerprint) == BuiltBy::NewerCode;
         for outdated in generations.outdated(newer) {

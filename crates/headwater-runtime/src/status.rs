@@ -84,13 +84,13 @@ pub enum Phase {
     Done,
 }
 
-/// A rebuild that ended well.
+/// A rebuild that ended well, or a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rebuilt {
     /// The projection.
     pub projection: String,
-    /// The generation in service now.
+    /// The generation that was built.
     pub generation: u32,
     /// How many events this run applied.
     pub events: u64,
@@ -100,6 +100,8 @@ pub struct Rebuilt {
     pub resumed: bool,
     /// Whether it is complete and held back, so that the generation before is still in service.
     pub held_back: bool,
+    /// How many events it has set aside, since it cannot apply them.
+    pub parked: u64,
     /// How its rows differ from those in service before, where it was asked; nothing where they do not.
     pub verified: Option<Vec<Difference>>,
 }

@@ -16,5 +16,5 @@ left join (
     limit 1
 ) as newest on true
 where projection = $1 and generation = $2 and state = $3 and epoch = $4 and position = $5
-  and state in ('building', 'live') and paused = 0
+  and state <> 'retired' and paused = 0
 returning event_id, event_position

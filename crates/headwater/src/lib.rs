@@ -309,7 +309,7 @@ pub use headwater_postgres as postgres;
 /// ```
 pub use headwater_runtime::App;
 pub use headwater_runtime::{
-    Operator, Phase, Progress, ProjectionStatus, Readiness, RebuildOptions, Rebuilt,
+    Builds, Operator, Phase, Progress, ProjectionStatus, Readiness, RebuildOptions, Rebuilt,
 };
 #[cfg(feature = "sqlite")]
 pub use headwater_sqlite as sqlite;

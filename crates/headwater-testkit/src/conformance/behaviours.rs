@@ -157,6 +157,8 @@ macro_rules! conformance {
                 a_row_that_was_altered_by_hand_is_named,
                 tables_of_every_kind_are_compared,
                 a_verification_removes_what_it_has_built,
+                what_a_verification_has_left_is_removed,
+                what_an_operator_goes_back_to_is_not_removed_by_other_code,
                 a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
                 a_build_that_is_dropped_is_not_asked_for_any_more,

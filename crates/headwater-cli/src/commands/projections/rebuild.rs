@@ -1,8 +1,6 @@
 //! `projections rebuild` and `verify`: the next build of read models, with its progress.
 
-use std::sync::{Mutex, PoisonError};
-
-use headwater::{App, Checkpoint, GenerationState, Log, Phase, Progress, RebuildOptions, Rebuilt};
+use headwater::{App, Builds, Error, Log, Progress, RebuildOptions, Rebuilt};
 use serde::Serialize;
 
 use super::{super::sure::by, RebuildArgs, follow};
@@ -20,8 +18,17 @@ struct Answer<'a> {
     events_per_second: u64,
     resumed: bool,
     held_back: bool,
+    parked: u64,
     identical: Option<bool>,
     differences: Vec<Differs<'a>>,
+}
+
+/// A projection that could not be built.
+#[derive(Serialize)]
+struct NotBuilt<'a> {
+    projection: &'a str,
+    error: &'a str,
+    message: String,
 }
 
 /// How a table differs from what a fold of the log makes.
@@ -42,59 +49,29 @@ pub(super) async fn rebuild(
 ) -> Result<(), Failure> {
     let RebuildArgs { names, hold, verify, max_rate, all: _ } = args;
     let how = RebuildOptions { hold, verify, max_rate, by: Some(by()) };
-    let ended = Mutex::new(Vec::new());
-    let work = async |report: &Report<'_>| {
-        let noted = |progress: &Progress| {
-            report(progress);
-            if matches!(progress.phase, Phase::Held | Phase::Done) {
-                let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-                ended.push(progress.projection.clone());
-            }
-        };
-        app.rebuild_with(log, &names, &how, &noted).await
-    };
+    let work = async |report: &Report<'_>| app.rebuild_with(log, &names, &how, report).await;
     let left =
         "the read models in service are as before, and the same command goes on with the rebuild";
-    let rebuilt = match build(options, left, work).await {
-        Ok(rebuilt) => rebuilt,
-        Err(failure) => {
-            let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-            return Err(of_some(log, app, failure, &ended).await);
-        }
-    };
-    show(&rebuilt, out)?;
-    if out.is_json() {
-        return Ok(());
+    let (rebuilt, failed) = build(options, left, work).await?;
+    show(&rebuilt, &failed, out)?;
+    if !out.is_json() {
+        rebuilt
+            .iter()
+            .flat_map(differences)
+            .try_for_each(|differs| out.line(sentence(&differs)))?;
+        rebuilt.iter().filter(|rebuilt| rebuilt.held_back).try_for_each(|rebuilt| {
+            let Rebuilt { projection, generation, .. } = rebuilt;
+            out.line(follow::held_back(projection, *generation))
+        })?;
     }
-    rebuilt.iter().flat_map(differences).try_for_each(|differs| out.line(sentence(&differs)))?;
-    rebuilt.iter().filter(|rebuilt| rebuilt.held_back).try_for_each(|rebuilt| {
-        let Rebuilt { projection, generation, .. } = rebuilt;
-        out.line(follow::held_back(projection, *generation))
-    })
-}
-
-/// The failure of a rebuild, with each build that has failed, and with those that have ended well.
-async fn of_some(log: &Log, app: &App, mut failure: Failure, ended: &[String]) -> Failure {
-    if failure.exit() == Exit::ProjectionFailed {
-        let own = app.names();
-        let failed = |at: &Checkpoint| {
-            let why = at.failure.as_ref().filter(|_| own.contains(&&*at.projection))?;
-            let building = at.state == GenerationState::Building;
-            building.then(|| follow::could_not(&at.projection, &why.error))
-        };
-        let all = log.checkpoints().await.unwrap_or_default();
-        let failed: Vec<_> = all.iter().filter_map(failed).collect();
-        if !failed.is_empty() {
-            failure = failure.told_as(failed.join("; "));
-        }
-        let cure =
-            "mend its code and run it again; the service's own `projections drop` gives a build up";
-        failure = failure.and_hint(cure);
-    }
-    if ended.is_empty() {
-        return failure;
-    }
-    failure.and_hint(format!("these have ended well: {}", ended.join(", ")))
+    let told = failed.iter().map(|(name, error)| follow::could_not(name, &error.to_string()));
+    let told: Vec<_> = told.collect();
+    let Some(failure) = of_all(&failed, &told) else { return Ok(()) };
+    let names: Vec<_> = failed.iter().map(|(name, _)| &**name).collect();
+    Err(failure.and_hint(format!(
+        "when it is cured, run it again for {}; the service's own `projections drop` gives a build up",
+        names.join(" ")
+    )))
 }
 
 /// Compares read models with what a fold of the log makes; exit code 5 where one differs.
@@ -105,44 +82,34 @@ pub(super) async fn verify(
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let (names, waiting) = match names {
-        [] => comparable(log, app).await?,
-        names => (names.to_vec(), Vec::new()),
-    };
-    let work = async |report: &Report<'_>| match &*names {
-        // To the library no names are all.
-        [] => Ok(Vec::new()),
-        names => app.verify(log, names, report).await,
-    };
-    let left =
-        "the read models in service are as before; `projections drop` removes what was built";
-    let verified = build(options, left, work).await?;
-    show(&verified, out)?;
-    let differ: Vec<_> = verified.iter().flat_map(differences).map(|d| sentence(&d)).collect();
-    if !differ.is_empty() {
-        let differ = differ.join("; ");
-        return Err(Failure::new(Exit::ProjectionFailed, "read-model-differs", differ)
-            .with_hint("`projections rebuild` makes it right"));
+    let work = async |report: &Report<'_>| app.verify(log, names, report).await;
+    let left = "the read models in service are as before, and what was built beside them is removed by \
+                the service, or by the next verification";
+    let (verified, failed) = build(options, left, work).await?;
+    show(&verified, &failed, out)?;
+    let differ = verified.iter().flat_map(differences).map(|differs| sentence(&differs));
+    let not_compared =
+        failed.iter().map(|(name, error)| format!("{name} could not be compared: {error}"));
+    let (differ, not_compared): (Vec<_>, Vec<_>) = (differ.collect(), not_compared.collect());
+    let told = [&*differ, &*not_compared].concat();
+    if differ.is_empty() {
+        return of_all(&failed, &told).map_or(Ok(()), Err);
     }
-    if waiting.is_empty() {
-        return Ok(());
-    }
-    let waiting = format!("not compared, since a build of it waits: {}", waiting.join(", "));
-    Err(Failure::new(Exit::BadInput, "build-waits", waiting)
-        .with_hint("`projections status` shows it; promote it, retry it, or drop it"))
+    Err(Failure::new(Exit::ProjectionFailed, "read-model-differs", told.join("; "))
+        .with_hint("`projections rebuild` makes it right"))
 }
 
-/// The projections that can be compared, and those beside whose build, which waits for an operator, no other one can
-/// be made to compare with.
-async fn comparable(log: &Log, app: &App) -> Result<(Vec<String>, Vec<String>), Failure> {
-    let all = log.checkpoints().await?;
-    let waits = |name: &String| {
-        let building = |c: &Checkpoint| c.is_of(name) && c.state == GenerationState::Building;
-        all.iter().any(|c| building(c) && (c.held_back || c.failure.is_some()))
-    };
-    let names = app.names().into_iter().map(str::to_owned);
-    Ok(names.partition(|name| !waits(name)))
+/// The failure of all that have failed, as it is told of them.
+fn of_all(failed: &[Failed], told: &[String]) -> Option<Failure> {
+    let mut failures = failed.iter().map(|(_, error)| Failure::of_projection(error.clone()));
+    let first = failures.next()?;
+    let stands_still = |failure: &Failure| failure.exit() == Exit::ProjectionFailed;
+    let failure = if stands_still(&first) { None } else { failures.find(stands_still) };
+    Some(failure.unwrap_or(first).told_as(told.join("; ")))
 }
+
+/// The name of a projection, and why it could not be built.
+type Failed = (String, Error);
 
 type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;
 
@@ -150,8 +117,8 @@ type Report<'a> = dyn Fn(&Progress) + Send + Sync + 'a;
 async fn build(
     options: &Options,
     left: &str,
-    work: impl AsyncFnOnce(&Report<'_>) -> headwater::Result<Vec<Rebuilt>>,
-) -> Result<Vec<Rebuilt>, Failure> {
+    work: impl AsyncFnOnce(&Report<'_>) -> headwater::Result<Builds>,
+) -> Result<(Vec<Rebuilt>, Vec<Failed>), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
     let reporter = Reporter::new(options);
     let report = |progress: &_| reporter.report(progress);
@@ -162,14 +129,25 @@ async fn build(
         built = work(&report) => built.map_err(Failure::of_projection),
     };
     reporter.end();
-    built
+    let (mut rebuilt, mut failed) = (Vec::new(), Vec::new());
+    for (name, built) in built? {
+        match built {
+            Ok(built) => rebuilt.push(built),
+            Err(error) => failed.push((name, error)),
+        }
+    }
+    Ok((rebuilt, failed))
 }
 
-fn show(rebuilt: &[Rebuilt], out: &mut Output) -> Result<(), Failure> {
+fn show(rebuilt: &[Rebuilt], failed: &[Failed], out: &mut Output) -> Result<(), Failure> {
     if out.is_json() {
-        return rebuilt.iter().try_for_each(|rebuilt| out.object(&answer(rebuilt)));
+        rebuilt.iter().try_for_each(|rebuilt| out.object(&answer(rebuilt)))?;
+        return failed.iter().try_for_each(|(projection, error)| {
+            out.object(&NotBuilt { projection, error: error.code(), message: error.to_string() })
+        });
     }
-    let header = ["PROJECTION", "GENERATION", "EVENTS", "SECONDS", "EVENTS/S", "IDENTICAL"];
+    let header =
+        ["PROJECTION", "GENERATION", "EVENTS", "SECONDS", "EVENTS/S", "PARKED", "IDENTICAL"];
     out.table(&header, rebuilt.iter().map(rebuilt_row))
 }
 
@@ -202,18 +180,20 @@ fn answer(rebuilt: &Rebuilt) -> Answer<'_> {
         events_per_second: events_per_second(rebuilt.events, rebuilt.elapsed),
         resumed: rebuilt.resumed,
         held_back: rebuilt.held_back,
+        parked: rebuilt.parked,
         identical: rebuilt.verified.as_ref().map(Vec::is_empty),
         differences: differences(rebuilt),
     }
 }
 
-fn rebuilt_row(rebuilt: &Rebuilt) -> [String; 6] {
+fn rebuilt_row(rebuilt: &Rebuilt) -> [String; 7] {
     [
         rebuilt.projection.clone(),
         rebuilt.generation.to_string(),
         rebuilt.events.to_string(),
         format!("{:.1}", rebuilt.elapsed.as_secs_f64()),
         events_per_second(rebuilt.events, rebuilt.elapsed).to_string(),
+        rebuilt.parked.to_string(),
         match rebuilt.verified.as_ref().map(Vec::is_empty) {
             Some(true) => "yes",
             Some(false) => "no",
