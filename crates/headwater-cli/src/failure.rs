@@ -138,9 +138,9 @@ impl From<Error> for Failure {
         };
         let hint = match error {
             Error::VersionConflict { .. } => Some("read the stream again, and decide anew"),
-            Error::Unavailable { .. } => {
-                Some("see that the database runs and has room, and try again")
-            }
+            Error::Unavailable { .. } => Some(
+                "see that the database runs and has room, and try again; `doctor` names who holds it up",
+            ),
             _ => None,
         };
         let failure = Self::new(exit, error.code(), error.to_string());

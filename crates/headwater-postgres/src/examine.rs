@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::{errors::of_statement, sql::checked, store::PostgresStore};
 
 use self::{
-    open::Open,
+    open::{Locks, Open},
     server::Server,
     settings::Settings,
     tables::{Guard, Wear, of_rights},
@@ -47,7 +47,14 @@ impl PostgresStore {
         if !reads {
             return Ok(findings);
         }
-        findings.extend(self.who_holds_the_ceiling().await?.iter().map(Open::holds_ceiling));
+        let locks = self.lasting(&statements.examine_locks, read_locks, |locks| &locks.by).await?;
+        findings.extend(locks.iter().map(Locks::finding));
+        // Every further look would wait for them.
+        if locks.iter().any(|locks| locks.hides) {
+            return Ok(findings);
+        }
+        let ceiling = self.lasting(&statements.examine_ceiling, read_open, |open| open).await?;
+        findings.extend(ceiling.iter().map(Open::holds_ceiling));
         let sessions = self.look_around(&statements.examine_sessions, read_open).await?;
         findings.extend(sessions.iter().map(Open::idles));
         let guards = self.look_around(&statements.examine_guard, read_guard).await?;
@@ -57,20 +64,22 @@ impl PostgresStore {
         Ok(findings)
     }
 
-    /// Those who have held readers back for longer than a moment. How long somebody else's transaction is
+    /// Those who have held others up for longer than a moment. How long somebody else's transaction is
     /// open, a role without rights does not see: then those count that are still there after a moment.
-    async fn who_holds_the_ceiling(&self) -> Result<Vec<Open>> {
-        let look = &self.inner.statements.examine_ceiling;
-        let mut holders = self.look_around(look, read_open).await?;
-        if holders.iter().any(|holder| holder.open_for.is_none()) {
+    async fn lasting<T: Send + 'static>(
+        &self,
+        look: &Arc<str>,
+        decode: fn(&PgRow) -> Result<T, sqlx::Error>,
+        open: fn(&T) -> &Open,
+    ) -> Result<Vec<T>> {
+        let mut holders = self.look_around(look, decode).await?;
+        if holders.iter().any(|holder| open(holder).open_for.is_none()) {
             sleep(MOMENT).await;
-            let now = self.look_around(look, read_open).await?;
-            holders = now
-                .into_iter()
-                .filter(|holder| holders.iter().any(|before| before.name == holder.name))
-                .collect();
+            let mut now = self.look_around(look, decode).await?;
+            now.retain(|now| holders.iter().any(|before| open(before).name == open(now).name));
+            holders = now;
         }
-        holders.retain(|holder| holder.open_for.is_none_or(|time| time >= MOMENT));
+        holders.retain(|holder| open(holder).open_for.is_none_or(|time| time >= MOMENT));
         Ok(holders)
     }
 
@@ -125,6 +134,10 @@ fn read_open(row: &PgRow) -> Result<Open, sqlx::Error> {
         since: row.try_get("since")?,
         open_for: seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
     })
+}
+
+fn read_locks(row: &PgRow) -> Result<Locks, sqlx::Error> {
+    Ok(Locks { tables: row.try_get("tables")?, hides: row.try_get("hides")?, by: read_open(row)? })
 }
 
 fn read_guard(row: &PgRow) -> Result<Guard, sqlx::Error> {

@@ -45,6 +45,7 @@ statements! {
     checkpoints,
     examine_ceiling,
     examine_guard,
+    examine_locks,
     examine_rights,
     examine_server,
     examine_sessions,

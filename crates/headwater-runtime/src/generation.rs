@@ -318,7 +318,8 @@ pub(crate) fn check_identity(at: &Checkpoint) -> Result<()> {
     if at.of_this_log { Ok(()) } else { Err(diverged(at)) }
 }
 
-fn diverged(at: &Checkpoint) -> Error {
+/// What is wrong with a checkpoint of another log.
+pub(crate) fn diverged(at: &Checkpoint) -> Error {
     Error::LogDiverged { projection: at.projection.clone(), position: at.position }
 }
 

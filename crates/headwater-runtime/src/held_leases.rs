@@ -35,18 +35,14 @@ impl HeldLeases {
         lease: Duration,
     ) -> Result<Self> {
         let mut held = Self { log: log.clone(), instance, renewing: None, given_up: false };
-        let mut seen = HashMap::new();
-        loop {
-            let leases = log.store().leases().await?;
-            if process::release_ended(log, &leases).await? {
-                continue;
+        match held.get_all(&work, lease).await {
+            Ok(()) => {}
+            // Those that were free, at once: this process may be about to end.
+            Err(refused @ Error::RebuildUnderWay { .. }) => {
+                held.end().await;
+                return Err(refused);
             }
-            held.refuse_renewed(&work, &leases, &mut seen)?;
-            let granted = log.store().keep_leases(&held.instance, &work, lease).await?;
-            if granted.len() == work.len() {
-                break;
-            }
-            sleep(LOOK).await;
+            Err(error) => return Err(error),
         }
         let (log, instance) = (log.clone(), held.instance.clone());
         held.renewing = Some(tokio::spawn(async move {
@@ -58,6 +54,22 @@ impl HeldLeases {
             }
         }));
         Ok(held)
+    }
+
+    async fn get_all(&self, work: &[Work], lease: Duration) -> Result<()> {
+        let (store, mut seen) = (self.log.store(), HashMap::new());
+        loop {
+            let leases = store.leases().await?;
+            if process::release_ended(&self.log, &leases).await? {
+                continue;
+            }
+            self.refuse_renewed(work, &leases, &mut seen)?;
+            let granted = store.keep_leases(&self.instance, work, lease).await?;
+            if granted.len() == work.len() {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// The instance that has them.

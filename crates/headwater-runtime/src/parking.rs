@@ -212,10 +212,8 @@ async fn apply_parked(
     owner: Uuid,
     parked: &Parked,
 ) -> Result<Checkpoint> {
-    let (projection, position) = (at.projection.clone(), at.position);
-    let diverged = || Error::LogDiverged { projection, position };
     let event = generation::event_at(log, parked.position, parked.event_id).await?;
-    let event = event.ok_or_else(diverged)?;
+    let event = event.ok_or_else(|| generation::diverged(at))?;
     let mut applier = projector.begin(false);
     applier.decode(&mut once(event))?;
     let mut tx = log.store().begin().await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join;
-use headwater_core::{GenerationState, Log};
+use headwater_core::{Error, GenerationState, Log};
 use tokio::time::timeout;
 
 use crate::App;
@@ -18,7 +18,7 @@ const LOOKED: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// What stands in the way, a sentence each; nothing where the instance is ready.
+    /// What stands in the way, a sentence each, without names of hosts; nothing where the instance is ready.
     pub obstacles: Vec<String>,
     /// The projections that stand still. They are no obstacle: commands are carried out, and read models
     /// answer with what they hold, in this instance as in all others.
@@ -30,6 +30,15 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.obstacles.is_empty()
     }
+}
+
+/// An obstacle in words that everybody may read: where the database lies is for the log of the process.
+fn told(error: &Error) -> String {
+    if matches!(error, Error::SchemaTooOld { .. } | Error::SchemaTooNew { .. }) {
+        return error.to_string();
+    }
+    tracing::warn!(%error, "this instance is not ready");
+    format!("the database cannot be used: {}", error.code())
 }
 
 impl App {
@@ -51,7 +60,7 @@ impl App {
                 });
                 readiness.standing_still = still.map(|checkpoint| checkpoint.projection).collect();
             }
-            Ok(Err(error)) => readiness.obstacles.push(error.to_string()),
+            Ok(Err(error)) => readiness.obstacles.push(told(&error)),
             Err(_elapsed) => {
                 readiness.obstacles.push("the database does not answer within a second".into());
             }

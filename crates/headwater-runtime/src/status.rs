@@ -160,9 +160,8 @@ fn entry(checkpoint: &Checkpoint, head: Position, leases: &Leases) -> Projection
 
 /// What is wrong with a checkpoint of another log, which nobody may have tried yet.
 fn diverged(checkpoint: &Checkpoint) -> Option<Failure> {
-    let Checkpoint { projection, position, .. } = checkpoint.clone();
-    let error = Error::LogDiverged { projection, position };
-    (!checkpoint.of_this_log).then(|| stands_still(position, &error))
+    let error = generation::check_identity(checkpoint).err()?;
+    Some(stands_still(checkpoint.position, &error))
 }
 
 /// Why this code cannot go on with a generation that stands still for no other cause.

@@ -74,7 +74,8 @@ async fn look(options: &Options, thorough: bool) -> Result<Vec<Finding>, Failure
         Ok(Err(error)) => return of_opening(error).map(|finding| vec![finding]),
         Err(_elapsed) => return Err(no_answer(PATIENCE).into()),
     };
-    let examined = examine(&log, thorough);
+    let mut findings = Vec::new();
+    let examined = examine(&log, thorough, &mut findings);
     let examined = if thorough {
         examined.await
     } else {
@@ -83,7 +84,12 @@ async fn look(options: &Options, thorough: bool) -> Result<Vec<Finding>, Failure
             .unwrap_or_else(|_elapsed| Err(no_answer(PATIENCE).into()))
     };
     close(&log).await;
-    examined
+    match examined {
+        // What has been found says more than that there is more to look at.
+        Err(_) if findings.iter().any(|finding| finding.severity == Severity::Error) => {}
+        examined => examined?,
+    }
+    Ok(findings)
 }
 
 /// SQLite brings a file into write-ahead mode when it is opened to write.
@@ -95,15 +101,10 @@ fn as_it_is(url: &str) -> String {
     }
 }
 
-async fn examine(log: &Log, thorough: bool) -> Result<Vec<Finding>, Failure> {
-    let mut findings = log.store().examine(thorough).await?;
-    match projections::findings(log).await {
-        Ok(of_projections) => findings.extend(of_projections),
-        // What has been found says more than that there is more to look at.
-        Err(_) if findings.iter().any(|finding| finding.severity == Severity::Error) => {}
-        Err(failure) => return Err(failure),
-    }
-    Ok(findings)
+async fn examine(log: &Log, thorough: bool, findings: &mut Vec<Finding>) -> Result<(), Failure> {
+    findings.extend(log.store().examine(thorough).await?);
+    findings.extend(projections::findings(log).await?);
+    Ok(())
 }
 
 fn of_opening(error: Error) -> Result<Finding, Failure> {

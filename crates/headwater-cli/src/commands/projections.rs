@@ -224,12 +224,14 @@ pub(super) async fn run(
         }
         ProjectionsCommand::Rebuild(args) => {
             app.check()?;
+            answers(options).await?;
             with_log(options, async |log| rebuild::rebuild(log, args, app, options, out).await)
                 .await
         }
         ProjectionsCommand::Verify(args) => {
             needs_code(app, "verify")?;
             let names = args.names;
+            answers(options).await?;
             with_log(options, async |log| rebuild::verify(log, &names, app, options, out).await)
                 .await
         }
@@ -277,6 +279,11 @@ pub(super) async fn run(
             outcome
         }
     }
+}
+
+/// Whether the database answers, before a work that may take long and waits longer for it.
+async fn answers(options: &Options) -> Result<(), Failure> {
+    at_log(options, async |log| Ok(log.checkpoints().await.map(drop)?)).await
 }
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {

@@ -87,6 +87,35 @@ async fn a_transaction_that_holds_readers_back_is_named_with_its_connection_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_locks_tables_of_the_log_is_named_in_time() {
+    let place = Place::in_postgres_directly().await;
+    place.fill("cart-1", "cart.opened", 1);
+    for (lock, severity) in [
+        (
+            "begin; lock table headwater.checkpoints, headwater.events in access exclusive mode",
+            "error",
+        ),
+        ("begin; lock table headwater.streams in share mode", "warning"),
+    ] {
+        let mut open = direct(&place.url()).await;
+        sqlx::raw_sql(lock).execute(&mut open).await.unwrap();
+        let pid: i32 =
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut open).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let begun = Instant::now();
+        let (exit, findings) = doctor(&place);
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!((exit, complaints(&findings)), (i32::from(severity == "error"), vec!["locked"]));
+        let what = findings[0]["what"].as_str().unwrap();
+        let tables = if severity == "error" { "checkpoints, events" } else { "streams" };
+        assert!(what.starts_with(&format!("connection {pid} ")), "{what}");
+        assert!(what.contains(&format!(" has locked {tables} for 1")), "{what}");
+        assert_eq!(findings[0]["severity"], severity);
+        sqlx::raw_sql("rollback").execute(&mut open).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_rights_sees_who_holds_readers_back_and_not_a_passing_append() {
     let place = Place::in_postgres_directly().await;
     // Roles are the server's: this one goes with its database's name.

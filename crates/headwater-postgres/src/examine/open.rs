@@ -24,6 +24,31 @@ pub(crate) struct Open {
     pub(crate) open_for: Option<Duration>,
 }
 
+/// A transaction that keeps others from tables of the log.
+pub(crate) struct Locks {
+    /// The tables, parted by commas.
+    pub(crate) tables: String,
+    /// Whether it keeps them from reading as well.
+    pub(crate) hides: bool,
+    pub(crate) by: Open,
+}
+
+impl Locks {
+    pub(crate) fn finding(&self) -> Finding {
+        let Self { tables, hides, by } = self;
+        let what = format!("{} has locked {tables} {}", by.who(), by.how_long());
+        let (severity, meaning) = if *hides {
+            (
+                Severity::Error,
+                "whoever reads or writes them waits for it; nothing else was looked at",
+            )
+        } else {
+            (Severity::Warning, "whoever writes them waits for it")
+        };
+        Finding::new(severity, "locked", what).means(meaning).cure(by.ending())
+    }
+}
+
 impl Open {
     /// It has appended, and readers wait below it.
     pub(crate) fn holds_ceiling(&self) -> Finding {
