@@ -273,15 +273,17 @@ pub(crate) async fn to_many(
     }
     let request = RequestId::of(&headers);
     let mut outcome = Accepted::default();
-    let mut appends = Vec::with_capacity(lines.len());
+    let (mut appends, mut rejected) = (Vec::with_capacity(lines.len()), Vec::new());
     for (number, line) in lines {
         match read_line(line, request) {
             Ok(append) => appends.push((number, append)),
-            Err(problem) => outcome.rejected.push(problem.of_line(number)),
+            Err(problem) => rejected.push((number, problem)),
         }
     }
-    append_lines(&shared.log, appends, &mut outcome).await?;
-    outcome.rejected.sort_by_key(|entry| entry["line"].as_u64());
+    append_lines(&shared.log, appends, &mut outcome, &mut rejected).await?;
+    rejected.sort_by_key(|(number, _)| *number);
+    let told = rejected.iter().map(|(number, problem)| problem.of_line(&shared.path, *number));
+    outcome.rejected = told.collect();
     let at = outcome.position.map(|position| tags::at(Position(position)));
     Ok((at, axum::Json(outcome)).into_response())
 }
@@ -312,6 +314,7 @@ async fn append_lines(
     log: &Log,
     lines: Vec<(usize, Append)>,
     outcome: &mut Accepted,
+    rejected: &mut Vec<(usize, Problem)>,
 ) -> Result<(), Problem> {
     if lines.is_empty() {
         return Ok(());
@@ -329,7 +332,7 @@ async fn append_lines(
         match log.append_all([append]).await {
             Ok(appended) => outcome.count(1, &appended),
             Err(error) if is_of_one(&error) => {
-                outcome.rejected.push(Problem::from(error).of_line(number));
+                rejected.push((number, Problem::from(error)));
             }
             // What was appended before stays so: sent again it counts as a duplicate.
             Err(error) => return Err(error.into()),

@@ -32,7 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, Request},
+    extract::{DefaultBodyLimit, Path, Request, State},
     http::{HeaderName, HeaderValue, Method, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -41,7 +41,7 @@ use axum::{
 use headwater::{App, Log, Operator};
 use tokio::time::timeout;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer};
-use utoipa::OpenApi;
+use utoipa::{OpenApi, openapi::Server};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::{
@@ -70,6 +70,7 @@ pub struct Api {
     app: Arc<App>,
     access: Access,
     origins: Vec<HeaderValue>,
+    path: Arc<str>,
 }
 
 /// What the routes share.
@@ -77,6 +78,8 @@ pub struct Api {
 struct Shared {
     log: Log,
     app: Arc<App>,
+    /// Where the routes are mounted.
+    path: Arc<str>,
 }
 
 impl Shared {
@@ -101,7 +104,14 @@ impl Api {
     /// The routes over `log`, for whoever is on this machine.
     pub fn new(log: &Log) -> Self {
         let (log, app) = (log.clone(), Arc::new(App::new()));
-        Self { log, app, access: Access::this_machine(), origins: Vec::new() }
+        Self { log, app, access: Access::this_machine(), origins: Vec::new(), path: "".into() }
+    }
+
+    /// Below this path, such as `/log`, and not at the root: for a service that has routes of its own, with which
+    /// [`Api::router`] is then merged.
+    #[must_use]
+    pub fn below(self, path: &'static str) -> Self {
+        Self { path: path.into(), ..self }
     }
 
     /// With the projections of `app`; otherwise `GET /projections` tells of all that the log knows.
@@ -125,7 +135,10 @@ impl Api {
 
     /// The routes, to serve or to merge with others.
     pub fn router(self) -> Router {
-        let (routes, description) = self.routes().split_for_parts();
+        let (routes, mut description) = self.routes().split_for_parts();
+        if !self.path.is_empty() {
+            description.servers = Some(vec![Server::new(&*self.path)]);
+        }
         let description = Arc::new(description);
         let describe = move || async move { axum::Json(&*description).into_response() };
         let cors = CorsLayer::new()
@@ -140,7 +153,8 @@ impl Api {
                 CORRELATION_ID,
             ])
             .expose_headers([header::ETAG, POSITION, CORRELATION_ID]);
-        routes
+        let path = self.path.clone();
+        let routes = routes
             .merge(health(&self.log, &self.app))
             .route("/openapi.json", get(describe))
             .route("/problems/{name}", get(explain))
@@ -149,9 +163,10 @@ impl Api {
             .layer(DefaultBodyLimit::max(BODY_BYTES))
             .layer(middleware::from_fn(within_time))
             .layer(middleware::from_fn_with_state(self.access, access::from_this_machine))
-            .layer(middleware::from_fn(converse))
+            .layer(middleware::from_fn_with_state(self.path, converse))
             .layer(cors)
-            .layer(CompressionLayer::new())
+            .layer(CompressionLayer::new());
+        if path.is_empty() { routes } else { Router::new().nest(&path, routes) }
     }
 
     /// The routes by what a token must be for.
@@ -178,14 +193,19 @@ impl Api {
             .merge(guarded(read, Role::Read))
             .merge(guarded(append, Role::Append))
             .merge(guarded(operate, Role::Operate))
-            .with_state(Shared { log: self.log.clone(), app: self.app.clone() })
+            .with_state(Shared {
+                log: self.log.clone(),
+                app: self.app.clone(),
+                path: self.path.clone(),
+            })
     }
 }
 
 /// Gives each request its id, and each problem its place.
-async fn converse(request: Request, next: Next) -> Response {
-    let (id, instance) = (RequestId::of(request.headers()).id, request.uri().path().to_owned());
-    let mut response = problem::render(next.run(request).await, &instance, id);
+async fn converse(State(path): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let id = RequestId::of(request.headers()).id;
+    let instance = format!("{path}{}", request.uri().path());
+    let mut response = problem::render(next.run(request).await, &path, &instance, id);
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(CORRELATION_ID, id);
     }

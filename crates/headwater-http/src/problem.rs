@@ -134,23 +134,23 @@ impl Problem {
     }
 
     /// What stands in the answer for one line of many.
-    pub(crate) fn of_line(&self, line: usize) -> Value {
+    pub(crate) fn of_line(&self, path: &str, line: usize) -> Value {
         let mut entry = self.members.clone();
         entry.insert("line".into(), line.into());
-        entry.insert("type".into(), self.address().into());
+        entry.insert("type".into(), self.address(path).into());
         entry.insert("title".into(), self.kind.title.into());
         entry.insert("status".into(), self.status.as_u16().into());
         entry.insert("detail".into(), self.detail.clone().into());
         entry.into()
     }
 
-    fn address(&self) -> String {
-        format!("/problems/{}", self.kind.name)
+    fn address(&self, path: &str) -> String {
+        format!("{path}/problems/{}", self.kind.name)
     }
 
-    fn body(&self, instance: &str, trace_id: Uuid) -> Value {
+    fn body(&self, path: &str, instance: &str, trace_id: Uuid) -> Value {
         let mut body = json!({
-            "type": self.address(),
+            "type": self.address(path),
             "title": self.kind.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
@@ -183,15 +183,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Writes a problem's body into its response; any other response stays as it is.
-pub fn render(mut response: Response, instance: &str, trace_id: Uuid) -> Response {
+/// Writes a problem's body into its response; any other response stays as it is. What its kind means is told at
+/// `/problems/{name}` below `path`, which is empty for a service that has it at its root.
+pub fn render(mut response: Response, path: &str, instance: &str, trace_id: Uuid) -> Response {
     let Some(problem) = response.extensions_mut().remove::<Problem>() else { return response };
     if let Some(cause) = &problem.cause {
         tracing::error!(%trace_id, code = cause.code(), "{instance}: {cause}");
     }
     let json = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);
-    *response.body_mut() = Body::from(problem.body(instance, trace_id).to_string());
+    *response.body_mut() = Body::from(problem.body(path, instance, trace_id).to_string());
     response
 }
 

@@ -6,6 +6,7 @@ mod append;
 mod consumers;
 mod described;
 mod feed;
+mod mounted;
 mod operate;
 mod pages;
 mod server;
