@@ -1,12 +1,10 @@
 -- A generation that is built to be compared with the one in service is none that could come into service. SQLite
--- changes no constraint: the two tables are made anew.
+-- changes no constraint: the two tables are made anew. They are not renamed, since that resolves every view of the file,
+-- and one of the user's may be broken, or over these.
 
-drop view all_checkpoints;
-drop view all_leases;
-drop index checkpoints_one_building;
-drop index checkpoints_one_live;
+create temp table former_checkpoints as select * from checkpoints;
 
-alter table checkpoints rename to former_checkpoints;
+drop table checkpoints;
 
 create table checkpoints (
     projection      text not null,
@@ -30,7 +28,13 @@ create table checkpoints (
     primary key (projection, generation)
 ) strict, without rowid;
 
-insert into checkpoints select * from former_checkpoints;
+insert into checkpoints (projection, generation, state, position, event_id, event_position, epoch, fingerprint,
+                         failed_position, failed_event_id, error, updated_at, incarnation, paused, held_back,
+                         rebuild_asked, error_code, skips)
+select projection, generation, state, position, event_id, event_position, epoch, fingerprint,
+       failed_position, failed_event_id, error, updated_at, incarnation, paused, held_back,
+       rebuild_asked, error_code, skips
+from former_checkpoints;
 
 drop table former_checkpoints;
 
@@ -38,7 +42,8 @@ create unique index checkpoints_one_building on checkpoints (projection) where s
 create unique index checkpoints_one_live on checkpoints (projection) where state = 'live';
 create unique index checkpoints_one_verifying on checkpoints (projection) where state = 'verifying';
 
-alter table leases rename to former_leases;
+-- Leases are for seconds: whoever works has the next one at once.
+drop table leases;
 
 create table leases (
     projection text not null,
@@ -47,39 +52,3 @@ create table leases (
     until      integer not null,
     primary key (projection, work)
 ) strict, without rowid;
-
-insert into leases select * from former_leases;
-
-drop table former_leases;
-
-create view all_checkpoints as
-select projection,
-       generation,
-       state,
-       position,
-       error is not null as failed,
-       failed_position,
-       iif(failed_event_id is null, null,
-           lower(substr(hex(failed_event_id), 1, 8) || '-' || substr(hex(failed_event_id), 9, 4) || '-' ||
-             substr(hex(failed_event_id), 13, 4) || '-' || substr(hex(failed_event_id), 17, 4) || '-' ||
-             substr(hex(failed_event_id), 21))) as failed_event_id,
-       error,
-       strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000000 - (updated_at % 1000000 < 0), 'unixepoch') ||
-           printf('.%06dZ', (updated_at % 1000000 + 1000000) % 1000000) as updated_at,
-       paused,
-       held_back,
-       error_code,
-       skips
-from checkpoints;
-
-create view all_leases as
-select leases.projection,
-       leases.work,
-       lower(substr(hex(leases.owner), 1, 8) || '-' || substr(hex(leases.owner), 9, 4) || '-' ||
-             substr(hex(leases.owner), 13, 4) || '-' || substr(hex(leases.owner), 17, 4) || '-' ||
-             substr(hex(leases.owner), 21)) as owner,
-       instances.name as owner_name,
-       strftime('%Y-%m-%dT%H:%M:%S', leases.until / 1000000 - (leases.until % 1000000 < 0), 'unixepoch') ||
-           printf('.%06dZ', (leases.until % 1000000 + 1000000) % 1000000) as until
-from leases
-left join instances on instances.id = leases.owner;

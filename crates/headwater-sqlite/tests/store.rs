@@ -7,9 +7,15 @@ use std::fs;
 
 use common::{all, append, file, memory};
 use futures_util::future::join_all;
-use headwater_core::{Error, ExpectedVersion, Migrated, Settings, Store as _};
+use headwater_core::{
+    Error, ExpectedVersion, Migrated, ProjectionStore as _, Settings, Store as _,
+};
+use headwater_migrations::SQLITE;
 use headwater_sqlite::SqliteStore;
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
+
+/// The newest schema.
+const KNOWN: u32 = SQLITE[SQLITE.len() - 1].number;
 
 const NOT_MIGRATING: fn() -> Settings = || Settings { migrate: false, ..Settings::default() };
 
@@ -36,7 +42,7 @@ async fn sixteen_programs_may_start_at_the_same_moment() {
     }
     let store = SqliteStore::connect(&url, NOT_MIGRATING()).await.unwrap();
     assert_eq!(all(&store).await.len(), 16);
-    assert_eq!(store.migrate().await.unwrap(), Migrated { from: 9, to: 9 });
+    assert_eq!(store.migrate().await.unwrap(), Migrated { from: KNOWN, to: KNOWN });
 }
 
 #[tokio::test]
@@ -45,26 +51,62 @@ async fn a_schema_that_is_missing_older_or_newer_is_told_apart() {
     let missing = file.url.replace("log.db", "missing.db");
     assert_eq!(
         refused(&missing, NOT_MIGRATING()).await,
-        Error::SchemaTooOld { found: 0, known: 10 }
+        Error::SchemaTooOld { found: 0, known: KNOWN }
     );
     assert!(!file.path.with_file_name("missing.db").exists(), "it was made all the same");
 
-    execute(&file.url, "delete from migrations where number = 9").await;
+    execute(
+        &file.url,
+        "delete from migrations where number = (select max(number) from migrations)",
+    )
+    .await;
     assert_eq!(
         refused(&file.url, NOT_MIGRATING()).await,
-        Error::SchemaTooOld { found: 9, known: 10 }
+        Error::SchemaTooOld { found: KNOWN - 1, known: KNOWN }
     );
-    execute(&file.url, "insert into migrations values (9, '', 0), (10, '', 0)").await;
+    let newer = "insert into migrations
+                 select max(number) + 1, '', 0 from migrations union all
+                 select max(number) + 2, '', 0 from migrations";
+    execute(&file.url, newer).await;
     for settings in [Settings::default(), NOT_MIGRATING()] {
         assert_eq!(
             refused(&file.url, settings).await,
-            Error::SchemaTooNew { found: 11, known: 10 }
+            Error::SchemaTooNew { found: KNOWN + 1, known: KNOWN }
         );
     }
-    assert!(matches!(
-        file.store.migrate().await,
-        Err(Error::SchemaTooNew { found: 11, known: 10 })
-    ));
+    let error = file.store.migrate().await.unwrap_err();
+    assert_eq!(error, Error::SchemaTooNew { found: KNOWN + 1, known: KNOWN });
+}
+
+/// Step 10 makes two tables anew.
+#[tokio::test]
+async fn a_step_keeps_the_rows_and_the_views_of_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", directory.path().join("log.db").display());
+    let mut before = SqliteConnection::connect(&format!("{url}?mode=rwc")).await.unwrap();
+    let table = include_str!("../src/migrations_table.sql");
+    sqlx::query(table).execute(&mut before).await.unwrap();
+    for step in SQLITE.iter().filter(|step| step.number < 10) {
+        sqlx::raw_sql(step.sql).execute(&mut before).await.unwrap();
+        let done = format!("insert into migrations values ({}, '{}', 0)", step.number, step.name);
+        sqlx::raw_sql(AssertSqlSafe(done)).execute(&mut before).await.unwrap();
+    }
+    let rows = "insert into checkpoints (projection, generation, state, position, fingerprint, updated_at, held_back, skips)
+                values ('sales', 1, 'live', 7, 'f', 5, 0, 3), ('sales', 2, 'building', 6, 'g', 4, 1, 0);
+                create view mine as select projection, skips from all_checkpoints;
+                create view over_the_table as select position from checkpoints;
+                create view broken as select 1 from nothing";
+    sqlx::raw_sql(rows).execute(&mut before).await.unwrap();
+    before.close().await.unwrap();
+    let store = SqliteStore::connect(&url, Settings::default()).await.unwrap();
+    let all = store.checkpoints().await.unwrap();
+    let seen: Vec<_> = all.iter().map(|c| (c.position.0, c.skips, c.held_back)).collect();
+    assert_eq!(seen, [(7, 3, false), (6, 0, true)]);
+    let mut after = SqliteConnection::connect(&url).await.unwrap();
+    for view in ["select count(*) from mine", "select count(*) from over_the_table"] {
+        let count: i64 = sqlx::query_scalar(view).fetch_one(&mut after).await.unwrap();
+        assert_eq!(count, 2, "{view}");
+    }
 }
 
 #[tokio::test]

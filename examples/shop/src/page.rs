@@ -1,4 +1,4 @@
-//! The page that shows the shop at work, and the one endpoint that feeds it.
+//! The shop's two pages, to buy and to see it at work, and the one endpoint that feeds the second.
 //!
 //! Its files are part of the binary, so it needs no build step and works offline.
 
@@ -18,18 +18,24 @@ use crate::http::Problem;
 
 pub(crate) use self::{live::Live, window::Window};
 
-/// The page runs its own scripts and styles, asks its own server, and nothing else.
+/// A page runs its own scripts and styles, asks its own server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 type Headers = [(HeaderName, &'static str); 4];
 
-/// The routes of the page.
+/// The routes of the pages.
 pub(crate) fn router(live: Arc<Live>) -> Router {
     let file = |kind, text: &'static str| get(move || async move { (headers(kind), text) });
     Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("../static/index.html")))
-        .route("/app.js", file("text/javascript", include_str!("../static/app.js")))
+        .route("/shop.js", file("text/javascript", include_str!("../static/shop.js")))
+        .route(
+            "/dashboard",
+            file("text/html; charset=utf-8", include_str!("../static/dashboard.html")),
+        )
+        .route("/dashboard.js", file("text/javascript", include_str!("../static/dashboard.js")))
+        .route("/page.js", file("text/javascript", include_str!("../static/page.js")))
         .route("/charts.js", file("text/javascript", include_str!("../static/charts.js")))
         .route("/style.css", file("text/css", include_str!("../static/style.css")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../static/icon.svg")))

@@ -1,8 +1,9 @@
-//! `shop web`: the API, the page and the projections in one process.
+//! `shop web`: the API, the log, the pages and the projections in one process.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -10,6 +11,7 @@ use std::{
 use axum::http::HeaderValue;
 use headwater::Log;
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output, Prometheus, redact};
+use headwater_http::{Access, Api, Bounds};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
@@ -45,6 +47,22 @@ pub struct WebArgs {
         help = "Let pages of this origin use the shop, such as https://coffee.example (may be repeated)"
     )]
     origin: Vec<HeaderValue>,
+    /// The file of those who may use the log under /log, as `headwater serve --tokens` makes it; without one this
+    /// machine alone may, and the network not at all
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+}
+
+impl WebArgs {
+    /// Who may use the log under `/log`, if anybody may.
+    fn access(&self) -> Result<Option<Access>, Failure> {
+        let Some(path) = &self.tokens else {
+            return Ok(self.host.is_loopback().then(Access::this_machine));
+        };
+        Access::from_file(path).map(Some).map_err(|error| {
+            Failure::bad_input(format!("the tokens in {} cannot be read: {error}", path.display()))
+        })
+    }
 }
 
 fn origin(text: &str) -> Result<HeaderValue, &'static str> {
@@ -69,16 +87,23 @@ pub(crate) async fn serve(
     traffic: Option<TrafficOptions>,
 ) -> Result<(), Failure> {
     // Before the log is opened: a second demo must not get as far as that.
-    let address = SocketAddr::new(args.host, args.port);
+    let (address, access) = (SocketAddr::new(args.host, args.port), args.access()?);
     let listener = TcpListener::bind(address).await.map_err(|error| taken(address, &error))?;
     // A database that is slow to close makes the end no failure: what was acknowledged is stored.
     let mut interrupt = Interrupt::listen(Exit::Success)?;
     // Before the log, which tells the recorder that is there when it is opened.
     let metrics = Prometheus::install()?;
     let log = options.connect().await?;
-    let outcome =
-        until_asked_to_end(&log, listener, metrics, args.origin, traffic, &mut interrupt, options)
-            .await;
+    let outcome = until_asked_to_end(
+        &log,
+        listener,
+        metrics,
+        (args.origin, access),
+        traffic,
+        &mut interrupt,
+        options,
+    )
+    .await;
     let _ = timeout(GRACE, log.close()).await;
     outcome
 }
@@ -87,7 +112,7 @@ async fn until_asked_to_end(
     log: &Log,
     listener: TcpListener,
     metrics: Prometheus,
-    origins: Vec<HeaderValue>,
+    (origins, access): (Vec<HeaderValue>, Option<Access>),
     traffic: Option<TrafficOptions>,
     interrupt: &mut Interrupt,
     options: &Options,
@@ -97,13 +122,19 @@ async fn until_asked_to_end(
     let live = Live::new(log, app.clone(), window.clone()).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);
-    let routes = http::router(shop.clone(), page::router(Arc::new(live)).merge(health));
-    let routes = routes.layer(http::cors(origins));
+    let mut others = page::router(Arc::new(live)).merge(health);
+    if let Some(access) = access {
+        let api = Api::new(log).app(app.clone()).access(access);
+        others = others.merge(api.below("/log").router());
+    }
+    let routes = http::router(shop.clone(), others).layer(http::cors(origins));
     let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, routes).with_graceful_shutdown(async {
+    let stopped = async {
         let _ = stopped.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    };
+    let mut bounds = Bounds::default();
+    bounds.grace = GRACE;
+    let mut server = tokio::spawn(headwater_http::serve(listener, routes, bounds, stopped));
     let visitors = async {
         match traffic {
             Some(options) => Traffic::new(shop, options).run().await,
@@ -121,7 +152,7 @@ async fn until_asked_to_end(
     // and go on from there.
     let _ = stop.send(());
     if !server.is_finished() {
-        let _ = timeout(GRACE, server).await;
+        let _ = timeout(2 * GRACE, server).await;
     }
     ended
 }
@@ -134,6 +165,7 @@ fn say(options: &Options, live: &Live, address: SocketAddr) -> Result<(), Failur
     } else {
         out.line(format!("The log:  {log} ({})", live.database()))?;
         out.line(format!("The shop: {url}"))?;
+        out.line(format!("At work:  {url}/dashboard"))?;
         out.line("Ctrl-C ends it; the next start goes on from there.")?;
     }
     out.flush()

@@ -4,9 +4,10 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -62,6 +63,46 @@ pub fn shop(log: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
     command.env("DATABASE_URL", log).env_remove("HEADWATER_SCHEMA");
     command
+}
+
+/// A shop that serves, until it is dropped or asked to end.
+pub struct Serving {
+    process: Child,
+    /// Where it listens: host and port.
+    pub address: String,
+    /// What it said before.
+    pub said: Vec<String>,
+}
+
+impl Serving {
+    pub fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = Vec::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            said.push(line.unwrap());
+            if said.last().unwrap().starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        let shop = said.iter().find_map(|line| line.strip_prefix("The shop: http://"));
+        let address = shop.unwrap_or_else(|| panic!("it does not serve: {said:?}")).to_owned();
+        Self { process, address, said }
+    }
+
+    /// Asks it to end, and yields its exit code and how long it took.
+    pub fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
+        let asked = Instant::now();
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        (self.process.wait().unwrap().code(), asked.elapsed())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// What a command said before it ended.

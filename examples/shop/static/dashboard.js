@@ -1,28 +1,11 @@
 // Asks /api/live once a second and shows the answer. Everything from the log goes in as text.
 
 import { area, columns } from "/charts.js";
+import { $, element, eventRow, money, set, whole } from "/page.js";
 
-const $ = (id) => document.getElementById(id);
-const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 let seen = null;
 let drawn = null;
-
-const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
-
-function element(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
-}
-
-function money(currency, notation) {
-  const format = new Intl.NumberFormat("en", {
-    style: "currency", currency, notation, maximumFractionDigits: notation === "compact" ? 1 : 0,
-  });
-  return (minor) => format.format(minor / 100);
-}
 
 function age(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
@@ -37,7 +20,7 @@ function inTheLastHour(number, format) {
 }
 
 function tiles(live) {
-  const price = money(live.revenue.currency);
+  const price = money(live.revenue.currency, { maximumFractionDigits: 0 });
   const closed = live.orders.total + live.carts.abandoned;
   set("position", whole.format(live.position));
   set("where", `An event-sourced coffee shop on ${live.log}`);
@@ -58,7 +41,7 @@ function charts(live) {
   area($("rate-chart"), rates, (n) => short.format(n));
   $("rate-chart").setAttribute("aria-label",
     `Events per second: ${rate.toFixed(0)} on average now, at most ${whole.format(Math.max(...rates))} in the last two minutes`);
-  const compact = money(live.revenue.currency, "compact");
+  const compact = money(live.revenue.currency, { notation: "compact", maximumFractionDigits: 1 });
   columns($("sales-chart"), live.revenue.columns, compact);
   $("sales-chart").setAttribute("aria-label",
     `Revenue: ${compact(live.revenue.minute)} in the last minute, ${inTheLastHour(live.revenue.hour, compact)}`);
@@ -90,15 +73,10 @@ function projections(list) {
 }
 
 function events(list, now) {
-  $("events").replaceChildren(...list.map(({ position, type, stream, version, at }) => {
-    const fresh = seen !== null && position > seen;
-    const [category, id] = [stream.slice(0, stream.indexOf("-")), stream.slice(stream.indexOf("-"))];
-    return element("tr", fresh ? { class: "fresh" } : {},
-      element("td", { class: "right dim" }, whole.format(position)),
-      element("td", {}, element("span", { class: "type", "data-category": category }, type)),
-      element("td", { class: "stream" }, category, element("span", { class: "dim" }, id)),
-      element("td", { class: "right" }, whole.format(version)),
-      element("td", { class: "right dim" }, age(now - at)));
+  $("events").replaceChildren(...list.map((event) => {
+    const row = eventRow(event, element("td", { class: "right dim" }, age(now - event.at)));
+    if (seen !== null && event.position > seen) row.className = "fresh";
+    return row;
   }));
   seen = list.length ? list[0].position : 0;
 }

@@ -1,0 +1,191 @@
+// The shop: the catalogue, a cart that is folded from its events, and the visit as the log has it.
+
+import { $, element, eventRow, money, set, whole } from "/page.js";
+
+// A visit lasts as long as the page is open, as in the system that the shop stands beside.
+const visit = crypto.randomUUID();
+const kept = { get cart() { return localStorage.getItem("cart"); }, set cart(id) {
+  if (id) localStorage.setItem("cart", id); else localStorage.removeItem("cart");
+} };
+let offers = [];
+let shelf = "all";
+let order = null;
+let seen = null;
+let feed = null;
+
+// A command is sent with one key, however often it has to be sent.
+async function ask(method, path, body, headers = {}) {
+  const options = { method, headers: { "idempotency-key": crypto.randomUUID(), ...headers } };
+  if (body !== undefined) {
+    options.headers["content-type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  for (let tries = 1; ; tries++) {
+    const answer = await fetch(path, options).catch(() => null);
+    if (answer?.ok || answer?.status === 304) {
+      const text = await answer.text();
+      return { body: text ? JSON.parse(text) : null, position: Number(answer.headers.get("headwater-position")) };
+    }
+    if ((answer === null || answer.status === 503 || answer.status === 429) && tries < 5) {
+      await new Promise((done) => setTimeout(done, 300 * tries));
+      continue;
+    }
+    const problem = await answer?.json().catch(() => null);
+    throw Object.assign(new Error(problem?.detail ?? "The shop does not answer."), { type: problem?.type });
+  }
+}
+
+// Does what a button is for, and says what went wrong.
+async function attempt(work) {
+  try {
+    $("notice").hidden = true;
+    await work();
+  } catch (error) {
+    set("notice", error.message);
+    $("notice").hidden = false;
+  }
+}
+
+// Telemetry: what is pressed, and that the page was opened.
+async function tell(path, topic, properties) {
+  const message = { topic, uuid: visit, event_id: crypto.randomUUID(), event_timestamp: Date.now(), properties };
+  const { position } = await ask("POST", path, message);
+  if (seen === null) {
+    seen = position - 1;
+    follow();
+  }
+}
+
+function clicked(event) {
+  const button = event.target.closest("[data-button]");
+  if (!button) return;
+  tell("/produceClickMessage", "edm-ui-click", { button_id: button.dataset.button, description: "button click" })
+    .catch(() => {});
+}
+
+function shelves() {
+  const names = ["all", ...new Set(offers.map((offer) => offer.category))];
+  $("choices").replaceChildren(...names.map((name) => {
+    const choice = element("button", { "data-button": `browse-${name}`, "aria-pressed": String(name === shelf) }, name);
+    choice.addEventListener("click", () => { shelf = name; shelves(); });
+    return choice;
+  }));
+  const shown = offers.filter((offer) => shelf === "all" || offer.category === shelf);
+  $("offers").replaceChildren(...shown.map((offer) => {
+    const add = element("button", { "data-button": offer.sku, "aria-label": `Add ${offer.title} to the cart` }, "Add to cart");
+    add.addEventListener("click", () => attempt(() => put(offer)));
+    return element("li", { class: "panel" }, element("h3", {}, offer.title), element("p", { class: "dim" }, offer.category),
+      element("p", { class: "price" }, money(offer.price.currency)(offer.price.amount)), add);
+  }));
+}
+
+async function put({ sku, price }) {
+  for (const again of [true, false]) {
+    if (!kept.cart) {
+      const opened = await ask("POST", "/carts", { currency: price.currency });
+      kept.cart = opened.body.cart_id;
+      follow();
+    }
+    try {
+      await ask("POST", `/carts/${kept.cart}/items`, { sku, quantity: 1 });
+      return showCart();
+    } catch (error) {
+      // Another page has checked it out, or its log is gone: a new one is opened.
+      if (!again || !/cart-closed|not-found/.test(error.type)) throw error;
+      kept.cart = null;
+    }
+  }
+}
+
+async function showCart() {
+  const cart = kept.cart && (await ask("GET", `/carts/${kept.cart}`).catch(() => null))?.body;
+  if (!cart || cart.order_id) kept.cart = null;
+  const lines = kept.cart ? cart.lines : [];
+  set("cart-state", kept.cart ? `version ${cart.version} · position ${whole.format(cart.position)}` : "empty");
+  $("checkout").disabled = lines.length === 0;
+  $("total").hidden = lines.length === 0;
+  if (lines.length) set("total", money(cart.total.currency)(cart.total.amount));
+  $("lines").replaceChildren(...lines.map((line) => {
+    const { sku, title, quantity } = line;
+    const named = title || sku;
+    const step = (words, name, to) => {
+      const button = element("button", { "data-button": name, "aria-label": `${words} ${named}` }, to > quantity ? "+" : "−");
+      button.addEventListener("click", () => attempt(async () => {
+        await ask("PUT", `/carts/${kept.cart}/items/${encodeURIComponent(sku)}`, { quantity: to });
+        await showCart();
+      }));
+      return button;
+    };
+    return element("li", {}, element("span", { class: "name", title: sku }, named),
+      step("One less of", "less", quantity - 1), element("b", {}, whole.format(quantity)), step("One more of", "more", quantity + 1));
+  }));
+}
+
+async function checkOut() {
+  const { body } = await ask("POST", `/carts/${kept.cart}/checkout`, {});
+  order = { id: body.order_id, steps: [] };
+  follow();
+  await showCart();
+  showOrder();
+}
+
+function showOrder() {
+  if (!order) return;
+  $("order").hidden = false;
+  set("order-id", order.id);
+  const ended = order.steps.find((step) => /cancelled|rejected/.test(step.type));
+  const planned = ended ? [] : ["order.placed", "order.confirmed", "order.shipped"];
+  const missing = planned.filter((type) => !order.steps.some((step) => step.type === type));
+  const words = (type) => type.slice("order.".length);
+  $("cancel").hidden = Boolean(ended) || missing.length === 0;
+  $("steps").replaceChildren(
+    ...order.steps.map(({ type, position }) => element("li", { class: ended?.type === type ? "ended" : "done" },
+      words(type), element("small", {}, `position ${whole.format(position)}`))),
+    ...missing.map((type) => element("li", {}, words(type), element("small", {}, "not yet"))));
+}
+
+// Follows the visit, its cart and its order, from what was seen last.
+function follow() {
+  if (seen === null) return;
+  feed?.close();
+  const streams = [`session-${visit}`, kept.cart && `cart-${kept.cart}`, order && `order-${order.id}`];
+  const query = new URLSearchParams({ streams: streams.filter(Boolean).join(","), from: seen });
+  feed = new EventSource(`/log/feed?${query}`);
+  feed.addEventListener("checkpoint", (message) => { seen = Math.max(seen, Number(message.lastEventId)); });
+  const show = (message) => {
+    const event = JSON.parse(message.data);
+    if (event.position <= seen) return;
+    seen = event.position;
+    $("visit").hidden = false;
+    $("events").prepend(eventRow(event));
+    while ($("events").rows.length > 200) $("events").lastChild.remove();
+    if (order && event.stream === `order-${order.id}`) {
+      order.steps.push(event);
+      showOrder();
+    }
+  };
+  for (const type of TYPES) feed.addEventListener(type, show);
+}
+
+// A message of a feed bears the type of its event.
+const TYPES = ["page.loaded", "button.clicked", "product.viewed", "search.performed", "cart.opened", "cart.item_added",
+  "cart.quantity_set", "cart.item_removed", "cart.checked_out", "cart.abandoned", "cart.revived",
+  "order.placed", "order.confirmed", "order.rejected", "order.cancelled", "order.shipped"];
+
+async function readCatalogue() {
+  const { body } = await ask("GET", "/products");
+  offers = body.products;
+  if (offers.length) return shelves();
+  $("offers").replaceChildren(element("li", { class: "empty" }, "Nothing is listed yet: ",
+    element("code", {}, "shop traffic --seconds 5"), " lists the coffee shop's nine products."));
+  setTimeout(() => attempt(readCatalogue), 1000);
+}
+
+document.addEventListener("click", clicked, true);
+$("checkout").addEventListener("click", () => attempt(checkOut));
+$("cancel").addEventListener("click", () => attempt(() => ask("POST", `/orders/${order.id}/cancel`, { by: "customer" })));
+set("look", `shop stream show session-${visit}`);
+tell("/producePageLoad", "edm-ui-pageload",
+  { url: location.href, user_agent: navigator.userAgent, description: "shop page loaded" }).catch(() => {});
+attempt(readCatalogue);
+attempt(showCart);

@@ -1,0 +1,189 @@
+//! The shop's pages, in a real browser on the real server.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+#[path = "../command/mod.rs"]
+mod command;
+mod page;
+
+use command::{Folder, Serving, shop};
+use headwater_testkit::postgres;
+use page::Page;
+use serde_json::Value;
+
+/// A shop that serves this log, with its catalogue and no visitors but the test's.
+fn serve(log: &str, port: &str) -> Serving {
+    let listed = command::ended(shop(log).args(["traffic", "--seconds", "1", "--rps", "1"]));
+    assert_eq!(listed.code, 0, "{}", listed.err);
+    Serving::start(shop(log).args(["web", "--port", port]))
+}
+
+/// A shop with visitors.
+fn demo(folder: &Folder) -> Serving {
+    Serving::start(shop(&folder.log()).args(["demo", "--port", "0", "--rps", "40"]))
+}
+
+/// The events of a stream, as the command line shows them: version and type.
+fn stream(log: &str, stream: &str) -> Vec<(u64, String)> {
+    let shown = command::ended(shop(log).args(["stream", "show", stream, "--json"]));
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    let event = |line: &str| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        (event["version"].as_u64().unwrap(), event["type"].as_str().unwrap().to_owned())
+    };
+    shown.out.lines().map(event).collect()
+}
+
+/// The name of the visit's stream, from what the page says of itself.
+async fn visit(page: &mut Page) -> String {
+    let look = page.text("#look").await;
+    look.strip_prefix("shop stream show ").unwrap().to_owned()
+}
+
+async fn what_a_visitor_presses_is_in_the_stream_of_the_visit(log: &str) {
+    let shop = serve(log, "0");
+    let mut page = Page::new().await;
+    page.open(&shop.address, "/").await;
+    page.until("nine products", "document.querySelectorAll('.offers li.panel').length === 9").await;
+    for shelf in ["kits", "products", "all"] {
+        page.until("it is shown", "document.querySelectorAll('#choices button').length > 1").await;
+        page.click(&format!("[data-button='browse-{shelf}']")).await;
+    }
+    page.until("four rows", "document.querySelectorAll('#events tr').length === 4").await;
+    let visit = visit(&mut page).await;
+    let clicked = |version| (version, "button.clicked".to_owned());
+    let expected = [(1, "page.loaded".to_owned()), clicked(2), clicked(3), clicked(4)];
+    assert_eq!(stream(log, &visit), expected);
+    page.is_quiet(&shop.address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_02_what_a_visitor_presses_is_in_the_stream_of_the_visit_on_sqlite() {
+    what_a_visitor_presses_is_in_the_stream_of_the_visit(&Folder::new().log()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_02_what_a_visitor_presses_is_in_the_stream_of_the_visit_on_postgresql() {
+    let database = postgres::database().await;
+    what_a_visitor_presses_is_in_the_stream_of_the_visit(database.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
+    let folder = Folder::new();
+    let shop = serve(&folder.log(), "0");
+    let mut page = Page::new().await;
+    page.open(&shop.address, "/").await;
+    page.click("[data-button=\"the-camper's-kit\"]").await;
+    page.until("it is in the cart", "document.querySelectorAll('#lines li').length === 1").await;
+    page.click("[data-button='more']").await;
+    page.until("there are two", "document.querySelector('#lines b').textContent === '2'").await;
+    assert_eq!(page.text("#total").await, "$545.90");
+    assert!(page.text("#cart-state").await.starts_with("version 3 · position "));
+    page.click("#checkout").await;
+    // The order goes on by itself.
+    let steps = |count| format!("document.querySelectorAll('#steps .done').length === {count}");
+    page.until("it is placed and confirmed", &steps(2)).await;
+    assert_eq!(page.text("#cart-state").await, "empty");
+    let order = page.text("#order-id").await;
+    page.picture("shop").await;
+    page.click("#cancel").await;
+    page.until("it is called off", "document.querySelector('#steps .ended')").await;
+    let types: Vec<_> = stream(&folder.log(), &format!("order-{order}"))
+        .into_iter()
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(types, ["order.placed", "order.confirmed", "order.cancelled"]);
+    page.is_quiet(&shop.address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_goes_on_without_gap_and_double_when_the_server_was_killed() {
+    let folder = Folder::new();
+    let shop = serve(&folder.log(), "0");
+    let (address, port) =
+        (shop.address.clone(), shop.address.rsplit_once(':').unwrap().1.to_owned());
+    let mut page = Page::new().await;
+    page.open(&address, "/").await;
+    let visit = visit(&mut page).await;
+    let choose = "document.querySelector(\"[data-button='browse-all']\")";
+    page.until("the shelves are there", choose).await;
+    for shown in 2..5 {
+        page.click("[data-button='browse-all']").await;
+        page.until(
+            "it is seen",
+            &format!("document.querySelectorAll('#events tr').length === {shown}"),
+        )
+        .await;
+    }
+    shop.end("-KILL");
+    // What is pressed meanwhile is sent again; what others append comes in as well.
+    page.click("[data-button='browse-all']").await;
+    let data = "{\"button_id\":\"elsewhere\"}";
+    assert_eq!(folder.shop(["append", &visit, "button.clicked", "--data", data]).code, 0);
+    let shop = serve(&folder.log(), &port);
+    page.until("all are seen", "document.querySelectorAll('#events tr').length === 6").await;
+    let versions = page.texts("#events td:nth-child(4)").await;
+    assert_eq!(versions, ["6", "5", "4", "3", "2", "1"], "each once, and in order");
+    assert_eq!(stream(&folder.log(), &visit).len(), 6);
+    drop(shop);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_looks_like_a_page_is_shown_as_text() {
+    let folder = Folder::new();
+    let shop = serve(&folder.log(), "0");
+    let evil = "<img src=x onerror=alert(1)><script>document.title='taken'</script>";
+    let offer = serde_json::json!({
+        "sku": "evil", "title": evil, "category": evil, "price": { "amount": 100, "currency": "USD" },
+    });
+    let listed = ["append", "product-evil", "product.listed", "--data", &offer.to_string()];
+    assert_eq!(folder.shop(listed).code, 0);
+    let mut page = Page::new().await;
+    for path in ["/", "/dashboard"] {
+        page.open(&shop.address, path).await;
+        page.until("it is shown", "document.querySelector('.offers li.panel, #events tr')").await;
+        assert_eq!(page.eval("document.querySelectorAll('img[src=x]').length").await, 0);
+        assert!(page.text("title").await.starts_with("Headwater shop"));
+    }
+    page.open(&shop.address, "/").await;
+    let shown =
+        format!("[...document.querySelectorAll('h3')].some((e) => e.textContent === {evil:?})");
+    page.until("the title is text", &shown).await;
+    page.is_quiet(&shop.address);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_moves_by_itself() {
+    let folder = Folder::new();
+    let demo = demo(&folder);
+    let mut page = Page::new().await;
+    page.open(&demo.address, "/dashboard").await;
+    page.until("an order", "Number(document.getElementById('orders').textContent) > 2").await;
+    for id in ["position", "orders", "open", "revenue", "rate", "minute"] {
+        let text = page.text(&format!("#{id}")).await;
+        assert!(text.contains(|c: char| c.is_ascii_digit()), "{id} shows {text:?}");
+    }
+    assert_eq!(page.texts("#projections tr").await.len(), 8, "each projection has a row");
+    for drawn in ["path.line", ".column", ".track", "[data-category=cart]"] {
+        page.until(drawn, &format!("document.querySelector({drawn:?})")).await;
+    }
+    let before = page.text("#position").await;
+    page.until(
+        "it moves",
+        &format!("document.getElementById('position').textContent !== {before:?}"),
+    )
+    .await;
+    page.picture("demo").await;
+    page.prefer("dark").await;
+    let paper = "getComputedStyle(document.body).backgroundColor";
+    assert_eq!(page.eval(paper).await, "rgb(14, 20, 23)", "it is dark");
+    page.prefer("light").await;
+    for path in ["/", "/dashboard"] {
+        page.resize(390, 844, true).await;
+        page.open(&demo.address, path).await;
+        let wide = page.eval("document.documentElement.scrollWidth").await;
+        assert!(wide.as_u64() <= Some(390), "{path} is {wide} wide on a phone");
+    }
+    page.is_quiet(&demo.address);
+}
