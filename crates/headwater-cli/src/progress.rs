@@ -122,7 +122,7 @@ impl Lines {
         let (name, state) = (&progress.projection, state(*start, progress));
         Some(match progress.phase {
             Phase::Done | Phase::Held => format!("{name}: {state}"),
-            Phase::Building | Phase::Swapping => {
+            Phase::Building | Phase::Comparing | Phase::Swapping => {
                 let percent = percent(progress);
                 let (at, of) = (HumanCount(progress.position.0), HumanCount(progress.target.0));
                 format!("{name}: {percent} %, position {at} of {of}, {state}")
@@ -139,6 +139,7 @@ fn percent(progress: &Progress) -> u64 {
 fn state(start: Start, progress: &Progress) -> String {
     let rate = HumanCount(events_per_second(progress.events, progress.elapsed));
     match progress.phase {
+        Phase::Comparing => format!("{rate} events/s, its rows are compared"),
         Phase::Swapping => format!("{rate} events/s, waiting to be swapped in"),
         Phase::Done | Phase::Held => {
             let end = if progress.phase == Phase::Done { "done" } else { "held back" };

@@ -286,7 +286,7 @@ impl Log {
         self.store.migrate().await
     }
 
-    /// The checkpoints of the generations in service and being built, sorted by projection.
+    /// The checkpoints of the generations in service and being built, also to be compared, sorted by projection.
     ///
     /// # Errors
     ///

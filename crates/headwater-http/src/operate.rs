@@ -18,7 +18,7 @@ pub(crate) struct Projection {
     projection: String,
     /// Which build of the read model.
     generation: u32,
-    /// `live`, `building` or `retired`.
+    /// `live`, `building` or `verifying`.
     state: &'static str,
     /// Everything at or below this position is in the read model.
     position: u64,

@@ -47,13 +47,13 @@ impl PostgresStore {
         if !reads {
             return Ok(findings);
         }
-        let locks = self.lasting(&statements.examine_locks, read_locks, |locks| &locks.by).await?;
+        let locks = self.lasting(&statements.examine_locks, read_locks, Locks::last).await?;
         findings.extend(locks.iter().map(Locks::finding));
         // Every further look would wait for them.
         if locks.iter().any(|locks| locks.hides) {
             return Ok(findings);
         }
-        let ceiling = self.lasting(&statements.examine_ceiling, read_open, |open| open).await?;
+        let ceiling = self.lasting(&statements.examine_ceiling, read_open, Open::lasts).await?;
         findings.extend(ceiling.iter().map(Open::holds_ceiling));
         let sessions = self.look_around(&statements.examine_sessions, read_open).await?;
         findings.extend(sessions.iter().map(Open::idles));
@@ -64,22 +64,22 @@ impl PostgresStore {
         Ok(findings)
     }
 
-    /// Those who have held others up for longer than a moment. How long somebody else's transaction is
-    /// open, a role without rights does not see: then those count that are still there after a moment.
+    /// Those who hold others up for longer than a moment: whose name and age tell so, or who are still there after a
+    /// moment where no age is known. How old somebody else's transaction is, a role without rights does not see.
     async fn lasting<T: Send + 'static>(
         &self,
         look: &Arc<str>,
         decode: fn(&PgRow) -> Result<T, sqlx::Error>,
-        open: fn(&T) -> &Open,
+        known: fn(&T) -> (&str, Option<Duration>),
     ) -> Result<Vec<T>> {
         let mut holders = self.look_around(look, decode).await?;
-        if holders.iter().any(|holder| open(holder).open_for.is_none()) {
+        if holders.iter().any(|holder| known(holder).1.is_none()) {
             sleep(MOMENT).await;
             let mut now = self.look_around(look, decode).await?;
-            now.retain(|now| holders.iter().any(|before| open(before).name == open(now).name));
+            now.retain(|now| holders.iter().any(|before| known(before).0 == known(now).0));
             holders = now;
         }
-        holders.retain(|holder| open(holder).open_for.is_none_or(|time| time >= MOMENT));
+        holders.retain(|holder| known(holder).1.is_none_or(|time| time >= MOMENT));
         Ok(holders)
     }
 
@@ -137,7 +137,13 @@ fn read_open(row: &PgRow) -> Result<Open, sqlx::Error> {
 }
 
 fn read_locks(row: &PgRow) -> Result<Locks, sqlx::Error> {
-    Ok(Locks { tables: row.try_get("tables")?, hides: row.try_get("hides")?, by: read_open(row)? })
+    Ok(Locks {
+        tables: row.try_get("tables")?,
+        hides: row.try_get("hides")?,
+        waits: row.try_get("waits")?,
+        behind: row.try_get("behind")?,
+        by: read_open(row)?,
+    })
 }
 
 fn read_guard(row: &PgRow) -> Result<Guard, sqlx::Error> {

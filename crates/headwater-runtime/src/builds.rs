@@ -43,12 +43,12 @@ pub struct Builds(Vec<Ended>);
 type Ended = (String, Result<Rebuilt>);
 
 impl Builds {
-    /// All of them.
+    /// What was built, where nothing has failed.
     ///
     /// # Errors
     ///
-    /// That of the first one that has failed.
-    pub fn all(self) -> Result<Vec<Rebuilt>> {
+    /// That of the first one that has failed; the others have been built all the same.
+    pub fn into_result(self) -> Result<Vec<Rebuilt>> {
         self.into_iter().map(|(_, rebuilt)| rebuilt).collect()
     }
 }
@@ -64,20 +64,22 @@ impl IntoIterator for Builds {
 }
 
 impl App {
-    /// Compares read models (no names: all) with what a fold of the log makes: builds each anew, beside
-    /// the one in service and whatever else is built, and removes what was built. It yields for each what
-    /// differs, or why it could not be compared.
+    /// Compares read models (no names: all) with what a fold of the log makes: brings each up to date, builds it
+    /// anew beside the one in service and whatever else is built, and removes what was built. It yields for each
+    /// what differs ([`Rebuilt::verified`]), or why it could not be compared.
     ///
-    /// An event that cannot be applied is set aside, whatever the projection's policy is, and counted in
-    /// [`Rebuilt::parked`]: rows from which an operator has left it out do not differ.
+    /// What is compared lacks the events that are set aside in service, and those that an operator has had left out
+    /// ([`Rebuilt::parked`]): rows without them do not differ.
     ///
     /// When it is dropped or killed, an instance that runs removes what was built, or the next verification.
     ///
     /// # Errors
     ///
     /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`] (another verification is), before anything is
-    /// begun. Of each by itself: [`Error::NoGeneration`] where none is in service, [`Error::ProjectionChanged`] where
-    /// other code has built that, and why it stands still where it does.
+    /// begun. Of each by itself: [`Error::NoGeneration`] where none is in service or somebody has removed what was
+    /// built, [`Error::ProjectionChanged`] where other code has built the one in service,
+    /// [`Error::ProjectionPaused`] where it is behind and paused, [`Error::Mismatch`] where partitions have set
+    /// other events aside than others, and why it stands still where it does.
     pub async fn verify(
         &self,
         log: &Log,
@@ -86,8 +88,9 @@ impl App {
     ) -> Result<Builds> {
         let projectors = self.named(names)?;
         let leases = self.take(log, &projectors, Work::verifying).await?;
-        let verified = each(log, &projectors, leases.owner(), progress, Rebuild::verify).await;
+        let mut verified = each(log, &projectors, leases.owner(), progress, Rebuild::verify).await;
         leases.end().await;
+        verified.sort_by_key(|(name, _)| in_order(&projectors, name));
         Ok(Builds(verified))
     }
 
@@ -160,14 +163,15 @@ impl App {
         names: &[String],
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Vec<Rebuilt>> {
-        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await?.all()
+        self.rebuild_with(log, names, &RebuildOptions::default(), progress).await?.into_result()
     }
 
     /// The same with options; it yields for each projection how its rebuild ended.
     ///
     /// # Errors
     ///
-    /// As for [`App::rebuild`], but for what is of one projection.
+    /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`], before anything is begun; [`Error::BuildWaits`]
+    /// where a build is to be held back that an instance keeps up to date already.
     pub async fn rebuild_with(
         &self,
         log: &Log,
@@ -175,30 +179,44 @@ impl App {
         options: &RebuildOptions,
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Builds> {
-        let mut projectors = self.named(names)?;
-        let mut built = Vec::new();
-        if !options.hold {
-            built = held_back(log, &projectors).await?;
-            projectors.retain(|p| !built.iter().any(|(name, _)| *name == p.definition().name));
-        }
-        let leases = match self.take(log, &projectors, Work::building).await {
-            // An instance has the lease also on one that it keeps up to date until it is promoted.
-            Err(under_way @ Error::RebuildUnderWay { .. }) => {
-                let waits = held_back(log, &projectors).await?.pop();
-                return Err(waits.and_then(|(_, waits)| waits.err()).unwrap_or(under_way));
+        let projectors = self.named(names)?;
+        let waiting = waiting(log, &projectors, options).await?;
+        let free = |projector: &&Arc<dyn Projector>| {
+            !waiting.iter().any(|(name, _)| *name == projector.definition().name)
+        };
+        let free: Vec<_> = projectors.iter().filter(free).cloned().collect();
+        let leases = match self.take(log, &free, Work::building).await {
+            Err(Error::RebuildUnderWay { projection, owner }) => {
+                // An instance has the lease also on one that it keeps up to date until it is promoted.
+                let kept = held_back(log, &free).await?.into_iter();
+                let waits = kept.filter(|(name, _)| *name == projection).find_map(|(_, w)| w.err());
+                return Err(waits.unwrap_or(Error::RebuildUnderWay { projection, owner }));
             }
             taken => taken?,
         };
         let run = |build: Rebuild| build.how(options.clone()).run(WhenHeld::Leave);
-        built.extend(each(log, &projectors, leases.owner(), progress, run).await);
+        let mut built = each(log, &free, leases.owner(), progress, run).await;
         leases.end().await;
-        let names = self.names();
-        built.sort_by_key(|(name, _)| names.iter().position(|added| added == name));
+        built.extend(waiting);
+        built.sort_by_key(|(name, _)| in_order(&projectors, name));
         Ok(Builds(built))
     }
 }
 
-/// Why those are not built whose build waits for an operator to put it into service.
+fn in_order(projectors: &[Arc<dyn Projector>], name: &str) -> Option<usize> {
+    projectors.iter().position(|projector| projector.definition().name == name)
+}
+
+/// Why those are not rebuilt whose build is held back, unless this one is to be as well.
+async fn waiting(
+    log: &Log,
+    projectors: &[Arc<dyn Projector>],
+    options: &RebuildOptions,
+) -> Result<Vec<Ended>> {
+    if options.hold { Ok(Vec::new()) } else { held_back(log, projectors).await }
+}
+
+/// Why those wait whose build is held back.
 async fn held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Result<Vec<Ended>> {
     let all = log.store().checkpoints().await?;
     let waits = |projector: &Arc<dyn Projector>| {
@@ -209,7 +227,7 @@ async fn held_back(log: &Log, projectors: &[Arc<dyn Projector>]) -> Result<Vec<E
     Ok(projectors.iter().filter_map(waits).collect())
 }
 
-/// Runs a build of each of these together, under leases of the owner's; yields how each has ended, in the same order.
+/// Runs a build of each of these together, under leases of the owner's; yields how each has ended.
 async fn each<F>(
     log: &Log,
     projectors: &[Arc<dyn Projector>],
@@ -234,7 +252,5 @@ where
     while let Some(report) = reports.recv().await {
         progress(&report);
     }
-    let mut ended = running.join_all().await;
-    ended.sort_by_key(|(name, _)| projectors.iter().position(|p| p.definition().name == *name));
-    ended
+    running.join_all().await
 }

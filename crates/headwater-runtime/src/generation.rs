@@ -35,7 +35,7 @@ impl Generations {
         self.all.iter().filter(serves).any(|c| c.fingerprint == definition.fingerprint)
     }
 
-    pub(crate) fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {
+    fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {
         self.all.iter().find(|checkpoint| checkpoint.state == state)
     }
 
@@ -47,6 +47,11 @@ impl Generations {
     /// The one that a rebuild makes.
     pub(crate) fn building(&self) -> Option<&Checkpoint> {
         self.in_state(GenerationState::Building)
+    }
+
+    /// The one that the one in service is compared with.
+    pub(crate) fn verifying(&self) -> Option<&Checkpoint> {
+        self.in_state(GenerationState::Verifying)
     }
 
     /// How many events this one has set aside.
@@ -276,7 +281,7 @@ pub(crate) async fn remove_build(
 /// Removes what was built to compare the one in service with, by who has the lease on it.
 pub(crate) async fn remove_verified(log: &Log, definition: &Definition, owner: Uuid) -> Result<()> {
     let generations = Generations::of(log, definition).await?;
-    match generations.in_state(GenerationState::Verifying) {
+    match generations.verifying() {
         Some(left) => remove_build(log, definition, left.generation, owner).await,
         None => Ok(()),
     }
@@ -300,7 +305,8 @@ pub(crate) async fn discard(
     // Whoever builds it looks anew, and finds that nobody asks for it any more.
     tx.amend(&held, &held, None).await?;
     tx.drop_generation(definition, generation).await?;
-    if let Some(live) = live
+    if held.state == GenerationState::Building
+        && let Some(live) = live
         && let Some(live) = tx.hold(&projection, live.generation).await?
         && live.rebuild_asked.is_some()
     {

@@ -1,4 +1,4 @@
-//! The leases of a rebuild that is run by itself, beside the instances of the service.
+//! The leases of a rebuild or a verification that is run by itself, beside the instances of the service.
 
 use std::{collections::HashMap, time::Duration};
 

@@ -255,12 +255,10 @@ impl Keeper {
             if !rests && is_to_build(definition, &generations, live, fits) {
                 doable.push((build, definition.id()));
             }
-            let verified = generations.in_state(GenerationState::Verifying);
-            let (left, rests) = (Work::verifying(&definition.name), &self.failed);
-            if verified.is_some_and(|v| v.fingerprint == definition.fingerprint)
-                && !rests.contains_key(&left)
-            {
-                doable.push((left, definition.id()));
+            // Whatever code has built it.
+            let removal = Work::verifying(&definition.name);
+            if generations.verifying().is_some() && !self.failed.contains_key(&removal) {
+                doable.push((removal, definition.id()));
             }
         }
         (doable, missing)
@@ -313,9 +311,11 @@ impl Keeper {
             let Some(projector) = projector.cloned() else { continue };
             let before = leases.leases.iter().find(|lease| lease.work == work);
             let from = before.map(|lease| leases.name_of(lease.owner));
-            tracing::info!(
-                projection = %work.projection, work = %work.on, from, "taken over by this instance"
-            );
+            let told = match work.on {
+                GenerationState::Verifying => "what a verification has left is removed",
+                _ => "taken over by this instance",
+            };
+            tracing::info!(projection = %work.projection, work = %work.on, from, "{told}");
             let (log, owner) = (self.log.clone(), self.instance.id);
             let task = match work.on {
                 GenerationState::Building => {
@@ -325,7 +325,6 @@ impl Keeper {
                         build.run(WhenHeld::KeepUpToDate).await.err()
                     })
                 }
-                // Whoever verified has ended without removing what was built for it.
                 GenerationState::Verifying => tokio::spawn(async move {
                     generation::remove_verified(&log, projector.definition(), owner).await.err()
                 }),
@@ -354,6 +353,11 @@ impl Keeper {
                 }
                 Some(Ok(Some(Error::ProjectionTooNew { projection }))) => {
                     tracing::info!(%projection, "newer code goes on with it");
+                }
+                // A new verification is there, or somebody reads its tables.
+                Some(Ok(Some(error))) if work.on == GenerationState::Verifying => {
+                    tracing::warn!(projection = %work.projection, %error, "what a verification has left is still there");
+                    self.failed.insert(work, Instant::now());
                 }
                 Some(Ok(Some(error))) => {
                     tracing::error!(projection = %work.projection, work = %work.on, %error, "it stands still");

@@ -3,7 +3,12 @@
 //! A parked event is written in the transaction that moves the checkpoint over it, so that none is ever
 //! passed over without a trace.
 
-use std::{collections::HashSet, future::ready, iter::once, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    future::ready,
+    iter::once,
+    time::Duration,
+};
 
 use chrono::Utc;
 use futures_util::TryStreamExt as _;
@@ -26,6 +31,8 @@ pub(crate) struct Parking {
     policy: FailurePolicy,
     /// The streams whose events wait behind one that is parked.
     waiting: HashSet<StreamName>,
+    /// Those that are not tried at all.
+    aside: BTreeSet<Position>,
     /// The event that is tried by itself.
     tried: Option<(Position, Uuid)>,
 }
@@ -33,19 +40,23 @@ pub(crate) struct Parking {
 impl Parking {
     /// Nothing is parked.
     pub(crate) fn new(policy: FailurePolicy) -> Self {
-        Self { policy, waiting: HashSet::new(), tried: None }
+        Self { policy, waiting: HashSet::new(), aside: BTreeSet::new(), tried: None }
     }
 
-    /// Nothing is parked; where a projection would stand still, the event alone is set aside: what is compared with
-    /// the rows in service lacks it, as they do where an operator had it left out.
-    pub(crate) fn to_verify(policy: FailurePolicy) -> Self {
-        let then = if policy.then == OnFailure::Stop { OnFailure::ParkAlone } else { policy.then };
-        Self::new(FailurePolicy { then, ..policy })
+    /// Nothing is parked, but what is compared with the rows in service is to lack what they lack: the events that are
+    /// set `aside` there, and those that an operator has left out, which this code cannot apply.
+    pub(crate) fn to_verify(
+        policy: FailurePolicy,
+        aside: BTreeSet<Position>,
+        left_out: bool,
+    ) -> Self {
+        let then = if left_out { OnFailure::ParkAlone } else { policy.then };
+        Self { aside, ..Self::new(FailurePolicy { then, ..policy }) }
     }
 
     /// Whether it has come to an end at the first event that cannot be applied, and none waits.
     pub(crate) fn stops(&self) -> bool {
-        self.policy.then == OnFailure::Stop && self.waiting.is_empty()
+        self.policy.then == OnFailure::Stop && self.is_empty()
     }
 
     /// The event that was tried by itself, and at which it has ended.
@@ -67,15 +78,17 @@ impl Parking {
 
     /// Whether nothing waits behind a parked event.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.waiting.is_empty() && self.aside.is_empty()
     }
 
     /// Takes those out of a batch that wait behind a parked event of their stream.
     pub(crate) fn hold_back(&self, events: &mut Vec<StoredEvent>) -> Vec<Parked> {
-        if self.waiting.is_empty() {
+        if self.is_empty() {
             return Vec::new();
         }
-        let waits = |event: &mut StoredEvent| self.waiting.contains(&event.stream);
+        let waits = |event: &mut StoredEvent| {
+            self.waiting.contains(&event.stream) || self.aside.contains(&event.position)
+        };
         let behind = "waits behind an event of its stream that is parked";
         events
             .extract_if(.., waits)

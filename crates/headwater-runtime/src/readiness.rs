@@ -32,15 +32,6 @@ impl Readiness {
     }
 }
 
-/// An obstacle in words that everybody may read: where the database lies is for the log of the process.
-fn told(error: &Error) -> String {
-    if matches!(error, Error::SchemaTooOld { .. } | Error::SchemaTooNew { .. }) {
-        return error.to_string();
-    }
-    tracing::warn!(%error, "this instance is not ready");
-    format!("the database cannot be used: {}", error.code())
-}
-
 impl App {
     /// Whether this instance can do its work: the database answers within a second, its schema is the one
     /// that this program needs, and where [`App::run`] is under way it looks at its leases. It takes a
@@ -71,4 +62,13 @@ impl App {
         }
         readiness
     }
+}
+
+/// An obstacle in words that everybody may read: where the database lies is for the log of the process.
+fn told(error: &Error) -> String {
+    if matches!(error, Error::SchemaTooOld { .. } | Error::SchemaTooNew { .. }) {
+        return error.to_string();
+    }
+    tracing::debug!(%error, "this instance is not ready");
+    format!("the database cannot be used: {}", error.code())
 }

@@ -4,6 +4,8 @@
 //! killed goes on where it was when it is started again. The last events, the swap and the
 //! checkpoint are one transaction: readers see the old generation, then the new one.
 
+mod verification;
+
 use std::{
     num::NonZero,
     sync::Arc,
@@ -30,7 +32,6 @@ use crate::{
     parking::{self, Parking},
     patience::Patience,
     projector::{Applier, Projector, guarded},
-    runner,
     shared_reading::{Part, SharedReading},
     status::{Phase, Progress, Rebuilt},
     units::{Units, few_events},
@@ -150,21 +151,6 @@ impl Rebuild {
         self.go_on().await
     }
 
-    /// Builds, compares with what is in service, and removes what was built, however that ends. Where it is dropped,
-    /// the next verification removes it, or an instance.
-    pub(crate) async fn verify(mut self) -> Result<Rebuilt> {
-        self.state = GenerationState::Verifying;
-        self.how.verify = true;
-        self.parking = Parking::to_verify(self.projector.on_failure());
-        let (log, projector, owner) = (self.log.clone(), self.projector.clone(), self.owner);
-        let verified = self.go_on().await;
-        if let Err(error) = generation::remove_verified(&log, projector.definition(), owner).await {
-            let projection = &projector.definition().name;
-            tracing::warn!(%projection, %error, "what was built to verify it is still there");
-        }
-        verified
-    }
-
     async fn go_on(mut self) -> Result<Rebuilt> {
         let projector = self.projector.clone();
         let name = &projector.definition().name;
@@ -173,8 +159,8 @@ impl Rebuild {
             let before = self.batches;
             let error = match guarded(name, self.go()).await {
                 Ok(rebuilt) => return Ok(rebuilt),
-                // Whoever else builds it may take any time.
-                Err(error @ Error::RebuildUnderWay { .. }) => return Err(error),
+                // Other code may take any time to come.
+                Err(error @ Error::NoInstance { .. }) => return Err(error),
                 Err(error) => error,
             };
             if self.batches > before {
@@ -202,8 +188,10 @@ impl Rebuild {
 
 impl Rebuild {
     async fn go(&mut self) -> Result<Rebuilt> {
-        if let Some(live) = self.swapped_unheard().await? {
-            return self.done(&live, Phase::Done).await;
+        if self.state == GenerationState::Building
+            && let Some(live) = self.swapped_unheard().await?
+        {
+            return Ok(self.done(&live, Phase::Done).await);
         }
         let mut building = match self.state {
             GenerationState::Verifying => self.prepare_to_verify().await?,
@@ -220,15 +208,15 @@ impl Rebuild {
             self.verified = Some(self.compare(&mut building, &mut applier).await?);
         }
         if self.state == GenerationState::Verifying {
-            return self.done(&building, Phase::Done).await;
+            return Ok(self.done(&building, Phase::Done).await);
         }
         loop {
             let held = self.caught_up && self.is_held_back(&building).await?;
             if held && self.when_held == WhenHeld::Leave {
-                return self.done(&building, Phase::Held).await;
+                return Ok(self.done(&building, Phase::Held).await);
             }
             if self.caught_up && !held && self.swap(&building, &mut *applier).await? {
-                return self.done(&building, Phase::Done).await;
+                return Ok(self.done(&building, Phase::Done).await);
             }
             // It is held back, others did not wait for it, or the one in service is ahead of what this
             // process may read yet.
@@ -238,54 +226,6 @@ impl Rebuild {
             if !self.caught_up {
                 return Err(Error::Unavailable { reason: "the reading broke off".into() });
             }
-        }
-    }
-
-    /// Compares the rows with those in service, at the same position.
-    async fn compare(
-        &mut self,
-        building: &mut Checkpoint,
-        applier: &mut Box<dyn Applier>,
-    ) -> Result<Vec<Difference>> {
-        loop {
-            let definition = self.projector.definition();
-            let state = GenerationState::Live;
-            let mut live = Units::load(&self.log, &self.projector, state).await?;
-            let Some(in_service) = live.generation() else { return Ok(Vec::new()) };
-            if !live.are_by(definition) {
-                return Err(Error::ProjectionChanged { projection: definition.name.clone() });
-            }
-            if live.are_inline() {
-                // No append is to wait for the comparison; the runner lets it change inline again.
-                let mut tx = self.log.store().begin().await?;
-                tx.set_inline(&definition.name, false).await?;
-                tx.commit().await?;
-            }
-            for projector in live.behind(building.position) {
-                runner::catch_up(&self.log, &**projector, building.position).await?;
-            }
-            let mut tx = self.log.store().begin().await?;
-            // Another one came into service, or it was moved back meanwhile.
-            if !live.hold(&mut *tx).await? || live.are_behind(building.position) {
-                tx.rollback().await?;
-                continue;
-            }
-            let to = live.furthest(building.position);
-            let events = self.last_events(building.position, to).await?;
-            let brought = live.bring_to(&mut *tx, to).await?;
-            let Some(events) = events.filter(|_| brought) else {
-                tx.rollback().await?;
-                let parts = self.reading.alone(self.projector.filter(), building.position);
-                self.catch_up(building, applier, parts).await?;
-                continue;
-            };
-            let (applier, parking) = (&mut **applier, &self.parking);
-            let applied =
-                batch::apply_behind(&mut *tx, applier, parking, building, to, events).await?;
-            *building = applied.0;
-            let differences = tx.compare(definition, in_service, building.generation).await?;
-            tx.commit().await?;
-            return Ok(differences);
         }
     }
 
@@ -308,56 +248,26 @@ impl Rebuild {
         Ok(generations.live().filter(|live| live.generation == generation).cloned())
     }
 
-    async fn done(&self, built: &Checkpoint, phase: Phase) -> Result<Rebuilt> {
-        let generations = Generations::of(&self.log, self.projector.definition()).await?;
+    async fn done(&self, built: &Checkpoint, phase: Phase) -> Rebuilt {
         self.report(built, phase, built.position);
-        if phase == Phase::Done && self.state == GenerationState::Building {
-            self.clean_up(&generations).await;
+        // It is done: whatever happens to the database now is no failure of it.
+        let generations = Generations::of(&self.log, self.projector.definition()).await.ok();
+        if let Some(generations) = &generations
+            && phase == Phase::Done
+            && self.state == GenerationState::Building
+        {
+            self.clean_up(generations).await;
         }
-        Ok(Rebuilt {
+        Rebuilt {
             projection: built.projection.clone(),
             generation: built.generation,
             events: self.events,
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),
             held_back: phase == Phase::Held,
-            parked: generations.parked(built.generation),
+            parked: generations.map_or(built.parked, |all| all.parked(built.generation)),
             verified: self.verified.clone(),
-        })
-    }
-
-    /// Begins a build to compare the one in service with, and removes one that an earlier run has left.
-    async fn prepare_to_verify(&mut self) -> Result<Checkpoint> {
-        let definition = self.projector.definition();
-        let generations = Generations::of(&self.log, definition).await?;
-        if let Some(left) = generations.in_state(self.state) {
-            if self.generation == Some(left.generation) {
-                let owner = Some(self.owner);
-                return generation::take_over(&self.log, definition, left.clone(), owner).await;
-            }
-            generation::remove_build(&self.log, definition, left.generation, self.owner).await?;
         }
-        self.bring_live_up().await?;
-        generation::build_to_verify(&self.log, definition, generations.next(), self.owner).await
-    }
-
-    /// Brings what is in service up to date, before it is built anew to be compared with: where it stands still, that is
-    /// known at once.
-    async fn bring_live_up(&self) -> Result<()> {
-        let definition = self.projector.definition();
-        let live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
-        let projection = definition.name.clone();
-        if live.count() == 0 {
-            return Err(Error::NoGeneration { projection, lacks: "is in service" });
-        }
-        if !live.are_by(definition) {
-            return Err(Error::ProjectionChanged { projection });
-        }
-        let ceiling = self.log.ceiling().await?.position;
-        for projector in live.behind(ceiling).filter(|_| !live.are_inline()) {
-            runner::catch_up(&self.log, &**projector, ceiling).await?;
-        }
-        Ok(())
     }
 
     /// Finds the build that an earlier run has left, or begins one.
@@ -383,10 +293,10 @@ impl Rebuild {
                 Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {
                     return Err(error);
                 }
-                // It was in service before, and an operator goes back to it.
-                Err(_) if generations.live().is_some_and(|live| number < live.generation) => {
-                    let projection = definition.name.clone();
-                    return Err(Error::RebuildUnderWay { projection, owner: None });
+                // It was in service before, and an operator goes back to it: by its own code.
+                Err(_) if !usable && generations.live().is_some_and(|l| number < l.generation) => {
+                    let (projection, generation) = (definition.name.clone(), number);
+                    return Err(Error::NoInstance { projection, generation });
                 }
                 Err(_) => {
                     generation::remove_build(&self.log, definition, number, self.owner).await?;

@@ -76,11 +76,13 @@ pub struct Progress {
 pub enum Phase {
     /// Applying events to the new generation.
     Building,
+    /// Comparing its rows with those in service.
+    Comparing,
     /// Waiting for readers that hold the old generation, to swap.
     Swapping,
     /// The new generation is complete, and waits for an operator to put it into service.
     Held,
-    /// The new generation is in service.
+    /// The new generation is in service, or was compared.
     Done,
 }
 

@@ -95,7 +95,7 @@ async fn a_step_keeps_the_rows_and_the_views_of_the_file() {
                 values ('sales', 1, 'live', 7, 'f', 5, 0, 3), ('sales', 2, 'building', 6, 'g', 4, 1, 0);
                 create view mine as select projection, skips from all_checkpoints;
                 create view over_the_table as select position from checkpoints;
-                create view broken as select 1 from nothing";
+                create view broken as select 1 from no_table";
     sqlx::raw_sql(rows).execute(&mut before).await.unwrap();
     before.close().await.unwrap();
     let store = SqliteStore::connect(&url, Settings::default()).await.unwrap();

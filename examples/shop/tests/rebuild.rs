@@ -30,7 +30,7 @@ fn a_verification_says_of_each_what_it_is() {
         verified.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| answers.iter().find(|answer| answer["projection"] == name).unwrap();
     assert_eq!(of("catalogue_views")["identical"], true);
-    assert_eq!(of("cart_views")["error"], "decode");
+    assert_eq!(of("cart_views")["code"], "decode");
     let reason = "cart_views could not be compared: event ";
     assert!(verified.err.contains(reason), "{}", verified.err);
     let list = folder.shop(["projections", "list"]);

@@ -176,7 +176,7 @@ async fn deploy(url: &str) {
     let head = log.ceiling().await.unwrap().position;
     app(2).catch_up(&log).await.unwrap();
     let verified = within("it is verified", app(2).verify(&log, &[], &|_| {})).await;
-    let verified = verified.unwrap().all().unwrap();
+    let verified = verified.unwrap().into_result().unwrap();
     assert_eq!(verified[0].verified, Some(Vec::new()), "up to {head}");
     log.close().await;
 }

@@ -94,13 +94,19 @@ async fn rebuild_under_load(url: &str) {
 
     let rebuilding = async {
         let how = RebuildOptions { verify: true, ..RebuildOptions::default() };
-        app().rebuild_with(&log, &names, &how, &|_| {}).await.unwrap().all().unwrap().remove(0)
+        app()
+            .rebuild_with(&log, &names, &how, &|_| {})
+            .await
+            .unwrap()
+            .into_result()
+            .unwrap()
+            .remove(0)
     };
     let (rebuilt, ()) = tokio::join!(rebuilding, read_for_long(url, long));
     assert_eq!((rebuilt.generation, rebuilt.verified), (3, Some(Vec::new())), "they are equal");
 
     let how = RebuildOptions { hold: true, ..RebuildOptions::default() };
-    app().rebuild_with(&log, &names, &how, &|_| {}).await.unwrap().all().unwrap();
+    app().rebuild_with(&log, &names, &how, &|_| {}).await.unwrap().into_result().unwrap();
     let operator = Operator::new(&log, "a test");
     operator.promote("balances").await.unwrap();
     in_service(&log, "balances", 4).await;

@@ -10,12 +10,16 @@ mod status;
 use std::num::NonZeroU32;
 
 use headwater::{App, Log};
+use tokio::time::timeout;
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
 pub(super) use self::status::left_out;
 
 use super::{at_log, close, history, with_log};
-use crate::{Exit, Failure, Interrupt, Options, Output};
+use crate::{
+    Exit, Failure, Interrupt, Options, Output,
+    options::{PATIENCE, no_answer},
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -224,16 +228,20 @@ pub(super) async fn run(
         }
         ProjectionsCommand::Rebuild(args) => {
             app.check()?;
-            answers(options).await?;
-            with_log(options, async |log| rebuild::rebuild(log, args, app, options, out).await)
-                .await
+            with_log(options, async |log| {
+                answers(log).await?;
+                rebuild::rebuild(log, args, app, options, out).await
+            })
+            .await
         }
         ProjectionsCommand::Verify(args) => {
             needs_code(app, "verify")?;
             let names = args.names;
-            answers(options).await?;
-            with_log(options, async |log| rebuild::verify(log, &names, app, options, out).await)
-                .await
+            with_log(options, async |log| {
+                answers(log).await?;
+                rebuild::verify(log, &names, app, options, out).await
+            })
+            .await
         }
         ProjectionsCommand::Promote(OneArgs { name }) => {
             let wanted =
@@ -282,8 +290,11 @@ pub(super) async fn run(
 }
 
 /// Whether the database answers, before a work that may take long and waits longer for it.
-async fn answers(options: &Options) -> Result<(), Failure> {
-    at_log(options, async |log| Ok(log.checkpoints().await.map(drop)?)).await
+async fn answers(log: &Log) -> Result<(), Failure> {
+    match timeout(PATIENCE, log.checkpoints()).await {
+        Ok(looked) => Ok(looked.map(drop)?),
+        Err(_elapsed) => Err(no_answer(PATIENCE).into()),
+    }
 }
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {

@@ -28,20 +28,31 @@ pub(crate) struct Open {
 pub(crate) struct Locks {
     /// The tables, parted by commas.
     pub(crate) tables: String,
-    /// Whether it keeps them from reading as well.
+    /// Whether it keeps them also from reading what every look reads.
     pub(crate) hides: bool,
+    /// Whether it waits itself, for the connections with these numbers.
+    pub(crate) waits: bool,
+    pub(crate) behind: Option<String>,
     pub(crate) by: Open,
 }
 
 impl Locks {
+    /// What it is known by. How long it has had its locks, nobody can see.
+    pub(crate) fn last(&self) -> (&str, Option<Duration>) {
+        (&self.by.name, None)
+    }
+
     pub(crate) fn finding(&self) -> Finding {
-        let Self { tables, hides, by } = self;
-        let what = format!("{} has locked {tables} {}", by.who(), by.how_long());
+        let Self { tables, hides, waits, behind, by } = self;
+        let does = match behind {
+            Some(others) if *waits => format!("waits for {others} to lock {tables}"),
+            _ => format!("has locked {tables}"),
+        };
+        let what = format!("{} {does}, in a transaction that is open {}", by.who(), by.how_long());
         let (severity, meaning) = if *hides {
-            (
-                Severity::Error,
-                "whoever reads or writes them waits for it; nothing else was looked at",
-            )
+            let meaning =
+                "whoever reads or writes them waits for it, and so would the rest of this look";
+            (Severity::Error, meaning)
         } else {
             (Severity::Warning, "whoever writes them waits for it")
         };
@@ -50,6 +61,11 @@ impl Locks {
 }
 
 impl Open {
+    /// What it is known by, and how old it is.
+    pub(crate) fn lasts(&self) -> (&str, Option<Duration>) {
+        (&self.name, self.open_for)
+    }
+
     /// It has appended, and readers wait below it.
     pub(crate) fn holds_ceiling(&self) -> Finding {
         let severity = match self.open_for {

@@ -154,12 +154,7 @@ macro_rules! conformance {
                 a_build_is_held_back_promoted_and_left_again,
                 a_rebuild_can_be_held_back,
                 a_build_that_was_left_can_be_held_back,
-                a_row_that_was_altered_by_hand_is_named,
-                tables_of_every_kind_are_compared,
-                a_verification_removes_what_it_has_built,
-                what_a_verification_has_left_is_removed,
                 what_an_operator_goes_back_to_is_not_removed_by_other_code,
-                a_read_model_is_verified_while_events_come_in,
                 a_generation_is_dropped_by_its_number,
                 a_build_that_is_dropped_is_not_asked_for_any_more,
                 a_build_that_is_held_back_can_be_dropped,
@@ -167,9 +162,17 @@ macro_rules! conformance {
                 a_projection_that_cannot_be_begun_holds_up_no_other,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;
+            verification:
+                a_row_that_was_altered_by_hand_is_named,
+                tables_of_every_kind_are_compared,
+                a_verification_removes_what_it_has_built,
+                what_a_verification_has_left_is_removed,
+                a_read_model_is_verified_while_events_come_in;
             parking:
                 a_parked_event_holds_its_stream_and_no_other,
                 an_event_parked_alone_holds_nothing,
+                rows_without_what_was_set_aside_or_left_out_do_not_differ,
+                what_cannot_be_applied_any_more_is_told,
                 an_event_is_tried_again_as_often_as_declared,
                 what_cannot_be_decoded_is_parked,
                 a_rebuild_parks_what_it_cannot_apply,

@@ -350,7 +350,7 @@ pub async fn a_paused_inline_projection_holds_up_no_append(harness: &dyn Harness
         let names = ["balances".to_owned()];
         let app = inline_app();
         let verified = app.verify(log, &names, &|_| {}).await;
-        let verified = verified.and_then(Builds::all).expect("it is verified");
+        let verified = verified.and_then(Builds::into_result).expect("it is verified");
         assert_eq!(verified[0].verified.as_deref(), Some(&[][..]));
         book_and_look_soon(log).await;
     };

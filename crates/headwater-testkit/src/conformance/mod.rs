@@ -41,6 +41,7 @@ mod sqlite;
 pub mod streams;
 pub mod subscribe;
 pub mod subscriptions;
+pub mod verification;
 
 use std::time::Duration;
 

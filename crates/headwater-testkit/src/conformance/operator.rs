@@ -5,13 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use futures_util::future::Either;
 use headwater::{
-    App, BatchTx, Builds, Checkpoint, Difference, Error,
+    App, Builds, Checkpoint, Error,
     ExpectedVersion::Any,
     GenerationState::{self, Building, Live, Retired},
-    Log, NewEvent, Operator, Position, RebuildOptions, Recorded, Result, SqlProjection, Value,
+    Log, NewEvent, Operator, Position, RebuildOptions, Result,
 };
 use uuid::Uuid;
 
@@ -19,9 +18,9 @@ use super::{
     Dialect, Harness,
     deploy::{later_app, later_rows},
     projection::{app, balance, balances, book, catch_up, open, run_while, status},
+    verification::Odd,
 };
 use crate::{
-    account::{self, AccountEvent},
     eventually,
     fixtures::{failure, stream},
     within,
@@ -29,12 +28,12 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn operator(log: &Log) -> Operator {
+pub(super) fn operator(log: &Log) -> Operator {
     Operator::new(log, "ada")
 }
 
 /// The generations of the balances, with their states.
-async fn generations(log: &Log) -> Vec<(u32, GenerationState)> {
+pub(super) async fn generations(log: &Log) -> Vec<(u32, GenerationState)> {
     let all = log.store().checkpoints().await.expect("they can be listed");
     let own = all.iter().filter(|checkpoint| checkpoint.projection == "balances");
     own.map(|checkpoint| (checkpoint.generation, checkpoint.state)).collect()
@@ -47,7 +46,7 @@ async fn becomes(log: &Log, expected: &[(u32, GenerationState)]) {
     .await;
 }
 
-async fn reaches(log: &Log, position: Position) {
+pub(super) async fn reaches(log: &Log, position: Position) {
     assert_eq!(log.wait_for("balances", position, PATIENCE).await, Ok(true), "it goes on");
 }
 
@@ -99,7 +98,7 @@ pub async fn a_paused_projection_can_be_rebuilt(harness: &dyn Harness) {
 }
 
 /// Makes the balances stand still at an event that nobody can read; yields it.
-async fn poison(log: &Log) -> NewEvent {
+pub(super) async fn poison(log: &Log) -> NewEvent {
     let poison = NewEvent::from_json("account.booked", 2, r#"{"secret":1}"#);
     log.append(&stream("account-a"), Any, [poison.clone()]).await.expect("it is JSON");
     book(log, "a", 7).await;
@@ -301,7 +300,7 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     let by = Some("grace".to_owned());
     let held = RebuildOptions { hold: true, by, ..RebuildOptions::default() };
     let rebuilt = within("a rebuild", app.rebuild_with(log, &names, &held, &|_| {})).await;
-    let rebuilt = rebuilt.and_then(Builds::all).expect("it is rebuilt");
+    let rebuilt = rebuilt.and_then(Builds::into_result).expect("it is rebuilt");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, true));
     assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
     let nobody = failure(operator(log).promote("balances").await);
@@ -316,7 +315,7 @@ pub async fn a_rebuild_can_be_held_back(harness: &dyn Harness) {
     let swap = failure(within("it is refused", app.rebuild(log, &names, &|_| {})).await);
     assert_eq!(swap, waits("balances", 2));
     let catch_up = app.rebuild_with(log, &names, &held, &|_| {});
-    within("it catches up", catch_up).await.and_then(Builds::all).expect("it catches up");
+    within("it catches up", catch_up).await.and_then(Builds::into_result).expect("it catches up");
     own.promote("balances").await.expect("it has caught up");
     let rebuilt = within("a swap", app.rebuild(log, &names, &|_| {})).await.expect("it is swapped");
     assert_eq!((rebuilt[0].generation, rebuilt[0].held_back), (2, false));
@@ -345,7 +344,7 @@ pub async fn a_build_that_was_left_can_be_held_back(harness: &dyn Harness) {
     }
     let held = RebuildOptions { hold: true, ..RebuildOptions::default() };
     let rebuilt = eventually("its lease is free", async || {
-        app.rebuild_with(log, &names, &held, &|_| {}).await.ok()?.all().ok()
+        app.rebuild_with(log, &names, &held, &|_| {}).await.ok()?.into_result().ok()
     });
     let rebuilt = rebuilt.await.remove(0);
     assert_eq!((rebuilt.generation, rebuilt.resumed, rebuilt.held_back), (2, true, true));
@@ -355,195 +354,6 @@ pub async fn a_build_that_was_left_can_be_held_back(harness: &dyn Harness) {
 /// Why nothing is built beside a generation that is held back.
 fn waits(projection: &str, generation: u32) -> Error {
     Error::BuildWaits { projection: projection.into(), generation, failed: false }
-}
-
-/// Read models are compared with a fold of the log: of what differs the first row is named, and what
-/// was built for it is gone afterwards.
-pub async fn a_row_that_was_altered_by_hand_is_named(harness: &dyn Harness) {
-    let log = harness.log();
-    for n in 0..20 {
-        open(log, &format!("a{n:02}"), &format!("o{n:02}")).await;
-    }
-    catch_up(log).await;
-    let verify = async || {
-        let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
-        let verified = verified.and_then(Builds::all).expect("it is verified");
-        verified
-            .into_iter()
-            .flat_map(|built| built.verified.expect("it looked"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(verify().await, []);
-    let (balances, owners) = (harness.table("balances__1"), harness.table("owners__1"));
-    for sql in [
-        format!("update {balances} set cents = 1 where account in ('a07', 'a12')"),
-        format!("update {owners} set accounts = 2 where owner = 'o03'"),
-        format!("delete from {owners} where owner = 'o05'"),
-    ] {
-        harness.execute_raw(&sql).await.expect("the tables are as expected");
-    }
-    let differs = |table: &str, key: &str, only_first, only_second| Difference {
-        table: table.into(),
-        key: key.into(),
-        only_first,
-        only_second,
-    };
-    let found = verify().await;
-    assert_eq!(found, [differs("balances", "a07", 2, 2), differs("owners", "o03", 1, 2)]);
-    assert_eq!(generations(log).await, [(1, Live)]);
-    let how = RebuildOptions { verify: true, ..RebuildOptions::default() };
-    let app = app();
-    let rebuilt = within("a rebuild", app.rebuild_with(log, &[], &how, &|_| {})).await;
-    let rebuilt = rebuilt.and_then(Builds::all).expect("it is rebuilt");
-    assert_eq!(
-        rebuilt.iter().map(|b| b.verified.as_ref().map(Vec::len)).collect::<Vec<_>>(),
-        [Some(1); 2]
-    );
-    assert_eq!(verify().await, [], "the rebuild has mended it");
-}
-
-/// Tables of every kind: a key that is a number, no key, a column that bears the name of its table.
-struct Odd;
-
-#[async_trait]
-impl SqlProjection for Odd {
-    type Event = AccountEvent;
-    const NAME: &'static str = "odd";
-    const TABLES: &'static [(&'static str, &'static str)] = &[
-        ("odd", "create table {odd} (number bigint primary key, odd bigint, t text)"),
-        ("keyless", "create table {keyless} (word text)"),
-    ];
-
-    async fn apply(&self, tx: &mut BatchTx<'_>, events: &[Recorded<AccountEvent>]) -> Result<()> {
-        for event in events {
-            let number = i64::try_from(event.position.0).expect("there are few");
-            let row = [number.into(), Value::Null, "x".into()];
-            tx.execute("insert into {odd} values ($1, $2, $3)", &row).await?;
-            tx.execute("insert into {keyless} values ($1)", &["same".into()]).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Whatever their columns and keys are, and however often a row occurs.
-pub async fn tables_of_every_kind_are_compared(harness: &dyn Harness) {
-    let log = harness.log();
-    for n in 0..3 {
-        open(log, &format!("a{n}"), "ada").await;
-    }
-    let app = App::new().sql_projection(Odd);
-    within("it catches up", app.catch_up(log)).await.expect("it catches up");
-    let verify = async || {
-        let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
-        verified
-            .and_then(Builds::all)
-            .expect("it is verified")
-            .remove(0)
-            .verified
-            .expect("it looked")
-    };
-    assert_eq!(verify().await, []);
-    let (odd, keyless) = (harness.table("odd__1"), harness.table("keyless__1"));
-    for sql in [
-        format!("update {odd} set odd = 7 where number = (select max(number) from {odd})"),
-        format!("insert into {keyless} values ('same'), ('same')"),
-    ] {
-        harness.execute_raw(&sql).await.expect("the tables are as expected");
-    }
-    let found = verify().await;
-    let counts: Vec<_> =
-        found.iter().map(|d| (d.table.as_str(), d.only_first, d.only_second)).collect();
-    assert_eq!(counts, [("odd", 1, 1), ("keyless", 2, 0)]);
-    assert!(found[0].key.parse::<u64>().is_ok_and(|key| key >= 3), "{found:?}");
-    assert_eq!(found[1].key, "");
-}
-
-/// Each by itself: an event that cannot be applied is missing in what is compared, as in rows from which it was left
-/// out, and a build of another's is left alone.
-pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    let (app, names) = (app(), ["owners".to_owned()]);
-    let hold = RebuildOptions { hold: true, ..RebuildOptions::default() };
-    let held = within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {})).await;
-    held.and_then(Builds::all).expect("it is rebuilt");
-    let poison = poison(log).await;
-    let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
-    let verified: Vec<_> = verified.expect("it is tried").into_iter().collect();
-    let [(name, Err(stands_still)), (_, Ok(owners))] = &verified[..] else {
-        panic!("one stands still: {verified:?}")
-    };
-    assert_eq!((&**name, owners.verified.as_deref()), ("balances", Some(&[][..])));
-    assert!(matches!(stands_still, Error::Decode { .. }), "{stands_still:?}");
-    operator(log).skip("balances", poison.id).await.expect("it is left out");
-    let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
-    let verified = verified.and_then(Builds::all).expect("they are compared");
-    let found: Vec<_> = verified.iter().map(|v| (v.parked, v.verified.as_deref())).collect();
-    assert_eq!(found, [(1, Some(&[][..])), (0, Some(&[][..]))]);
-    assert_eq!(generations(log).await, [(1, Live)]);
-    let all = log.store().checkpoints().await.expect("they can be listed");
-    assert_eq!(all.iter().filter(|c| c.state == Building).count(), 1);
-}
-
-/// What a verification has left that was killed is never in service, and gone soon: by an instance, or by the next
-/// verification.
-pub async fn what_a_verification_has_left_is_removed(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    let verifying = async || {
-        let all = log.store().checkpoints().await.expect("they can be listed");
-        all.iter().filter(|c| c.state == GenerationState::Verifying).count()
-    };
-    let leave = async || {
-        let (definition, state) = (account::balances(), GenerationState::Verifying);
-        let mut tx = log.store().begin().await.expect("it begins");
-        tx.create_generation(&definition, 2, state).await.expect("it is made");
-        tx.commit().await.expect("it is committed");
-    };
-    leave().await;
-    assert_eq!(verifying().await, 1);
-    let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
-    verified.and_then(Builds::all).expect("it is verified");
-    assert_eq!(verifying().await, 0, "by the next one");
-    leave().await;
-    let running = app();
-    let work = async {
-        eventually("an instance removes it", async || (verifying().await == 0).then_some(())).await;
-        let last = book(log, "a", 1).await;
-        reaches(log, last).await;
-    };
-    run_while(&running, log, work).await;
-    assert_eq!(generations(log).await, [(1, Live)]);
-}
-
-/// Events come in, and instances apply them: what is compared is at the same position.
-pub async fn a_read_model_is_verified_while_events_come_in(harness: &dyn Harness) {
-    let log = harness.log();
-    open(log, "a", "ada").await;
-    catch_up(log).await;
-    let running = app();
-    let write = async {
-        let verify = async {
-            for _ in 0..3 {
-                let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
-                for built in verified.and_then(Builds::all).expect("it is verified") {
-                    assert_eq!(built.verified, Some(Vec::new()), "{}", built.projection);
-                }
-            }
-        };
-        let write = async {
-            loop {
-                book(log, "a", 1).await;
-            }
-        };
-        tokio::select! {
-            () = verify => {}
-            () = write => {}
-        }
-    };
-    run_while(&running, log, write).await;
 }
 
 /// What is not in service can be dropped, and what is in service cannot.
@@ -598,7 +408,7 @@ pub async fn a_build_that_is_held_back_can_be_dropped(harness: &dyn Harness) {
         reaches(log, last).await;
         within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {}))
             .await
-            .and_then(Builds::all)
+            .and_then(Builds::into_result)
             .expect("it is built");
         eventually("an instance keeps it up to date", async || {
             let status = app.status(log).await.expect("it has a status");
@@ -698,7 +508,8 @@ pub async fn what_an_operator_goes_back_to_is_not_removed_by_other_code(harness:
     let back = operator(log).with_code(&older).roll_back("balances").await;
     back.expect("it is asked for");
     let refused = failure(within("it is refused", newer.rebuild(log, &names, &|_| {})).await);
-    assert_eq!(refused, Error::RebuildUnderWay { projection: "balances".into(), owner: None });
+    let (projection, generation) = ("balances".into(), 1);
+    assert_eq!(refused, Error::NoInstance { projection, generation });
     assert_eq!(generations(log).await, [(1, Building), (2, Live)]);
     within("it goes back", older.rebuild(log, &names, &|_| {})).await.expect("it goes back");
     assert_eq!(generations(log).await, [(1, Live), (2, Retired)]);
@@ -730,7 +541,7 @@ pub async fn a_rebuild_keeps_to_its_rate(harness: &dyn Harness) {
     let begun = Instant::now();
     let names = ["balances".to_owned()];
     let rebuilt = app().rebuild_with(log, &names, &how, &|_| {}).await;
-    rebuilt.and_then(Builds::all).expect("it is rebuilt");
+    rebuilt.and_then(Builds::into_result).expect("it is rebuilt");
     assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
     assert_eq!(balances(log).await.len(), 30);
 }

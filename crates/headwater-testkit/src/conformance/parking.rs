@@ -10,15 +10,20 @@ use std::{
 use async_trait::async_trait;
 use futures_util::TryStreamExt as _;
 use headwater::{
-    App, BatchTx, Error, ExpectedVersion::Any, FailurePolicy, GenerationState::Live, Log, NewEvent,
-    Operator, Parked, Position, Recorded, Result, SqlProjection,
+    App, BatchTx, Builds, Error, ExpectedVersion::Any, FailurePolicy, GenerationState::Live, Log,
+    NewEvent, Operator, Parked, Position, Recorded, Result, SqlProjection,
 };
 
 use super::{
     Harness,
     projection::{book, open, run_while},
 };
-use crate::{account::AccountEvent, eventually, fixtures::stream, within};
+use crate::{
+    account::AccountEvent,
+    eventually,
+    fixtures::{failure, stream},
+    within,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -270,6 +275,52 @@ pub async fn what_waits_behind_an_event_that_is_left_out_goes_on(harness: &dyn H
     run_while(&app, log, all_applied(log)).await;
     assert_eq!(rows(log, "parking").await, [row("a", 2, 2)]);
     assert_eq!(app.status(log).await.expect("it has one")[0].skips, 1);
+}
+
+/// What is compared with the rows in service lacks what they lack.
+pub async fn rows_without_what_was_set_aside_or_left_out_do_not_differ(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app =
+        App::new().sql_projection(Parking(code.clone())).sql_projection(ParkingAlone(code.clone()));
+    let names = ["parking".to_owned(), "parking_alone".to_owned()];
+    for (account, cents) in [("a", 13), ("a", 2), ("b", 13), ("b", 3), ("c", 4)] {
+        book(log, account, cents).await;
+    }
+    within("they go on", app.catch_up(log)).await.expect("they go on over them");
+    let verify = async || {
+        let verified = within("they are verified", app.verify(log, &names, &|_| {})).await;
+        let verified = verified.and_then(Builds::into_result).expect("they are compared");
+        verified.into_iter().map(|v| (v.parked, v.verified.expect("it looked"))).collect::<Vec<_>>()
+    };
+    assert_eq!(verify().await, [(4, vec![]), (2, vec![])]);
+    let operator = Operator::new(log, "ada");
+    for name in &names {
+        let first = parked(log, name).await.remove(0);
+        operator.skip(name, first.event_id).await.expect("it is left out");
+    }
+    let applied = async {
+        eventually("what waited is applied", async || {
+            (parked(log, "parking").await.len() == 2).then_some(())
+        })
+        .await;
+    };
+    run_while(&app, log, applied).await;
+    assert_eq!(verify().await, [(3, vec![]), (2, vec![])], "also without one that was left out");
+}
+
+/// An event that was applied, and that the code of today cannot apply, is no reason to call them the same.
+pub async fn what_cannot_be_applied_any_more_is_told(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    code.mended.store(true, SeqCst);
+    let app = App::new().sql_projection(Stopping(code.clone()));
+    book(log, "a", 13).await;
+    within("it goes on", app.catch_up(log)).await.expect("it is applied");
+    code.mended.store(false, SeqCst);
+    let verified = within("it fails", app.verify(log, &[], &|_| {})).await;
+    let error = failure(verified.and_then(Builds::into_result));
+    assert_eq!(error, Error::Panicked { projection: "parking".into() });
 }
 
 /// Code that declares another policy overtakes nothing that waits.

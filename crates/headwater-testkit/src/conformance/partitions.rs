@@ -145,7 +145,7 @@ pub async fn a_partitioned_generation_is_rebuilt_verified_and_left_again(harness
         transfer(log, 30).await;
         holds_all(log).await;
         let (verified, _) = join(app.verify(log, &names, &|_| {}), transfer(log, 30)).await;
-        let verified = verified.and_then(Builds::all).expect("it is verified");
+        let verified = verified.and_then(Builds::into_result).expect("it is verified");
         assert_eq!(verified[0].verified.as_deref(), Some(&[][..]), "they are the same");
         let (rebuilt, _) = join(app.rebuild(log, &names, &|_| {}), transfer(log, 30)).await;
         assert!(rebuilt.expect("it is rebuilt")[0].generation > 1);

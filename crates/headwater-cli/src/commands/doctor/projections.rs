@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn findings(log: &Log) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     for checkpoint in log.checkpoints().await? {
+        if checkpoint.state == GenerationState::Verifying {
+            findings.extend(verification_left(&checkpoint, Utc::now()));
+            continue;
+        }
         let waiting = waiting_since(log, checkpoint.position).await?;
         findings.extend(of(&checkpoint, waiting, Utc::now()));
         findings.extend(parked(&checkpoint));
@@ -126,6 +130,18 @@ fn of_build(checkpoint: &Checkpoint, still: Duration) -> Option<Finding> {
         Finding::note("rebuild-left", what)
             .means("its tables take room; the read model in service is as it was")
             .cure(format!("`projections rebuild {projection}` goes on with it"))
+    })
+}
+
+/// What a verification has built that has stood still for so long.
+fn verification_left(checkpoint: &Checkpoint, now: DateTime<Utc>) -> Option<Finding> {
+    let still = (now - checkpoint.updated_at).to_std().unwrap_or_default();
+    (still > PATIENCE).then(|| {
+        let projection = &checkpoint.projection;
+        let what = format!("a verification of {projection} has not gone on for {}", span(still));
+        Finding::note("verification-left", what)
+            .means("its tables take room; it is never in service")
+            .cure("the service removes it when it runs; so does the next verification")
     })
 }
 

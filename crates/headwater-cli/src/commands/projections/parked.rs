@@ -28,7 +28,8 @@ pub(super) async fn list(log: &Log, name: Option<&str>, out: &mut Output) -> Res
     let checkpoints = log.checkpoints().await?;
     let wanted = checkpoints
         .iter()
-        .filter(|c| name.is_none_or(|name| c.is_of(name) || c.projection == name));
+        .filter(|c| name.is_none_or(|name| c.is_of(name) || c.projection == name))
+        .filter(|c| c.state != GenerationState::Verifying);
     let (mut all, mut known) = (Vec::new(), false);
     for checkpoint in wanted {
         known |= checkpoint.state == GenerationState::Live;

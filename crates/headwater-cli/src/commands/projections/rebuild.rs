@@ -27,7 +27,7 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct NotBuilt<'a> {
     projection: &'a str,
-    error: &'a str,
+    code: &'a str,
     message: String,
 }
 
@@ -67,9 +67,12 @@ pub(super) async fn rebuild(
     let told = failed.iter().map(|(name, error)| follow::could_not(name, &error.to_string()));
     let told: Vec<_> = told.collect();
     let Some(failure) = of_all(&failed, &told) else { return Ok(()) };
+    if failure.exit() != Exit::ProjectionFailed {
+        return Err(failure);
+    }
     let names: Vec<_> = failed.iter().map(|(name, _)| &**name).collect();
     Err(failure.and_hint(format!(
-        "when it is cured, run it again for {}; the service's own `projections drop` gives a build up",
+        "mend its code and run it again for {}; the service's own `projections drop` gives a build up",
         names.join(" ")
     )))
 }
@@ -83,8 +86,8 @@ pub(super) async fn verify(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let work = async |report: &Report<'_>| app.verify(log, names, report).await;
-    let left = "the read models in service are as before, and what was built beside them is removed by \
-                the service, or by the next verification";
+    let left = "the read models in service are as before, and what was built beside them is removed by the \
+                service, or by the next verification";
     let (verified, failed) = build(options, left, work).await?;
     show(&verified, &failed, out)?;
     let differ = verified.iter().flat_map(differences).map(|differs| sentence(&differs));
@@ -143,7 +146,7 @@ fn show(rebuilt: &[Rebuilt], failed: &[Failed], out: &mut Output) -> Result<(), 
     if out.is_json() {
         rebuilt.iter().try_for_each(|rebuilt| out.object(&answer(rebuilt)))?;
         return failed.iter().try_for_each(|(projection, error)| {
-            out.object(&NotBuilt { projection, error: error.code(), message: error.to_string() })
+            out.object(&NotBuilt { projection, code: error.code(), message: error.to_string() })
         });
     }
     let header =

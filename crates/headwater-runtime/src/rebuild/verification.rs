@@ -1,0 +1,129 @@
+//! A verification: a generation that is built to compare the one in service with, and removed after that. It has a state
+//! of its own, so that it is never taken for one that could come into service.
+
+use headwater_core::{Checkpoint, Difference, Error, GenerationState, Result};
+
+use super::Rebuild;
+use crate::{
+    batch,
+    generation::{self, Generations},
+    parking::Parking,
+    projector::Applier,
+    runner,
+    status::{Phase, Rebuilt},
+    units::Units,
+};
+
+impl Rebuild {
+    /// Builds, compares with what is in service, and removes what was built, however that ends. Where it is dropped,
+    /// the next verification removes it, or an instance.
+    pub(crate) async fn verify(mut self) -> Result<Rebuilt> {
+        self.state = GenerationState::Verifying;
+        self.how.verify = true;
+        let (log, projector, owner) = (self.log.clone(), self.projector.clone(), self.owner);
+        let verified = self.go_on().await;
+        if let Err(error) = generation::remove_verified(&log, projector.definition(), owner).await {
+            let projection = &projector.definition().name;
+            tracing::warn!(%projection, %error, "what was built to verify it is still there");
+        }
+        verified
+    }
+
+    /// Begins a build to compare the one in service with, and removes one that an earlier run has left.
+    pub(super) async fn prepare_to_verify(&mut self) -> Result<Checkpoint> {
+        let projector = self.projector.clone();
+        let definition = projector.definition();
+        let generations = Generations::of(&self.log, definition).await?;
+        let left = generations.verifying();
+        if let Some(own) = self.generation {
+            let Some(left) = left.filter(|left| left.generation == own) else {
+                let lacks = "is compared any more: somebody has removed what was built";
+                return Err(Error::NoGeneration { projection: definition.name.clone(), lacks });
+            };
+            let owner = Some(self.owner);
+            return generation::take_over(&self.log, definition, left.clone(), owner).await;
+        }
+        if let Some(left) = left {
+            generation::remove_build(&self.log, definition, left.generation, self.owner).await?;
+        }
+        self.bring_live_up().await?;
+        generation::build_to_verify(&self.log, definition, generations.next(), self.owner).await
+    }
+
+    /// Brings what is in service up to date, before it is built anew to be compared with: where it stands still, that is
+    /// known at once.
+    async fn bring_live_up(&mut self) -> Result<()> {
+        let projector = self.projector.clone();
+        let definition = projector.definition();
+        let mut live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
+        let projection = definition.name.clone();
+        if live.count() == 0 {
+            return Err(Error::NoGeneration { projection, lacks: "is in service" });
+        }
+        if !live.are_by(definition) {
+            return Err(Error::ProjectionChanged { projection });
+        }
+        if !live.are_inline() {
+            let ceiling = self.log.ceiling().await?.position;
+            for unit in live.behind(ceiling) {
+                runner::catch_up(&self.log, &**unit, ceiling).await?;
+            }
+            live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
+        }
+        let Some(aside) = live.parked() else {
+            let reason = format!("some partitions alone of {projection} have set events aside");
+            return Err(Error::Mismatch { reason });
+        };
+        self.parking = Parking::to_verify(self.projector.on_failure(), aside, live.lack_events());
+        Ok(())
+    }
+
+    /// Compares the rows with those in service, at the same position.
+    pub(super) async fn compare(
+        &mut self,
+        building: &mut Checkpoint,
+        applier: &mut Box<dyn Applier>,
+    ) -> Result<Vec<Difference>> {
+        self.report(building, Phase::Comparing, building.position);
+        loop {
+            let definition = self.projector.definition();
+            let state = GenerationState::Live;
+            let mut live = Units::load(&self.log, &self.projector, state).await?;
+            let Some(in_service) = live.generation() else { return Ok(Vec::new()) };
+            if !live.are_by(definition) {
+                return Err(Error::ProjectionChanged { projection: definition.name.clone() });
+            }
+            if live.are_inline() {
+                // No append is to wait for the comparison; the runner lets it change inline again.
+                let mut tx = self.log.store().begin().await?;
+                tx.set_inline(&definition.name, false).await?;
+                tx.commit().await?;
+            }
+            for projector in live.behind(building.position) {
+                runner::catch_up(&self.log, &**projector, building.position).await?;
+            }
+            let mut tx = self.log.store().begin().await?;
+            // Another one came into service, or it was moved back meanwhile.
+            if !live.hold(&mut *tx).await? || live.are_behind(building.position) {
+                tx.rollback().await?;
+                continue;
+            }
+            let to = live.furthest(building.position);
+            let events = self.last_events(building.position, to).await?;
+            let brought = live.bring_to(&mut *tx, to).await?;
+            let Some(events) = events.filter(|_| brought) else {
+                tx.rollback().await?;
+                let parts = self.reading.alone(self.projector.filter(), building.position);
+                self.catch_up(building, applier, parts).await?;
+                continue;
+            };
+            let (applier, parking) = (&mut **applier, &self.parking);
+            let applied =
+                batch::apply_behind(&mut *tx, applier, parking, building, to, events).await?;
+            *building = applied.0;
+            let differences = tx.compare(definition, in_service, building.generation).await?;
+            tx.commit().await?;
+            return Ok(differences);
+        }
+    }
+}
