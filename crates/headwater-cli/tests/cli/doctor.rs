@@ -87,32 +87,49 @@ async fn a_transaction_that_holds_readers_back_is_named_with_its_connection_and_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_locks_tables_of_the_log_is_named_in_time() {
+async fn whoever_locks_tables_of_the_log_or_waits_to_is_named_in_time() {
     let place = Place::in_postgres_directly().await;
     place.fill("cart-1", "cart.opened", 1);
-    for (lock, severity) in [
-        (
-            "begin; lock table headwater.checkpoints, headwater.events in access exclusive mode",
-            "error",
-        ),
-        ("begin; lock table headwater.streams in share mode", "warning"),
-    ] {
-        let mut open = direct(&place.url()).await;
-        sqlx::raw_sql(lock).execute(&mut open).await.unwrap();
-        let pid: i32 =
-            sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut open).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    let look = || {
         let begun = Instant::now();
         let (exit, findings) = doctor(&place);
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-        assert_eq!((exit, complaints(&findings)), (i32::from(severity == "error"), vec!["locked"]));
-        let what = findings[0]["what"].as_str().unwrap();
-        let tables = if severity == "error" { "checkpoints, events" } else { "streams" };
-        assert!(what.starts_with(&format!("connection {pid} ")), "{what}");
-        assert!(what.contains(&format!(" has locked {tables} for 1")), "{what}");
-        assert_eq!(findings[0]["severity"], severity);
-        sqlx::raw_sql("rollback").execute(&mut open).await.unwrap();
-    }
+        let told = findings.into_iter().filter(|finding| finding["finding"] == "locked");
+        (exit, told.map(|f| format!("{} {}", f["severity"], f["what"])).collect::<Vec<_>>())
+    };
+    let (mut first, mut second) = (direct(&place.url()).await, direct(&place.url()).await);
+    let number = "select pg_backend_pid()";
+    let first_id: i32 = sqlx::query_scalar(number).fetch_one(&mut first).await.unwrap();
+    let second_id: i32 = sqlx::query_scalar(number).fetch_one(&mut second).await.unwrap();
+    let share = "begin; lock table headwater.streams in share mode";
+    sqlx::raw_sql(share).execute(&mut first).await.unwrap();
+    let (exit, told) = look();
+    assert_eq!((exit, told.len()), (0, 1), "{told:?}");
+    assert!(told[0].starts_with(&format!("\"warning\" \"connection {first_id} ")), "{told:?}");
+    assert!(told[0].contains(" has locked streams, in a transaction that is open for "));
+
+    let waits = tokio::spawn(async move {
+        let all = "begin; lock table headwater.events, headwater.streams";
+        sqlx::raw_sql(all).execute(&mut second).await.unwrap();
+        second
+    });
+    let told = eventually("the second waits", || async {
+        let (exit, told) = look();
+        (exit == 1 && told.len() == 2).then_some(told)
+    })
+    .await;
+    assert!(told[0].starts_with(&format!("\"error\" \"connection {second_id} ")), "{told:?}");
+    assert!(
+        told[0].contains(&format!(" waits for {first_id} to lock events, streams, ")),
+        "{told:?}"
+    );
+    sqlx::raw_sql("rollback").execute(&mut first).await.unwrap();
+    let mut second = waits.await.unwrap();
+    let (exit, told) = look();
+    assert_eq!((exit, told.len()), (1, 1), "{told:?}");
+    assert!(told[0].contains(" has locked events, streams, "), "{told:?}");
+    sqlx::raw_sql("rollback").execute(&mut second).await.unwrap();
+    assert_eq!(look(), (0, vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
