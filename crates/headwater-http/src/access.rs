@@ -7,7 +7,7 @@ use std::{fmt::Write as _, fs, io, path::Path, sync::Arc};
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -163,20 +163,32 @@ impl Token {
     }
 }
 
-/// Lets a request pass that was sent to this machine by one of its own names, where nothing else is asked for.
-pub(crate) async fn from_this_machine(
-    State(access): State<Access>,
+/// Lets a request pass where no token is needed: one that was sent to this machine by one of its own names, where this
+/// machine alone is served, and none by which a page of another site would change something.
+pub(crate) async fn without_token(
+    State((access, origins)): State<(Access, Arc<[HeaderValue]>)>,
     request: Request,
     next: Next,
 ) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    match access.0 {
+    let foreign = !request.method().is_safe() && comes_from_elsewhere(&request, host, &origins);
+    let refused = match access.0 {
         Rule::ThisMachine if !host.is_none_or(is_loopback) => {
-            let detail = "without tokens it serves this machine alone, as localhost";
-            Problem::new(FORBIDDEN, detail).into_response()
+            "without tokens it serves this machine alone, as localhost"
         }
-        _ => next.run(request).await,
-    }
+        Rule::ThisMachine | Rule::Everybody if foreign => {
+            "without tokens the pages of other sites change nothing here"
+        }
+        _ => return next.run(request).await,
+    };
+    Problem::new(FORBIDDEN, refused).into_response()
+}
+
+/// Whether a browser sends it for a page of another site, which it does unasked where a request is plain enough.
+fn comes_from_elsewhere(request: &Request, host: Option<&str>, origins: &[HeaderValue]) -> bool {
+    let Some(origin) = request.headers().get(header::ORIGIN) else { return false };
+    let page = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
+    !origins.contains(origin) && (page.is_none() || page != host)
 }
 
 /// Whether a Host is a name of this machine's own, with or without a port.

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -54,15 +54,24 @@ pub struct WebArgs {
 }
 
 impl WebArgs {
-    /// Who may use the log under `/log`, if anybody may.
-    fn access(&self) -> Result<Option<Access>, Failure> {
-        let Some(path) = &self.tokens else {
-            return Ok(self.host.is_loopback().then(Access::this_machine));
-        };
-        Access::from_file(path).map(Some).map_err(|error| {
+    fn guests(&self) -> Result<Guests, Failure> {
+        let unreadable = |path: &Path, error| {
             Failure::bad_input(format!("the tokens in {} cannot be read: {error}", path.display()))
-        })
+        };
+        let access = match &self.tokens {
+            Some(path) => Some(Access::from_file(path).map_err(|error| unreadable(path, error))?),
+            None => self.host.is_loopback().then(Access::this_machine),
+        };
+        Ok(Guests { origins: self.origin.clone(), access })
     }
+}
+
+/// Who may use the shop.
+struct Guests {
+    /// The origins whose pages may.
+    origins: Vec<HeaderValue>,
+    /// Who may use the log under `/log`, if anybody may.
+    access: Option<Access>,
 }
 
 fn origin(text: &str) -> Result<HeaderValue, &'static str> {
@@ -87,23 +96,15 @@ pub(crate) async fn serve(
     traffic: Option<TrafficOptions>,
 ) -> Result<(), Failure> {
     // Before the log is opened: a second demo must not get as far as that.
-    let (address, access) = (SocketAddr::new(args.host, args.port), args.access()?);
+    let (address, guests) = (SocketAddr::new(args.host, args.port), args.guests()?);
     let listener = TcpListener::bind(address).await.map_err(|error| taken(address, &error))?;
     // A database that is slow to close makes the end no failure: what was acknowledged is stored.
     let mut interrupt = Interrupt::listen(Exit::Success)?;
     // Before the log, which tells the recorder that is there when it is opened.
     let metrics = Prometheus::install()?;
     let log = options.connect().await?;
-    let outcome = until_asked_to_end(
-        &log,
-        listener,
-        metrics,
-        (args.origin, access),
-        traffic,
-        &mut interrupt,
-        options,
-    )
-    .await;
+    let outcome =
+        until_asked_to_end(&log, listener, metrics, guests, traffic, &mut interrupt, options).await;
     let _ = timeout(GRACE, log.close()).await;
     outcome
 }
@@ -112,14 +113,15 @@ async fn until_asked_to_end(
     log: &Log,
     listener: TcpListener,
     metrics: Prometheus,
-    (origins, access): (Vec<HeaderValue>, Option<Access>),
+    Guests { origins, access }: Guests,
     traffic: Option<TrafficOptions>,
     interrupt: &mut Interrupt,
     options: &Options,
 ) -> Result<(), Failure> {
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
     let window = Arc::new(Window::new(log)?);
-    let live = Live::new(log, app.clone(), window.clone()).await?;
+    let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
+    let live = Live::new(log, app.clone(), window.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);
     let mut others = page::router(Arc::new(live)).merge(health);

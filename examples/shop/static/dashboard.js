@@ -58,18 +58,46 @@ function products(list) {
   }));
 }
 
-function projections(list) {
-  $("projections").replaceChildren(...list.map(({ name, position, lag, failure }) => {
+// One row for each read model in service; its next build shows as progress.
+function projections(list, operable) {
+  const live = list.filter(({ state }) => state !== "building");
+  $("projections").replaceChildren(...live.map((projection) => {
+    const { name, generation, position, lag, failure, paused } = projection;
+    const build = list.find((other) => other.name === name && other.state === "building");
     // A few events are on their way at any time.
     const state = failure ? "failed" : lag < 1000 ? "live" : "behind";
-    const words = failure ? "stands still" : lag === 0 ? "up to date" : `${whole.format(lag)} behind`;
-    const row = element("tr", {},
+    const words = failure ? "stands still" : paused ? `paused, ${whole.format(lag)} behind`
+      : lag === 0 ? "up to date" : `${whole.format(lag)} behind`;
+    const row = element("tr", { "data-projection": name },
       element("th", { scope: "row" }, element("i", { class: `light ${state}`, "aria-hidden": "true" }), name),
-      element("td", { class: "right" }, whole.format(position)),
-      element("td", { class: `right ${state}` }, words));
+      element("td", { class: "right", title: `position ${whole.format(position)}` }, whole.format(generation)),
+      element("td", { class: `right ${state}` }, words),
+      element("td", {}, element("div", { class: "acts" }, ...acts(projection, build, operable))));
     if (failure) row.title = failure;
     return row;
   }));
+}
+
+function acts({ name, paused }, build, operable) {
+  if (build) {
+    const done = element("progress", { max: Math.max(1, build.head), "aria-label": `${name} is rebuilt` });
+    done.value = build.position;
+    return [done];
+  }
+  if (!operable) return [];
+  return ["rebuild", paused ? "resume" : "pause"].map((act) => {
+    const button = element("button", { "data-act": act, "aria-label": `${act} ${name}` }, act);
+    button.addEventListener("click", () => operate(name, act));
+    return button;
+  });
+}
+
+// The instance that has the projection does it within a second.
+async function operate(name, act) {
+  const answer = await fetch(`/log/projections/${encodeURIComponent(name)}/${act}`, { method: "POST" }).catch(() => null);
+  const problem = answer?.ok ? null : await answer?.json().catch(() => null);
+  $("refused").hidden = Boolean(answer?.ok);
+  set("refused", problem?.detail ?? "The shop does not answer.");
 }
 
 function events(list, now) {
@@ -95,7 +123,7 @@ async function refresh() {
     charts(live);
     drawn = live;
     products(live.top_products);
-    projections(live.projections);
+    projections(live.projections, live.operable);
     events(live.events, live.now);
     state("live", "live");
   } catch (error) {

@@ -58,6 +58,33 @@ async fn without_tokens_only_this_machine_is_served() {
     assert_eq!(service.count().await, 2);
 }
 
+/// A browser sends a plain request for any page, and asks nobody first.
+#[tokio::test]
+async fn without_tokens_a_page_of_another_site_changes_nothing() {
+    let mut service = Service::on_sqlite().await;
+    let own = "https://shop.example";
+    for access in [Access::this_machine(), Access::everybody()] {
+        service.routes =
+            Api::new(&service.log).access(access).origin(own.parse().unwrap()).router();
+        for (origin, status) in [
+            ("https://evil.example", 403),
+            ("null", 403),
+            (own, 404),
+            ("http://localhost:8080", 404),
+        ] {
+            let sent = service.send(Method::POST, "/projections/sales/pause");
+            let sent = sent.header("host", "localhost:8080").header("origin", origin);
+            assert_eq!(sent.reply().await.status, status, "{origin}");
+        }
+        let read = service.send(Method::GET, "/all").header("origin", "https://evil.example");
+        assert_eq!(
+            read.reply().await.status,
+            200,
+            "what it may not read, the browser keeps from it"
+        );
+    }
+}
+
 #[tokio::test]
 async fn pages_of_other_origins_are_let_in_by_name_alone() {
     let mut service = Service::on_sqlite().await;

@@ -27,14 +27,23 @@ pub(crate) struct Live {
     window: Arc<Window>,
     /// The database in words.
     database: String,
+    /// Whether the page may look after projections.
+    operable: bool,
     answer: Mutex<Option<(Instant, String)>>,
 }
 
 impl Live {
     /// The state of the shop in `log`, whose projections are those of `app`.
-    pub(crate) async fn new(log: &Log, app: Arc<App>, window: Arc<Window>) -> Result<Self> {
+    ///
+    /// It tells the page whether it is `operable`: whether the log's routes let it look after projections.
+    pub(crate) async fn new(
+        log: &Log,
+        app: Arc<App>,
+        window: Arc<Window>,
+        operable: bool,
+    ) -> Result<Self> {
         let database = log.store().describe().await?;
-        Ok(Self { log: log.clone(), app, window, database, answer: Mutex::default() })
+        Ok(Self { log: log.clone(), app, window, database, operable, answer: Mutex::default() })
     }
 
     /// The database in words, such as `SQLite 3.51.3`.
@@ -65,6 +74,7 @@ impl Live {
         let drawn = self.window.seconds(DRAWN, now);
         let revenue_of = |seconds: &[Second]| seconds.iter().map(|s| s.revenue).sum::<i64>();
         let (orders, revenue, currency) = self.sales().await?;
+        let shown = status.iter().filter(|s| s.state != GenerationState::Verifying);
         let answer = json!({
             "log": self.database,
             "now": now.timestamp_millis(),
@@ -81,7 +91,8 @@ impl Live {
             "carts": { "open": self.carts(CartStatus::Open).await?, "abandoned": self.carts(CartStatus::Abandoned).await? },
             "top_products": self.top_products().await?,
             "events": self.window.last(),
-            "projections": status.iter().map(projection).collect::<Vec<_>>(),
+            "projections": shown.map(projection).collect::<Vec<_>>(),
+            "operable": self.operable,
         });
         Ok(answer.to_string())
     }
@@ -112,12 +123,14 @@ impl Live {
 }
 
 fn projection(status: &ProjectionStatus) -> Value {
-    // Beside the read model in service there may be the next one.
-    let rebuilt = status.state == GenerationState::Building && status.generation > 1;
     json!({
-        "name": format!("{}{}", status.projection, if rebuilt { " (being rebuilt)" } else { "" }),
+        "name": status.projection,
+        "state": status.state.as_str(),
+        "generation": status.generation,
         "position": status.position,
+        "head": status.head,
         "lag": status.lag(),
+        "paused": status.paused,
         "failure": status.failure.as_ref().map(|failure| &failure.error),
     })
 }
