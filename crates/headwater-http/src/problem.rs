@@ -46,8 +46,9 @@ kinds! {
         "The detail names the header or parameter, and what it must look like.";
     UNAUTHORIZED = UNAUTHORIZED "unauthorized": "A token is needed",
         "Send the header Authorization: Bearer TOKEN. A token in the address is not read.";
-    FORBIDDEN = FORBIDDEN "forbidden": "The token does not allow this",
-        "Use a token that may do this: they are made for read, append or operate.";
+    FORBIDDEN = FORBIDDEN "forbidden": "This is not allowed",
+        "Where tokens are needed, use one that may do this: they are made for read, append or operate. Elsewhere, \
+         ask from this machine, as localhost, and not by a page of another site.";
     NOT_FOUND = NOT_FOUND "not-found": "There is nothing here",
         "Look at the path: the stream, consumer, projection or route does not exist.";
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED "method-not-allowed": "The path has no such method",

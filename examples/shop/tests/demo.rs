@@ -5,8 +5,6 @@
 mod command;
 
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
     process::Command,
     time::{Duration, Instant},
 };
@@ -33,21 +31,11 @@ impl Demo {
         Self(demo)
     }
 
-    fn get(&self, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(&self.0.address).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.to_lowercase(), body.into())
-    }
-
     /// What the page is fed with, once it is as wanted.
     fn live(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let (head, body) = self.get("/api/live");
+            let (head, body) = self.0.get("/api/live");
             if head.contains("200 ok")
                 && let live = serde_json::from_str(&body).unwrap()
                 && wanted(&live)
@@ -91,6 +79,24 @@ fn the_demo_moves_ends_cleanly_and_goes_on_where_it_ended() {
     assert_eq!(demo.0.end("-TERM").0, Some(0));
 }
 
+/// One command, from nothing.
+#[test]
+fn s_01_the_dashboard_is_there_and_the_feed_moves_within_ten_seconds() {
+    let (folder, begun) = (Folder::new(), Instant::now());
+    let demo = Demo::start(&folder);
+    assert!(demo.0.get("/dashboard").0.contains("200 ok"));
+    let head = || demo.0.get("/log/projections").1;
+    let position = |body: &str| {
+        let all: Value = serde_json::from_str(body).unwrap_or_default();
+        all[0]["head"].as_u64().unwrap_or_default()
+    };
+    while position(&head()) < 20 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", head());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("it moves {:?} after the start", begun.elapsed());
+}
+
 #[test]
 fn a_taken_port_is_a_sentence_with_the_way_out() {
     let folder = Folder::new();
@@ -106,13 +112,13 @@ fn the_page_may_run_only_what_came_with_it() {
     let folder = Folder::new();
     let demo = Demo::start(&folder);
     for page in ["/", "/dashboard"] {
-        let (head, page) = demo.get(page);
+        let (head, page) = demo.0.get(page);
         assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self'"));
         for inline in ["<script>", "<style", " style=", " onclick=", "javascript:", "https://"] {
             assert!(!page.contains(inline), "the page has {inline}");
         }
     }
     for file in ["/shop.js", "/dashboard.js", "/page.js", "/charts.js", "/style.css", "/icon.svg"] {
-        assert!(demo.get(file).0.contains("200 ok"), "{file}");
+        assert!(demo.0.get(file).0.contains("200 ok"), "{file}");
     }
 }

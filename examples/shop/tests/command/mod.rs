@@ -4,7 +4,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -87,6 +88,18 @@ impl Serving {
         let shop = said.iter().find_map(|line| line.strip_prefix("The shop: http://"));
         let address = shop.unwrap_or_else(|| panic!("it does not serve: {said:?}")).to_owned();
         Self { process, address, said }
+    }
+
+    /// The answer to a request: head, in small letters, and body.
+    pub fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_lowercase(), body.into())
     }
 
     /// Asks it to end, and yields its exit code and how long it took.

@@ -1,0 +1,90 @@
+//! The shop in several processes over one PostgreSQL: they behave as one.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+mod command;
+
+use std::{
+    collections::BTreeSet,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+use command::{Serving, ended, shop};
+use headwater_testkit::postgres;
+use serde_json::Value;
+
+/// A process that only keeps projections up to date.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn worker(log: &str) -> Worker {
+    Worker(shop(log).args(["projections", "run"]).spawn().unwrap())
+}
+
+/// Where each projection stands.
+fn status(log: &str) -> Vec<Value> {
+    let status = ended(shop(log).args(["projections", "status", "--json"]));
+    status.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits until every projection has come to the log's end and is kept by one of so many processes; yields them.
+fn settled(log: &str, processes: usize) -> BTreeSet<String> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = status(log);
+        let owners: BTreeSet<_> =
+            status.iter().filter_map(|s| s["owner"].as_str().map(str::to_owned)).collect();
+        let at_the_end = |s: &Value| s["lag"] == 0 && s["owner"].is_string();
+        if status.len() == 8 && status.iter().all(at_the_end) && owners.len() == processes {
+            return owners;
+        }
+        assert!(Instant::now() < deadline, "{status:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn orders(web: &Serving) -> u64 {
+    let (_, body) = web.get("/api/live");
+    let live: Value = serde_json::from_str(&body).unwrap();
+    live["orders"]["total"].as_u64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s_33_two_of_each_role_behave_as_one() {
+    let database = postgres::database().await;
+    let log = database.url();
+    assert_eq!(ended(shop(log).args(["migrate"])).code, 0, "the release");
+    let web = [(); 2].map(|()| Serving::start(shop(log).args(["web", "--port", "0"])));
+    let mut workers = vec![worker(log), worker(log)];
+    let traffic = ["traffic", "--rps", "100", "--seconds", "3"];
+    assert_eq!(ended(shop(log).args(traffic)).code, 0);
+    let four = settled(log, 4);
+    for web in &web {
+        assert!(web.get("/dashboard").0.contains("200 ok"));
+    }
+    let before = orders(&web[0]);
+    assert!(before > 0 && before == orders(&web[1]), "they show the same");
+
+    // One worker is killed; another one takes over what it had.
+    let gone = workers.remove(0);
+    let number = gone.0.id().to_string();
+    assert!(Command::new("kill").args(["-KILL", &number]).status().unwrap().success());
+    drop(gone);
+    assert_eq!(ended(shop(log).args(traffic)).code, 0);
+    let three = settled(log, 3);
+    assert!(
+        three.is_subset(&four) && !three.iter().any(|owner| owner.ends_with(&format!(":{number}")))
+    );
+    let after = orders(&web[0]);
+    assert!(after > before && after == orders(&web[1]), "{before} before, {after} after");
+    let verified =
+        ended(shop(log).args(["projections", "verify", "--all", "--json", "--no-progress"]));
+    assert_eq!((verified.code, verified.out.matches("\"identical\":true").count()), (0, 8));
+}
