@@ -87,3 +87,27 @@ impl StoredEvent {
         self.event.data.len() + self.metadata.as_ref().map_or(0, String::len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_delay_is_from_what_happened_to_what_was_recorded() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let recorded = |occurred_at, recorded_at| Recorded {
+            position: Position(1),
+            stream: StreamName::new("cart", 1).unwrap(),
+            version: 1,
+            id: Uuid::nil(),
+            event: (),
+            metadata: None,
+            correlation_id: None,
+            causation_id: None,
+            occurred_at: at(occurred_at),
+            recorded_at: at(recorded_at),
+        };
+        assert_eq!(recorded(10, 70).delay(), TimeDelta::minutes(1));
+        assert_eq!(recorded(70, 10).delay(), -TimeDelta::minutes(1), "the writer's clock is ahead");
+    }
+}
