@@ -26,4 +26,14 @@ impl Operation {
     pub fn moved(from: Position, to: Position) -> String {
         format!("from position {from} to {to}")
     }
+
+    /// The detail of an act that leaves an event out.
+    pub fn left_out(event: Uuid) -> String {
+        format!("event {event}")
+    }
+
+    /// The event that an act with this detail has left out.
+    pub fn event_left_out(detail: &str) -> Option<Uuid> {
+        detail.strip_prefix("event ")?.parse().ok()
+    }
 }

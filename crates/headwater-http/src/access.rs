@@ -58,7 +58,8 @@ struct Token {
 }
 
 impl Access {
-    /// Whoever can reach the service may do everything: for one that has a guard of its own in front.
+    /// Whoever can reach the service may do everything: for one that has a guard of its own in front. The pages of other
+    /// sites change nothing, unless [`Api::origin`](crate::Api::origin) names them.
     pub fn everybody() -> Self {
         Self(Rule::Everybody)
     }
@@ -170,7 +171,8 @@ pub(crate) async fn without_token(
     request: Request,
     next: Next,
 ) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str()).or(named);
     let foreign = !request.method().is_safe() && comes_from_elsewhere(&request, host, &origins);
     let refused = match access.0 {
         Rule::ThisMachine if !host.is_none_or(is_loopback) => {
@@ -184,11 +186,21 @@ pub(crate) async fn without_token(
     Problem::new(FORBIDDEN, refused).into_response()
 }
 
-/// Whether a browser sends it for a page of another site, which it does unasked where a request is plain enough.
+/// Whether a browser sends it for a page of another site, which it does unasked where a request is plain enough. It says
+/// so itself in `Sec-Fetch-Site`; an older one names the page's origin, which is then to be the host.
 fn comes_from_elsewhere(request: &Request, host: Option<&str>, origins: &[HeaderValue]) -> bool {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return false };
-    let page = origin.to_str().ok().and_then(|origin| Some(origin.split_once("://")?.1));
-    !origins.contains(origin) && (page.is_none() || page != host)
+    let origin = request.headers().get(header::ORIGIN);
+    if origin.is_some_and(|origin| origins.contains(origin)) {
+        return false;
+    }
+    if let Some(site) = request.headers().get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
+    }
+    let page = |origin: &HeaderValue| {
+        let (_, page) = origin.to_str().ok()?.split_once("://")?;
+        Some(page.to_owned())
+    };
+    origin.is_some_and(|origin| page(origin).is_none_or(|page| Some(&*page) != host))
 }
 
 /// Whether a Host is a name of this machine's own, with or without a port.

@@ -108,9 +108,12 @@ impl Api {
     }
 
     /// Below this path, such as `/log`, and not at the root: for a service that has routes of its own, with which
-    /// [`Api::router`] is then merged.
+    /// [`Api::router`] is then merged. All are below it, also `/healthz` and `/openapi.json`. It is a plain path, without
+    /// parameters.
     #[must_use]
-    pub fn below(self, path: &'static str) -> Self {
+    pub fn below(self, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        let path = if path.is_empty() { String::new() } else { format!("/{path}") };
         Self { path: path.into(), ..self }
     }
 

@@ -68,8 +68,13 @@ impl App {
     /// anew beside the one in service and whatever else is built, and removes what was built. It yields for each
     /// what differs ([`Rebuilt::verified`]), or why it could not be compared.
     ///
-    /// What is compared lacks the events that are set aside in service, and those that an operator has had left out
-    /// ([`Rebuilt::parked`]): rows without them do not differ.
+    /// What is compared lacks the events that an operator has had left out ([`Operator::skip`](crate::Operator::skip)),
+    /// and those that it sets aside itself by the projection's policy ([`Rebuilt::parked`]): rows without them do
+    /// not differ.
+    ///
+    /// For the comparison itself the one in service stands still, and so does every writer on SQLite. Bringing it up
+    /// to date does what its runner would do, by its policy. An inline one changes after the appends from then
+    /// on, until an instance lets it join them again.
     ///
     /// When it is dropped or killed, an instance that runs removes what was built, or the next verification.
     ///
@@ -78,8 +83,8 @@ impl App {
     /// [`Error::UnknownProjection`] and [`Error::RebuildUnderWay`] (another verification is), before anything is
     /// begun. Of each by itself: [`Error::NoGeneration`] where none is in service or somebody has removed what was
     /// built, [`Error::ProjectionChanged`] where other code has built the one in service,
-    /// [`Error::ProjectionPaused`] where it is behind and paused, [`Error::Mismatch`] where partitions have set
-    /// other events aside than others, and why it stands still where it does.
+    /// [`Error::ProjectionPaused`] where it is behind and paused, [`Error::Mismatch`] where an operator had events
+    /// left out meanwhile, and why it stands still where it does.
     pub async fn verify(
         &self,
         log: &Log,

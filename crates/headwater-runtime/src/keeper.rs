@@ -177,7 +177,7 @@ impl Keeper {
         if process::release_ended(&log, &leases).await? {
             return Ok(false);
         }
-        let (doable, missing) = self.doable(&checkpoints);
+        let (doable, missing) = self.doable(&checkpoints, &leases);
         let mut begun = false;
         for projector in missing {
             let definition = projector.definition();
@@ -226,7 +226,11 @@ impl Keeper {
     }
 
     /// What this code can do now, and the projections that nobody has ever begun.
-    fn doable(&mut self, checkpoints: &[Checkpoint]) -> (Vec<Doable>, Vec<Arc<dyn Projector>>) {
+    fn doable(
+        &mut self,
+        checkpoints: &[Checkpoint],
+        leases: &Leases,
+    ) -> (Vec<Doable>, Vec<Arc<dyn Projector>>) {
         let (mut doable, mut missing) = (Vec::new(), Vec::new());
         self.failed.retain(|_, failed| failed.elapsed() < REST);
         for projector in &self.projectors {
@@ -255,9 +259,12 @@ impl Keeper {
             if !rests && is_to_build(definition, &generations, live, fits) {
                 doable.push((build, definition.id()));
             }
-            // Whatever code has built it.
             let removal = Work::verifying(&definition.name);
-            if generations.verifying().is_some() && !self.failed.contains_key(&removal) {
+            let ours = |left: &Checkpoint| {
+                // Other code knows other tables: it removes what nobody else can.
+                left.fingerprint == definition.fingerprint || !leases.has_code(left.definition_id())
+            };
+            if generations.verifying().is_some_and(ours) && !self.failed.contains_key(&removal) {
                 doable.push((removal, definition.id()));
             }
         }

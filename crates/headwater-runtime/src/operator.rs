@@ -76,7 +76,7 @@ impl Effect {
         match self {
             Self::Plain | Self::LeaveAppends | Self::RetryParked => None,
             Self::Build { hold } => hold.then(|| "to be held back".into()),
-            Self::LeaveOut { event, .. } => Some(format!("event {event}")),
+            Self::LeaveOut { event, .. } => Some(Operation::left_out(*event)),
             Self::MoveTo(to) => {
                 let from = units.iter().map(|unit| unit.position).min()?;
                 Some(Operation::moved(from, *to))

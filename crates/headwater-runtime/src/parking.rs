@@ -3,12 +3,7 @@
 //! A parked event is written in the transaction that moves the checkpoint over it, so that none is ever
 //! passed over without a trace.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    future::ready,
-    iter::once,
-    time::Duration,
-};
+use std::{collections::HashSet, future::ready, iter::once, time::Duration};
 
 use chrono::Utc;
 use futures_util::TryStreamExt as _;
@@ -31,8 +26,8 @@ pub(crate) struct Parking {
     policy: FailurePolicy,
     /// The streams whose events wait behind one that is parked.
     waiting: HashSet<StreamName>,
-    /// Those that are not tried at all.
-    aside: BTreeSet<Position>,
+    /// Those that are passed over.
+    left_out: HashSet<Uuid>,
     /// The event that is tried by itself.
     tried: Option<(Position, Uuid)>,
 }
@@ -40,18 +35,13 @@ pub(crate) struct Parking {
 impl Parking {
     /// Nothing is parked.
     pub(crate) fn new(policy: FailurePolicy) -> Self {
-        Self { policy, waiting: HashSet::new(), aside: BTreeSet::new(), tried: None }
+        Self { policy, waiting: HashSet::new(), left_out: HashSet::new(), tried: None }
     }
 
-    /// Nothing is parked, but what is compared with the rows in service is to lack what they lack: the events that are
-    /// set `aside` there, and those that an operator has left out, which this code cannot apply.
-    pub(crate) fn to_verify(
-        policy: FailurePolicy,
-        aside: BTreeSet<Position>,
-        left_out: bool,
-    ) -> Self {
-        let then = if left_out { OnFailure::ParkAlone } else { policy.then };
-        Self { aside, ..Self::new(FailurePolicy { then, ..policy }) }
+    /// Nothing is parked, and these are left out: what is compared with the rows in service lacks what they lack by
+    /// an operator's word.
+    pub(crate) fn without(policy: FailurePolicy, left_out: HashSet<Uuid>) -> Self {
+        Self { left_out, ..Self::new(policy) }
     }
 
     /// Whether it has come to an end at the first event that cannot be applied, and none waits.
@@ -78,17 +68,17 @@ impl Parking {
 
     /// Whether nothing waits behind a parked event.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.aside.is_empty()
+        self.waiting.is_empty() && self.left_out.is_empty()
     }
 
-    /// Takes those out of a batch that wait behind a parked event of their stream.
+    /// Takes those out of a batch that are left out, and those that wait behind a parked event of their stream, which it
+    /// yields.
     pub(crate) fn hold_back(&self, events: &mut Vec<StoredEvent>) -> Vec<Parked> {
         if self.is_empty() {
             return Vec::new();
         }
-        let waits = |event: &mut StoredEvent| {
-            self.waiting.contains(&event.stream) || self.aside.contains(&event.position)
-        };
+        events.retain(|event| !self.left_out.contains(&event.id));
+        let waits = |event: &mut StoredEvent| self.waiting.contains(&event.stream);
         let behind = "waits behind an event of its stream that is parked";
         events
             .extract_if(.., waits)

@@ -77,6 +77,8 @@ pub(crate) struct Rebuild {
     /// What is built: the next generation, or one to compare the one in service with.
     state: GenerationState,
     parking: Parking,
+    /// Of a verification: how often an operator had the one in service leave events out, when it began.
+    skips: u64,
     /// Where the part ends that was applied last, and up to where events are applied one by one, since a part has
     /// failed.
     applying: Position,
@@ -119,6 +121,7 @@ impl Rebuild {
             how: RebuildOptions::default(),
             state: GenerationState::Building,
             parking,
+            skips: 0,
             applying: Position::START,
             singly_until: Position::START,
             swap_failed: None,

@@ -76,18 +76,12 @@ impl Units {
 
     /// Whether the same events are set aside in each, at one position of all.
     pub(crate) fn have_parked_the_same(&self) -> bool {
-        self.all.windows(2).all(|two| two[0].parked == two[1].parked)
+        self.all.iter().all(|unit| unit.parked == self.all[0].parked)
     }
 
-    /// Where the events lie that are set aside, where they are the same in each.
-    pub(crate) fn parked(&self) -> Option<BTreeSet<Position>> {
-        let parked = self.all.first().map(|unit| unit.parked.clone()).unwrap_or_default();
-        self.have_parked_the_same().then_some(parked)
-    }
-
-    /// Whether an operator has had events left out.
-    pub(crate) fn lack_events(&self) -> bool {
-        self.all.iter().any(|unit| unit.at.skips > 0)
+    /// How often an operator had events left out, or moved it.
+    pub(crate) fn skips(&self) -> u64 {
+        self.all.iter().map(|unit| unit.at.skips).sum()
     }
 
     /// Whether they change with the appends.

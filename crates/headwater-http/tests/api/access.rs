@@ -62,27 +62,42 @@ async fn without_tokens_only_this_machine_is_served() {
 #[tokio::test]
 async fn without_tokens_a_page_of_another_site_changes_nothing() {
     let mut service = Service::on_sqlite().await;
+    service.post("/streams/cart-1", &json!({ "type": "cart.opened", "data": {} })).await;
+    service.send(Method::PUT, "/consumers/mailer").json("{}").reply().await;
     let own = "https://shop.example";
-    for access in [Access::this_machine(), Access::everybody()] {
-        service.routes =
-            Api::new(&service.log).access(access).origin(own.parse().unwrap()).router();
-        for (origin, status) in [
-            ("https://evil.example", 403),
-            ("null", 403),
-            (own, 404),
-            ("http://localhost:8080", 404),
+    let api = |access| Api::new(&service.log).access(access).origin(own.parse().unwrap());
+    let token = Access::everybody().token("t0ken", &[Role::Operate]);
+    for (access, needs_token) in
+        [(Access::this_machine(), false), (Access::everybody(), false), (token, true)]
+    {
+        let routes = api(access).router();
+        service.routes = routes;
+        for (headers, elsewhere) in [
+            (&[("origin", "https://evil.example")][..], true),
+            (&[("origin", "null")], true),
+            (&[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "same-site")], true),
+            (&[("origin", "https://proxied.example"), ("sec-fetch-site", "same-origin")], false),
+            (&[("origin", own), ("sec-fetch-site", "cross-site")], false),
+            (&[("origin", "http://localhost:8080")], false),
+            (&[], false),
         ] {
-            let sent = service.send(Method::POST, "/projections/sales/pause");
-            let sent = sent.header("host", "localhost:8080").header("origin", origin);
-            assert_eq!(sent.reply().await.status, status, "{origin}");
+            let mut sent = service.send(Method::DELETE, "/consumers/nobody");
+            sent = sent.header("host", "localhost:8080").header("authorization", "Bearer t0ken");
+            for (name, value) in headers {
+                sent = sent.header(name, value);
+            }
+            let refused = elsewhere && !needs_token;
+            let status = if refused { 403 } else { 404 };
+            assert_eq!(sent.reply().await.status, status, "{headers:?}");
         }
-        let read = service.send(Method::GET, "/all").header("origin", "https://evil.example");
-        assert_eq!(
-            read.reply().await.status,
-            200,
-            "what it may not read, the browser keeps from it"
-        );
     }
+    service.routes = api(Access::this_machine()).router();
+    let remove = service.send(Method::DELETE, "/consumers/mailer").header("host", "localhost");
+    assert_eq!(remove.header("origin", "https://evil.example").reply().await.status, 403);
+    assert_eq!(service.get("/consumers/mailer").await.status, 200, "it is still there");
+    let read = service.send(Method::GET, "/all").header("origin", "https://evil.example");
+    assert_eq!(read.reply().await.status, 200, "what it may not read, the browser keeps from it");
 }
 
 #[tokio::test]

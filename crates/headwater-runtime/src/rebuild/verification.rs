@@ -1,7 +1,10 @@
 //! A verification: a generation that is built to compare the one in service with, and removed after that. It has a state
 //! of its own, so that it is never taken for one that could come into service.
 
-use headwater_core::{Checkpoint, Difference, Error, GenerationState, Result};
+use std::collections::HashSet;
+
+use headwater_core::{Checkpoint, Difference, Error, GenerationState, Operation, Result};
+use uuid::Uuid;
 
 use super::Rebuild;
 use crate::{
@@ -70,12 +73,24 @@ impl Rebuild {
             }
             live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
         }
-        let Some(aside) = live.parked() else {
-            let reason = format!("some partitions alone of {projection} have set events aside");
-            return Err(Error::Mismatch { reason });
+        self.skips = live.skips();
+        let left_out = match live.generation() {
+            Some(generation) if self.skips > 0 => self.left_out_of(generation).await?,
+            _ => HashSet::new(),
         };
-        self.parking = Parking::to_verify(self.projector.on_failure(), aside, live.lack_events());
+        self.parking = Parking::without(self.projector.on_failure(), left_out);
         Ok(())
+    }
+
+    /// The events that an operator has had a generation leave out.
+    async fn left_out_of(&self, generation: u32) -> Result<HashSet<Uuid>> {
+        let sql = "select detail from {all_operations}
+                   where action = 'skip' and projection = $1 and generation = $2";
+        let name = self.projector.definition().name.as_str();
+        let rows = self.log.query(sql, &[name.into(), i64::from(generation).into()]).await?;
+        let details = rows.iter().map(|row| row.get::<String>("detail"));
+        let details = details.collect::<Result<Vec<_>, _>>()?;
+        Ok(details.iter().filter_map(|detail| Operation::event_left_out(detail)).collect())
     }
 
     /// Compares the rows with those in service, at the same position.
@@ -89,7 +104,19 @@ impl Rebuild {
             let definition = self.projector.definition();
             let state = GenerationState::Live;
             let mut live = Units::load(&self.log, &self.projector, state).await?;
-            let Some(in_service) = live.generation() else { return Ok(Vec::new()) };
+            let verifying = self.state == GenerationState::Verifying;
+            let Some(in_service) = live.generation() else {
+                if verifying {
+                    let (projection, lacks) = (definition.name.clone(), "is in service");
+                    return Err(Error::NoGeneration { projection, lacks });
+                }
+                return Ok(Vec::new());
+            };
+            if verifying && live.skips() != self.skips {
+                let name = &definition.name;
+                let reason = format!("what is left out of {name} has changed: verify it again");
+                return Err(Error::Mismatch { reason });
+            }
             if !live.are_by(definition) {
                 return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }

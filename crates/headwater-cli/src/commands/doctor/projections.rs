@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use headwater::{
     Checkpoint, Direction, Filter, Finding, GenerationState, Log, Position, SubscriptionCheckpoint,
-    finding::span, store::Reading,
+    finding::span,
+    store::{Reading, Work},
 };
 
 use crate::{Failure, commands::projections::left_out};
@@ -15,10 +16,12 @@ use crate::{Failure, commands::projections::left_out};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn findings(log: &Log) -> Result<Vec<Finding>, Failure> {
-    let mut findings = Vec::new();
+    let (mut findings, leases) = (Vec::new(), log.store().leases().await?);
     for checkpoint in log.checkpoints().await? {
         if checkpoint.state == GenerationState::Verifying {
-            findings.extend(verification_left(&checkpoint, Utc::now()));
+            // Of one that compares, nothing moves; whoever does has the lease.
+            let under_way = leases.held(&Work::verifying(&checkpoint.projection)).is_some();
+            findings.extend(verification_left(&checkpoint, Utc::now()).filter(|_| !under_way));
             continue;
         }
         let waiting = waiting_since(log, checkpoint.position).await?;
