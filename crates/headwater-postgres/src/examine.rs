@@ -138,9 +138,9 @@ fn read_open(row: &PgRow) -> Result<Open, sqlx::Error> {
 
 fn read_locks(row: &PgRow) -> Result<Locks, sqlx::Error> {
     Ok(Locks {
-        tables: row.try_get("tables")?,
+        held: row.try_get("held")?,
+        awaited: row.try_get("awaited")?,
         hides: row.try_get("hides")?,
-        waits: row.try_get("waits")?,
         behind: row.try_get("behind")?,
         by: read_open(row)?,
     })

@@ -1,10 +1,10 @@
 -- Who holds tables of the log so that others can neither write nor, where it says so, read them; or waits to, so that
 -- everybody behind it waits as well. Of a statement only its first word, since its text may hold anything.
-select string_agg(distinct c.relname, ', ') as tables,
+select string_agg(distinct c.relname, ', ') filter (where l.granted) as held,
+       string_agg(distinct c.relname, ', ') filter (where not l.granted) as awaited,
        bool_or(l.mode = 'AccessExclusiveLock'
                and c.relname in ('events', 'streams', 'checkpoints', 'settled', 'identity', 'leases', 'instances', 'parked',
                                  'inline_projections', 'subscriptions', 'migrations')) as hides,
-       bool_or(not l.granted) as waits,
        case when bool_or(not l.granted) then array_to_string(pg_blocking_pids(l.pid), ', ') end as behind,
        l.virtualtransaction as name,
        a.pid,
@@ -22,8 +22,7 @@ left join pg_stat_activity a on a.pid = l.pid
 left join pg_prepared_xacts p on l.pid is null and l.virtualtransaction = '-1/' || p.transaction
 where l.locktype = 'relation'
   and l.database = (select d.oid from pg_database d where d.datname = current_database())
-  and (l.granted and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
-       or not l.granted and l.mode = 'AccessExclusiveLock')
+  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 group by l.pid, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
 order by 13
 limit 20

@@ -120,7 +120,7 @@ async fn whoever_locks_tables_of_the_log_or_waits_to_is_named_in_time() {
     .await;
     assert!(told[0].starts_with(&format!("\"error\" \"connection {second_id} ")), "{told:?}");
     assert!(
-        told[0].contains(&format!(" waits for {first_id} to lock events, streams, ")),
+        told[0].contains(&format!(" has locked events and waits for {first_id} to lock streams, ")),
         "{told:?}"
     );
     sqlx::raw_sql("rollback").execute(&mut first).await.unwrap();

@@ -26,12 +26,12 @@ pub(crate) struct Open {
 
 /// A transaction that keeps others from tables of the log.
 pub(crate) struct Locks {
-    /// The tables, parted by commas.
-    pub(crate) tables: String,
+    /// The tables that it has locked, and those that it waits to lock, parted by commas.
+    pub(crate) held: Option<String>,
+    pub(crate) awaited: Option<String>,
     /// Whether it keeps them also from reading what every look reads.
     pub(crate) hides: bool,
-    /// Whether it waits itself, for the connections with these numbers.
-    pub(crate) waits: bool,
+    /// The numbers of the connections that it waits for itself.
     pub(crate) behind: Option<String>,
     pub(crate) by: Open,
 }
@@ -43,11 +43,13 @@ impl Locks {
     }
 
     pub(crate) fn finding(&self) -> Finding {
-        let Self { tables, hides, waits, behind, by } = self;
-        let does = match behind {
-            Some(others) if *waits => format!("waits for {others} to lock {tables}"),
-            _ => format!("has locked {tables}"),
-        };
+        let Self { held, awaited, hides, behind, by } = self;
+        let others = behind.as_deref().unwrap_or("others");
+        let does = [
+            held.as_ref().map(|tables| format!("has locked {tables}")),
+            awaited.as_ref().map(|tables| format!("waits for {others} to lock {tables}")),
+        ];
+        let does = does.into_iter().flatten().collect::<Vec<_>>().join(" and ");
         let what = format!("{} {does}, in a transaction that is open {}", by.who(), by.how_long());
         let (severity, meaning) = if *hides {
             let meaning =
@@ -56,7 +58,11 @@ impl Locks {
         } else {
             (Severity::Warning, "whoever writes them waits for it")
         };
-        Finding::new(severity, "locked", what).means(meaning).cure(by.ending())
+        let cure = match awaited {
+            Some(_) => format!("end {others}, which it waits for; or {}", by.ending()),
+            None => by.ending(),
+        };
+        Finding::new(severity, "locked", what).means(meaning).cure(cure)
     }
 }
 
