@@ -296,8 +296,12 @@ impl Rebuild {
                 Err(error) if usable && !matches!(error, Error::LogDiverged { .. }) => {
                     return Err(error);
                 }
-                // It was in service before, and an operator goes back to it: by its own code.
-                Err(_) if !usable && generations.live().is_some_and(|l| number < l.generation) => {
+                // It was in service before, and an operator goes back to it: by its own code. Or it is of newer code.
+                Err(error)
+                    if !usable
+                        && (matches!(error, Error::ProjectionTooNew { .. })
+                            || generations.live().is_some_and(|l| number < l.generation)) =>
+                {
                     let (projection, generation) = (definition.name.clone(), number);
                     return Err(Error::NoInstance { projection, generation });
                 }

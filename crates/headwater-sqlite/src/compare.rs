@@ -18,9 +18,9 @@ pub(crate) async fn compare(
     let mut differences = Vec::new();
     for table in &definition.tables {
         let (columns, key) = columns(connection, &physical_name(table.name(), first)).await?;
-        let rows = |generation| {
+        let rows = |times: i8, generation| {
             format!(
-                "select {} as content, min({}) as key, count(*) as times from {} group by 1",
+                "select {} as content, {} as key, {times} as times from {}",
                 together(columns.iter().map(|name| format!("quote({})", quoted(name)))),
                 together(
                     key.iter().map(|name| format!("coalesce(cast({} as text), '')", quoted(name)))
@@ -29,13 +29,11 @@ pub(crate) async fn compare(
             )
         };
         let sql = format!(
-            "with a as materialized ({}), b as materialized ({}) \
-             select min(coalesce(a.key, b.key)), \
-                    coalesce(sum(max(coalesce(a.times, 0) - coalesce(b.times, 0), 0)), 0), \
-                    coalesce(sum(max(coalesce(b.times, 0) - coalesce(a.times, 0), 0)), 0) \
-             from a full join b using (content) where a.times is not b.times",
-            rows(first),
-            rows(second)
+            "select min(key), coalesce(sum(max(times, 0)), 0), coalesce(sum(max(-times, 0)), 0) \
+             from (select min(key) as key, sum(times) as times from ({} union all {}) \
+                   group by content having sum(times) <> 0)",
+            rows(1, first),
+            rows(-1, second)
         );
         let found = fetch_one(connection, sqlx::query(AssertSqlSafe(sql)), |row| {
             let count = |index| row.try_get::<i64, _>(index).map(|n| u64::try_from(n).unwrap_or(0));

@@ -218,13 +218,7 @@ pub(super) async fn run(
             }
             let asked =
                 at_log(options, async |log| follow::ask_rebuild(log, &names, hold).await).await?;
-            with_log(options, async |log| {
-                for asked in asked {
-                    follow::follow(log, &asked, options, out).await?;
-                }
-                Ok(())
-            })
-            .await
+            with_log(options, async |log| follow::follow_all(log, asked, options, out).await).await
         }
         ProjectionsCommand::Rebuild(args) => {
             app.check()?;

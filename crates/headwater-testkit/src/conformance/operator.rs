@@ -513,6 +513,11 @@ pub async fn what_an_operator_goes_back_to_is_not_removed_by_other_code(harness:
     assert_eq!(generations(log).await, [(1, Building), (2, Live)]);
     within("it goes back", older.rebuild(log, &names, &|_| {})).await.expect("it goes back");
     assert_eq!(generations(log).await, [(1, Live), (2, Retired)]);
+    let forward = operator(log).with_code(&newer).roll_back("balances").await;
+    forward.expect("it is asked for");
+    let refused = failure(within("it is refused", older.rebuild(log, &names, &|_| {})).await);
+    assert_eq!(refused, Error::NoInstance { projection: "balances".into(), generation: 2 });
+    assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
 }
 
 /// A name that nobody knows is answered with those that are known, the nearest first.

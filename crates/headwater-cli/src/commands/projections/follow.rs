@@ -44,12 +44,12 @@ pub(super) struct Wanted {
     asked: Asked,
 }
 
-/// Asks for rebuilds.
+/// Asks for rebuilds; yields what was asked for, and why others were refused.
 pub(super) async fn ask_rebuild(
     log: &Log,
     names: &[String],
     hold: bool,
-) -> Result<Vec<Asked>, Failure> {
+) -> Result<(Vec<Asked>, Vec<Failure>), Failure> {
     let checkpoints = log.checkpoints().await?;
     let live = || checkpoints.iter().filter(|checkpoint| checkpoint.state == Live);
     let all: Vec<_> = live().map(|checkpoint| checkpoint.projection.clone()).collect();
@@ -63,16 +63,42 @@ pub(super) async fn ask_rebuild(
         return Err(Error::unknown_projection(unknown, &known).into());
     }
     let before = |name: &str| live().find(|c| c.projection == name).map_or(0, |c| c.generation);
-    let mut asked = Vec::new();
+    let (mut asked, mut refused) = (Vec::new(), Vec::new());
     for projection in names {
-        operator(log).rebuild(projection, hold).await?;
-        asked.push(Asked {
-            projection: projection.clone(),
-            before: before(projection),
-            begun: Instant::now(),
-        });
+        match operator(log).rebuild(projection, hold).await {
+            Ok(_) => asked.push(Asked {
+                projection: projection.clone(),
+                before: before(projection),
+                begun: Instant::now(),
+            }),
+            Err(error) => {
+                let told = could_not(projection, &error.to_string());
+                refused.push(Failure::from(error).told_as(told));
+            }
+        }
     }
-    Ok(asked)
+    Ok((asked, refused))
+}
+
+/// Follows all that was asked for; the failure of those that were refused or have failed.
+pub(super) async fn follow_all(
+    log: &Log,
+    (asked, mut failed): (Vec<Asked>, Vec<Failure>),
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    for asked in asked {
+        match follow(log, &asked, options, out).await {
+            Ok(()) => {}
+            Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
+            Err(failure) => failed.push(failure),
+        }
+    }
+    let told: Vec<_> = failed.iter().map(ToString::to_string).collect();
+    match failed.into_iter().next() {
+        Some(first) => Err(first.told_as(told.join("; "))),
+        None => Ok(()),
+    }
 }
 
 /// Asks for a build to be put into service.
