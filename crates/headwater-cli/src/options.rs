@@ -142,9 +142,15 @@ impl Options {
 
     async fn open_as_is(&self, settings: Settings) -> Result<headwater::Result<Log>, Failure> {
         let settings = Settings { schema: self.schema.clone(), migrate: false, ..settings };
-        let opened = timeout(PATIENCE, headwater::connect_with(self.database_url()?, settings));
-        Ok(opened.await.unwrap_or_else(|_elapsed| Err(no_answer(PATIENCE))))
+        Ok(in_time(headwater::connect_with(self.database_url()?, settings)).await)
     }
+}
+
+/// What the database answers, where it does so in time.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = headwater::Result<T>>,
+) -> headwater::Result<T> {
+    timeout(PATIENCE, answer).await.unwrap_or_else(|_elapsed| Err(no_answer(PATIENCE)))
 }
 
 /// What is said of a database that does not answer within this time.

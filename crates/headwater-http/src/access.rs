@@ -196,11 +196,10 @@ fn comes_from_elsewhere(request: &Request, host: Option<&str>, origins: &[Header
     if let Some(site) = request.headers().get("sec-fetch-site") {
         return site != "same-origin" && site != "none";
     }
-    let page = |origin: &HeaderValue| {
-        let (_, page) = origin.to_str().ok()?.split_once("://")?;
-        Some(page.to_owned())
-    };
-    origin.is_some_and(|origin| page(origin).is_none_or(|page| Some(&*page) != host))
+    origin.is_some_and(|origin| {
+        let parts = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        parts.is_none_or(|(_, page)| Some(page) != host)
+    })
 }
 
 /// Whether a Host is a name of this machine's own, with or without a port.

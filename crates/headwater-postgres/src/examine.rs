@@ -47,7 +47,7 @@ impl PostgresStore {
         if !reads {
             return Ok(findings);
         }
-        let locks = self.lasting(&statements.examine_locks, read_locks, Locks::last).await?;
+        let locks = self.lasting(&statements.examine_locks, read_locks, Locks::lasts).await?;
         findings.extend(locks.iter().map(Locks::finding));
         // Every further look would wait for them.
         if locks.iter().any(|locks| locks.hides) {

@@ -43,6 +43,11 @@ pub struct Builds(Vec<Ended>);
 type Ended = (String, Result<Rebuilt>);
 
 impl Builds {
+    fn in_order(projectors: &[Arc<dyn Projector>], mut ended: Vec<Ended>) -> Self {
+        ended.sort_by_key(|(name, _)| projectors.iter().position(|p| p.definition().name == *name));
+        Self(ended)
+    }
+
     /// What was built, where nothing has failed.
     ///
     /// # Errors
@@ -93,10 +98,9 @@ impl App {
     ) -> Result<Builds> {
         let projectors = self.named(names)?;
         let leases = self.take(log, &projectors, Work::verifying).await?;
-        let mut verified = each(log, &projectors, leases.owner(), progress, Rebuild::verify).await;
+        let verified = each(log, &projectors, leases.owner(), progress, Rebuild::verify).await;
         leases.end().await;
-        verified.sort_by_key(|(name, _)| in_order(&projectors, name));
-        Ok(Builds(verified))
+        Ok(Builds::in_order(&projectors, verified))
     }
 
     /// The projections of these names, or all, in the order in which they were added.
@@ -185,7 +189,8 @@ impl App {
         progress: &(dyn Fn(&Progress) + Send + Sync),
     ) -> Result<Builds> {
         let projectors = self.named(names)?;
-        let waiting = waiting(log, &projectors, options).await?;
+        // Unless this one is to be held back as well.
+        let waiting = if options.hold { Vec::new() } else { held_back(log, &projectors).await? };
         let free = |projector: &&Arc<dyn Projector>| {
             !waiting.iter().any(|(name, _)| *name == projector.definition().name)
         };
@@ -203,22 +208,8 @@ impl App {
         let mut built = each(log, &free, leases.owner(), progress, run).await;
         leases.end().await;
         built.extend(waiting);
-        built.sort_by_key(|(name, _)| in_order(&projectors, name));
-        Ok(Builds(built))
+        Ok(Builds::in_order(&projectors, built))
     }
-}
-
-fn in_order(projectors: &[Arc<dyn Projector>], name: &str) -> Option<usize> {
-    projectors.iter().position(|projector| projector.definition().name == name)
-}
-
-/// Why those are not rebuilt whose build is held back, unless this one is to be as well.
-async fn waiting(
-    log: &Log,
-    projectors: &[Arc<dyn Projector>],
-    options: &RebuildOptions,
-) -> Result<Vec<Ended>> {
-    if options.hold { Ok(Vec::new()) } else { held_back(log, projectors).await }
 }
 
 /// Why those wait whose build is held back.

@@ -196,8 +196,8 @@ pub(crate) async fn build_to_verify(
     owner: Uuid,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
-    let built = tx.create_generation(definition, generation, GenerationState::Verifying).await?;
-    let built = tx.amend(&built, &built, Some(owner)).await?;
+    let state = GenerationState::Verifying;
+    let built = make(&mut *tx, definition, generation, state, false, owner).await?;
     tx.commit().await?;
     Ok(built)
 }
@@ -213,13 +213,25 @@ pub(crate) async fn build(
     owner: Uuid,
 ) -> Result<Checkpoint> {
     let mut tx = log.store().begin().await?;
-    let built = tx.create_generation(definition, generation, GenerationState::Building).await?;
-    // Refused where the lease is another's by now.
-    let held_back = Checkpoint { held_back: hold, ..built.clone() };
-    let built = tx.amend(&built, &held_back, Some(owner)).await?;
+    let state = GenerationState::Building;
+    let built = make(&mut *tx, definition, generation, state, hold, owner).await?;
     record_build(&mut *tx, &built, "by a program beside the instances", by).await?;
     tx.commit().await?;
     Ok(built)
+}
+
+/// Makes a generation for who has the lease on it; refused where that is another's by now.
+async fn make(
+    tx: &mut dyn StoreTx,
+    definition: &Definition,
+    generation: u32,
+    state: GenerationState,
+    held_back: bool,
+    owner: Uuid,
+) -> Result<Checkpoint> {
+    let made = tx.create_generation(definition, generation, state).await?;
+    let amended = Checkpoint { held_back, ..made.clone() };
+    tx.amend(&made, &amended, Some(owner)).await
 }
 
 /// Goes on with a build that an earlier run has left, perhaps begun without the word that holds it back.

@@ -35,14 +35,12 @@ impl HeldLeases {
         lease: Duration,
     ) -> Result<Self> {
         let mut held = Self { log: log.clone(), instance, renewing: None, given_up: false };
-        match held.get_all(&work, lease).await {
-            Ok(()) => {}
-            // Those that were free, at once: this process may be about to end.
-            Err(refused @ Error::RebuildUnderWay { .. }) => {
+        if let Err(error) = held.get_all(&work, lease).await {
+            if matches!(error, Error::RebuildUnderWay { .. }) {
+                // Those that were free, at once: this process may be about to end.
                 held.end().await;
-                return Err(refused);
             }
-            Err(error) => return Err(error),
+            return Err(error);
         }
         let (log, instance) = (log.clone(), held.instance.clone());
         held.renewing = Some(tokio::spawn(async move {

@@ -44,7 +44,7 @@ impl Parking {
         Self { left_out, ..Self::new(policy) }
     }
 
-    /// Whether it has come to an end at the first event that cannot be applied, and none waits.
+    /// Whether every event is tried, and the first that cannot be applied ends it.
     pub(crate) fn stops(&self) -> bool {
         self.policy.then == OnFailure::Stop && self.is_empty()
     }
@@ -66,7 +66,7 @@ impl Parking {
         Ok(())
     }
 
-    /// Whether nothing waits behind a parked event.
+    /// Whether every event is tried: none is left out, and none waits behind a parked one.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.left_out.is_empty()
     }

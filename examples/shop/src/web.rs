@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -55,13 +55,14 @@ pub struct WebArgs {
 
 impl WebArgs {
     fn guests(&self) -> Result<Guests, Failure> {
-        let unreadable = |path: &Path, error| {
-            Failure::bad_input(format!("the tokens in {} cannot be read: {error}", path.display()))
-        };
-        let access = match &self.tokens {
-            Some(path) => Some(Access::from_file(path).map_err(|error| unreadable(path, error))?),
-            None => self.host.is_loopback().then(Access::this_machine),
-        };
+        let tokens = self.tokens.as_ref().map(|path| {
+            Access::from_file(path).map_err(|error| {
+                let path = path.display();
+                Failure::bad_input(format!("the tokens in {path} cannot be read: {error}"))
+            })
+        });
+        let access =
+            tokens.transpose()?.or_else(|| self.host.is_loopback().then(Access::this_machine));
         Ok(Guests { origins: self.origin.clone(), access })
     }
 }

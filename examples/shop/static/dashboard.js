@@ -1,7 +1,7 @@
 // Asks /api/live once a second and shows the answer. Everything from the log goes in as text.
 
 import { area, columns } from "/charts.js";
-import { $, element, eventRow, money, set, whole } from "/page.js";
+import { $, element, eventRow, money, refusal, set, whole } from "/page.js";
 
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 let seen = null;
@@ -95,9 +95,8 @@ function acts({ name, paused }, build, operable) {
 // The instance that has the projection does it within a second.
 async function operate(name, act) {
   const answer = await fetch(`/log/projections/${encodeURIComponent(name)}/${act}`, { method: "POST" }).catch(() => null);
-  const problem = answer?.ok ? null : await answer?.json().catch(() => null);
   $("refused").hidden = Boolean(answer?.ok);
-  set("refused", problem?.detail ?? "The shop does not answer.");
+  if (!answer?.ok) set("refused", (await refusal(answer)).detail);
 }
 
 function events(list, now) {

@@ -18,6 +18,12 @@ export function money(currency, options = {}) {
   return (minor) => format.format(minor / 100);
 }
 
+// What a refusal says; also that of a server which is not there.
+export async function refusal(answer) {
+  const problem = await answer?.json().catch(() => null);
+  return { detail: problem?.detail ?? "The shop does not answer.", type: problem?.type };
+}
+
 // A row of a table of events.
 export function eventRow({ position, type, stream, version }, ...more) {
   const [category, id] = [stream.slice(0, stream.indexOf("-")), stream.slice(stream.indexOf("-"))];

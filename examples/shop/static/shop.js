@@ -1,6 +1,6 @@
 // The shop: the catalogue, a cart that is folded from its events, and the visit as the log has it.
 
-import { $, element, eventRow, money, set, whole } from "/page.js";
+import { $, element, eventRow, money, refusal, set, whole } from "/page.js";
 
 // A visit lasts as long as the page is open, as in the system that the shop stands beside.
 const visit = crypto.randomUUID();
@@ -14,15 +14,15 @@ let seen = null;
 let feed = null;
 
 // A command is sent with one key, however often it has to be sent.
-async function ask(method, path, body, headers = {}) {
-  const options = { method, headers: { "idempotency-key": crypto.randomUUID(), ...headers } };
+async function ask(method, path, body) {
+  const options = { method, headers: { "idempotency-key": crypto.randomUUID() } };
   if (body !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
   }
   for (let tries = 1; ; tries++) {
     const answer = await fetch(path, options).catch(() => null);
-    if (answer?.ok || answer?.status === 304) {
+    if (answer?.ok) {
       const text = await answer.text();
       return { body: text ? JSON.parse(text) : null, position: Number(answer.headers.get("headwater-position")) };
     }
@@ -30,8 +30,8 @@ async function ask(method, path, body, headers = {}) {
       await new Promise((done) => setTimeout(done, 300 * tries));
       continue;
     }
-    const problem = await answer?.json().catch(() => null);
-    throw Object.assign(new Error(problem?.detail ?? "The shop does not answer."), { type: problem?.type });
+    const { detail, type } = await refusal(answer);
+    throw Object.assign(new Error(detail), { type });
   }
 }
 

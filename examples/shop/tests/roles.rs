@@ -6,26 +6,16 @@ mod command;
 
 use std::{
     collections::BTreeSet,
-    process::{Child, Command},
     time::{Duration, Instant},
 };
 
-use command::{Serving, ended, shop};
+use command::{Process, Serving, ended, shop};
 use headwater_testkit::postgres;
 use serde_json::Value;
 
 /// A process that only keeps projections up to date.
-struct Worker(Child);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn worker(log: &str) -> Worker {
-    Worker(shop(log).args(["projections", "run"]).spawn().unwrap())
+fn worker(log: &str) -> Process {
+    Process(shop(log).args(["projections", "run"]).spawn().unwrap())
 }
 
 /// Where each projection stands.
@@ -75,7 +65,6 @@ async fn s_33_two_of_each_role_behave_as_one() {
     // One worker is killed; another one takes over what it had.
     let gone = workers.remove(0);
     let number = gone.0.id().to_string();
-    assert!(Command::new("kill").args(["-KILL", &number]).status().unwrap().success());
     drop(gone);
     assert_eq!(ended(shop(log).args(traffic)).code, 0);
     let three = settled(log, 3);

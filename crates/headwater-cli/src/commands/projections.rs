@@ -10,16 +10,12 @@ mod status;
 use std::num::NonZeroU32;
 
 use headwater::{App, Log};
-use tokio::time::timeout;
 
 pub use self::operate::{DropArgs, OneArgs, SeekArgs, SkipArgs};
 pub(super) use self::status::left_out;
 
 use super::{at_log, close, history, with_log};
-use crate::{
-    Exit, Failure, Interrupt, Options, Output,
-    options::{PATIENCE, no_answer},
-};
+use crate::{Exit, Failure, Interrupt, Options, Output, options::in_time};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -285,10 +281,7 @@ pub(super) async fn run(
 
 /// Whether the database answers, before a work that may take long and waits longer for it.
 async fn answers(log: &Log) -> Result<(), Failure> {
-    match timeout(PATIENCE, log.checkpoints()).await {
-        Ok(looked) => Ok(looked.map(drop)?),
-        Err(_elapsed) => Err(no_answer(PATIENCE).into()),
-    }
+    Ok(in_time(log.checkpoints()).await.map(drop)?)
 }
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {

@@ -38,7 +38,7 @@ pub(crate) struct Locks {
 
 impl Locks {
     /// What it is known by. How long it has had its locks, nobody can see.
-    pub(crate) fn last(&self) -> (&str, Option<Duration>) {
+    pub(crate) fn lasts(&self) -> (&str, Option<Duration>) {
         (&self.by.name, None)
     }
 

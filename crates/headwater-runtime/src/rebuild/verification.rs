@@ -56,30 +56,33 @@ impl Rebuild {
     /// Brings what is in service up to date, before it is built anew to be compared with: where it stands still, that is
     /// known at once.
     async fn bring_live_up(&mut self) -> Result<()> {
-        let projector = self.projector.clone();
-        let definition = projector.definition();
-        let mut live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
-        let projection = definition.name.clone();
-        if live.count() == 0 {
-            return Err(Error::NoGeneration { projection, lacks: "is in service" });
-        }
-        if !live.are_by(definition) {
-            return Err(Error::ProjectionChanged { projection });
-        }
+        let (mut generation, mut live) = self.in_service().await?;
         if !live.are_inline() {
             let ceiling = self.log.ceiling().await?.position;
             for unit in live.behind(ceiling) {
                 runner::catch_up(&self.log, &**unit, ceiling).await?;
             }
-            live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
+            (generation, live) = self.in_service().await?;
         }
         self.skips = live.skips();
-        let left_out = match live.generation() {
-            Some(generation) if self.skips > 0 => self.left_out_of(generation).await?,
-            _ => HashSet::new(),
-        };
+        let left_out =
+            if self.skips > 0 { self.left_out_of(generation).await? } else { HashSet::new() };
         self.parking = Parking::without(self.projector.on_failure(), left_out);
         Ok(())
+    }
+
+    /// The generation in service and its units, where this code has built it.
+    async fn in_service(&self) -> Result<(u32, Units)> {
+        let definition = self.projector.definition();
+        let projection = || definition.name.clone();
+        let live = Units::load(&self.log, &self.projector, GenerationState::Live).await?;
+        let lacks = "is in service";
+        let none = || Error::NoGeneration { projection: projection(), lacks };
+        let generation = live.generation().ok_or_else(none)?;
+        if !live.are_by(definition) {
+            return Err(Error::ProjectionChanged { projection: projection() });
+        }
+        Ok((generation, live))
     }
 
     /// The events that an operator has had a generation leave out.
@@ -102,23 +105,16 @@ impl Rebuild {
         self.report(building, Phase::Comparing, building.position);
         loop {
             let definition = self.projector.definition();
-            let state = GenerationState::Live;
-            let mut live = Units::load(&self.log, &self.projector, state).await?;
             let verifying = self.state == GenerationState::Verifying;
-            let Some(in_service) = live.generation() else {
-                if verifying {
-                    let (projection, lacks) = (definition.name.clone(), "is in service");
-                    return Err(Error::NoGeneration { projection, lacks });
-                }
-                return Ok(Vec::new());
+            let (in_service, mut live) = match self.in_service().await {
+                // What comes into service first differs from nothing.
+                Err(Error::NoGeneration { .. }) if !verifying => return Ok(Vec::new()),
+                found => found?,
             };
             if verifying && live.skips() != self.skips {
                 let name = &definition.name;
                 let reason = format!("what is left out of {name} has changed: verify it again");
                 return Err(Error::Mismatch { reason });
-            }
-            if !live.are_by(definition) {
-                return Err(Error::ProjectionChanged { projection: definition.name.clone() });
             }
             if live.are_inline() {
                 // No append is to wait for the comparison; the runner lets it change inline again.

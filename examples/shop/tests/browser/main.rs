@@ -44,12 +44,12 @@ async fn what_a_visitor_presses_is_in_the_stream_of_the_visit(log: &str) {
     let shop = serve(log, "0");
     let mut page = Page::new().await;
     page.open(&shop.address, "/").await;
-    page.until("nine products", "document.querySelectorAll('.offers li.panel').length === 9").await;
+    page.until_there_are(9, ".offers li.panel").await;
     for shelf in ["kits", "products", "all"] {
         page.until("it is shown", "document.querySelectorAll('#choices button').length > 1").await;
         page.click(&format!("[data-button='browse-{shelf}']")).await;
     }
-    page.until("four rows", "document.querySelectorAll('#events tr').length === 4").await;
+    page.until_there_are(4, "#events tr").await;
     let visit = visit(&mut page).await;
     let clicked = |version| (version, "button.clicked".to_owned());
     let expected = [(1, "page.loaded".to_owned()), clicked(2), clicked(3), clicked(4)];
@@ -75,15 +75,14 @@ async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
     let mut page = Page::new().await;
     page.open(&shop.address, "/").await;
     page.click("[data-button=\"the-camper's-kit\"]").await;
-    page.until("it is in the cart", "document.querySelectorAll('#lines li').length === 1").await;
+    page.until_there_are(1, "#lines li").await;
     page.click("[data-button='more']").await;
     page.until("there are two", "document.querySelector('#lines b').textContent === '2'").await;
     assert_eq!(page.text("#total").await, "$545.90");
     assert!(page.text("#cart-state").await.starts_with("version 3 · position "));
     page.click("#checkout").await;
     // The order goes on by itself.
-    let steps = |count| format!("document.querySelectorAll('#steps .done').length === {count}");
-    page.until("it is placed and confirmed", &steps(2)).await;
+    page.until_there_are(2, "#steps .done").await;
     assert_eq!(page.text("#cart-state").await, "empty");
     let order = page.text("#order-id").await;
     page.picture("shop").await;
@@ -110,11 +109,7 @@ async fn a_page_goes_on_without_gap_and_double_when_the_server_was_killed() {
     page.until("the shelves are there", choose).await;
     for shown in 2..5 {
         page.click("[data-button='browse-all']").await;
-        page.until(
-            "it is seen",
-            &format!("document.querySelectorAll('#events tr').length === {shown}"),
-        )
-        .await;
+        page.until_there_are(shown, "#events tr").await;
     }
     shop.end("-KILL");
     // What is pressed meanwhile is sent again; what others append comes in as well.
@@ -122,7 +117,7 @@ async fn a_page_goes_on_without_gap_and_double_when_the_server_was_killed() {
     let data = "{\"button_id\":\"elsewhere\"}";
     assert_eq!(folder.shop(["append", &visit, "button.clicked", "--data", data]).code, 0);
     let shop = serve(&folder.log(), &port);
-    page.until("all are seen", "document.querySelectorAll('#events tr').length === 6").await;
+    page.until_there_are(6, "#events tr").await;
     let versions = page.texts("#events td:nth-child(4)").await;
     assert_eq!(versions, ["6", "5", "4", "3", "2", "1"], "each once, and in order");
     assert_eq!(stream(&folder.log(), &visit).len(), 6);

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use data_encoding::BASE64;
@@ -16,9 +16,11 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
+use crate::command::Process;
+
 /// A page that a person looks at.
 pub struct Page {
-    browser: Child,
+    _browser: Process,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     session: Option<String>,
     calls: u64,
@@ -33,16 +35,16 @@ impl Page {
     /// A page of the size of a desk's screen, that shows nothing yet.
     pub async fn new() -> Self {
         let profile = TempDir::new().unwrap();
-        let mut browser = Command::new(chromium())
+        let browser = Command::new(chromium())
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
             .args(["--disable-component-update", "--hide-scrollbars", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(browser.stderr.take().unwrap()).lines();
+            .spawn();
+        let mut browser = Process(browser.unwrap());
+        let mut lines = BufReader::new(browser.0.stderr.take().unwrap()).lines();
         let listens = lines.find_map(|line| line.ok()?.split_once("listening on ")?.1.parse().ok());
         let listens: String = listens.expect("Chromium says where it listens");
         // Whatever else it says must not fill the pipe.
@@ -50,7 +52,7 @@ impl Page {
         let (socket, _) = connect_async(listens).await.unwrap();
         let (complaints, requests) = (Vec::new(), Vec::new());
         let mut page = Self {
-            browser,
+            _browser: browser,
             socket,
             session: None,
             calls: 0,
@@ -104,6 +106,12 @@ impl Page {
             (truth == true).then_some(())
         })
         .await;
+    }
+
+    /// Waits until so many are there.
+    pub async fn until_there_are(&mut self, count: usize, selector: &str) {
+        let counted = format!("document.querySelectorAll({selector:?}).length === {count}");
+        self.until(&format!("{count} of {selector}"), &counted).await;
     }
 
     pub async fn click(&mut self, selector: &str) {
@@ -183,13 +191,6 @@ impl Page {
         let own = |url: &&String| url.starts_with(&format!("http://{address}/"));
         let others: Vec<_> = self.requests.iter().filter(|url| !own(url)).collect();
         assert_eq!(others, Vec::<&String>::new(), "it asks its own host alone");
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        let _ = self.browser.kill();
-        let _ = self.browser.wait();
     }
 }
 

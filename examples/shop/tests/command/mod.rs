@@ -66,9 +66,19 @@ pub fn shop(log: &str) -> Command {
     command
 }
 
+/// A process that is killed when the test is through with it.
+pub struct Process(pub Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A shop that serves, until it is dropped or asked to end.
 pub struct Serving {
-    process: Child,
+    process: Process,
     /// Where it listens: host and port.
     pub address: String,
     /// What it said before.
@@ -77,9 +87,9 @@ pub struct Serving {
 
 impl Serving {
     pub fn start(command: &mut Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = Process(command.stdout(Stdio::piped()).spawn().unwrap());
         let mut said = Vec::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        for line in BufReader::new(process.0.stdout.take().unwrap()).lines() {
             said.push(line.unwrap());
             if said.last().unwrap().starts_with("Ctrl-C") {
                 break;
@@ -105,16 +115,9 @@ impl Serving {
     /// Asks it to end, and yields its exit code and how long it took.
     pub fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
         let asked = Instant::now();
-        let id = self.process.id().to_string();
+        let id = self.process.0.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        (self.process.wait().unwrap().code(), asked.elapsed())
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        (self.process.0.wait().unwrap().code(), asked.elapsed())
     }
 }
 
