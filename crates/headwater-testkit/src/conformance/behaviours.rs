@@ -166,6 +166,7 @@ macro_rules! conformance {
                 a_row_that_was_altered_by_hand_is_named,
                 tables_of_every_kind_are_compared,
                 a_verification_removes_what_it_has_built,
+                a_verification_that_fails_leaves_no_mark_on_a_build,
                 what_a_verification_has_left_is_removed,
                 a_read_model_is_verified_while_events_come_in;
             parking:

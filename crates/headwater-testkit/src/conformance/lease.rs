@@ -146,6 +146,12 @@ pub async fn an_amendment_revokes_the_lease(harness: &dyn Harness) {
     };
     amend(Some(own.id)).await;
     assert_eq!(owner(log, &work).await, Some(own.id), "by the owner itself");
+    let mut tx = log.store().begin().await.expect("the store takes transactions");
+    let held = tx.hold("balances", 1).await.expect("it can be read").expect("it is there");
+    let error = failure(tx.amend(&held, &held, Some(instance("other").id)).await);
+    let moved = Error::CheckpointMoved { projection: "balances".into() };
+    assert_eq!(error, moved, "somebody else has the lease");
+    tx.rollback().await.expect("it rolls back");
     amend(None).await;
     assert_eq!(owner(log, &work).await, None);
 }

@@ -13,7 +13,7 @@ use super::{
     operator::{generations, operator, poison, reaches},
     projection::{app, book, catch_up, open, run_while},
 };
-use crate::{account::AccountEvent, eventually, within};
+use crate::{account::AccountEvent, eventually, fixtures::failure, within};
 
 /// Read models are compared with a fold of the log: of what differs the first row is named, and what
 /// was built for it is gone afterwards.
@@ -142,6 +142,24 @@ pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
     assert_eq!(generations(log).await, [(1, Live)]);
     let all = log.store().checkpoints().await.expect("they can be listed");
     assert_eq!(all.iter().filter(|c| c.state == Building).count(), 1);
+}
+
+/// What fails is the verification alone, also where a build by the same code waits beside it.
+pub async fn a_verification_that_fails_leaves_no_mark_on_a_build(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let (app, names) = (app(), ["balances".to_owned()]);
+    let hold = RebuildOptions { hold: true, ..RebuildOptions::default() };
+    let held = within("a rebuild", app.rebuild_with(log, &names, &hold, &|_| {})).await;
+    held.and_then(Builds::into_result).expect("it is rebuilt");
+    poison(log).await;
+    let verified = within("it is tried", app.verify(log, &names, &|_| {})).await;
+    let error = failure(verified.and_then(Builds::into_result));
+    assert!(matches!(error, Error::Decode { .. }), "{error:?}");
+    let all = log.store().checkpoints().await.expect("they can be listed");
+    let build = all.iter().find(|at| at.state == Building).expect("it is still there");
+    assert_eq!(build.failure, None);
 }
 
 /// What a verification has left that was broken off is never in service, and gone soon: by an instance, or by the next
