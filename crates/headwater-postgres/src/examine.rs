@@ -10,7 +10,7 @@ mod tables;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use headwater_core::{Finding, Result, Severity, task::shielded};
+use headwater_core::{Error, Finding, Result, Severity, task::shielded};
 use sqlx::{Row as _, postgres::PgRow};
 use tokio::time::sleep;
 
@@ -47,7 +47,7 @@ impl PostgresStore {
         if !reads {
             return Ok(findings);
         }
-        let locks = self.lasting(&statements.examine_locks, read_locks, Locks::lasts).await?;
+        let locks = self.look_for_locks().await?;
         findings.extend(locks.iter().map(Locks::finding));
         // Every further look would wait for them.
         if locks.iter().any(|locks| locks.hides) {
@@ -62,6 +62,21 @@ impl PostgresStore {
         let wear = self.look_around(&statements.examine_wear, read_wear).await?;
         findings.extend(wear.iter().flat_map(Wear::findings));
         Ok(findings)
+    }
+
+    /// The error of a statement that has waited too long for a lock, with those who have it.
+    pub(crate) async fn locked(&self, error: sqlx::Error) -> Error {
+        match self.look_for_locks().await {
+            Ok(locks) if !locks.is_empty() => {
+                let told: Vec<_> = locks.iter().map(Locks::in_words).collect();
+                Error::Unavailable { reason: told.join("; ") }
+            }
+            _ => of_statement(error),
+        }
+    }
+
+    async fn look_for_locks(&self) -> Result<Vec<Locks>> {
+        self.lasting(&self.inner.statements.examine_locks, read_locks, Locks::lasts).await
     }
 
     /// Those who hold others up for longer than a moment: whose name and age tell so, or who are still there after a

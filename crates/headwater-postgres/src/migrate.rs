@@ -2,10 +2,18 @@
 
 use headwater_core::{Error, Migrated, Result, task::shielded};
 use headwater_migrations::{POSTGRES, POSTGRES_FUNCTIONS};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
-use crate::{connections::away, errors::of_statement, sql::place, store::PostgresStore};
+use crate::{
+    connections::away,
+    errors::{has_code, of_statement},
+    sql::place,
+    store::PostgresStore,
+};
+
+/// How long opening a log waits for those who have locked its table of migrations.
+const LOCKED: &str = "set local lock_timeout = '2s'";
 
 /// The number of the newest schema that this program knows.
 fn known() -> u32 {
@@ -19,7 +27,7 @@ impl PostgresStore {
             let mut held = store.inner.transactions.acquire().await?;
             // A migration of a large log may take as long as it takes.
             let (connection, _deadline) = held.start();
-            let from = look(connection, &store.inner.schema).await?;
+            let from = look(connection, &store.inner.schema, None).await.map_err(of_statement)?;
             let mut to = from;
             while to < known() {
                 to = step(connection, &store.inner.schema).await?;
@@ -37,9 +45,12 @@ impl PostgresStore {
     pub(crate) async fn check_schema(&self) -> Result<()> {
         let mut held = self.inner.looks.acquire().await?;
         let (connection, deadline) = held.start();
-        let found = look(connection, &self.inner.schema);
-        let found = timeout(deadline, found).await.map_err(|_| away("no answer in time"))??;
-        held.finish(false, Ok(())).await.map_err(of_statement)?;
+        let found = look(connection, &self.inner.schema, Some(LOCKED));
+        let found = timeout(deadline, found).await.map_err(|_| away("no answer in time"))?;
+        let found = match held.finish(false, found).await {
+            Err(error) if has_code(&error, "55P03") => return Err(self.locked(error).await),
+            found => found.map_err(of_statement)?,
+        };
         match found.cmp(&known()) {
             std::cmp::Ordering::Less => Err(Error::SchemaTooOld { found, known: known() }),
             std::cmp::Ordering::Equal => Ok(()),
@@ -49,23 +60,29 @@ impl PostgresStore {
 }
 
 /// The number of the schema in the database; 0 where there is none. Needs no right to change it.
-async fn look(connection: &mut PgConnection, schema: &str) -> Result<u32> {
+async fn look(
+    connection: &mut PgConnection,
+    schema: &str,
+    patience: Option<&'static str>,
+) -> Result<u32, sqlx::Error> {
     // A pooler lends a session for a transaction.
-    let mut tx = connection.begin().await.map_err(of_statement)?;
-    let found = current(&mut tx, schema).await?;
-    tx.rollback().await.map_err(of_statement)?;
-    Ok(found)
+    let mut tx = connection.begin().await?;
+    if let Some(patience) = patience {
+        tx.execute(patience).await?;
+    }
+    let found = current(&mut tx, schema).await;
+    tx.rollback().await?;
+    found
 }
 
 /// The same in a transaction. Nothing here is prepared for a second time.
-async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
+async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32, sqlx::Error> {
     let exists: bool = sqlx::query(include_str!("migrations_exist.sql"))
         .persistent(false)
         .bind(schema)
         .fetch_one(&mut *connection)
         .await
-        .and_then(|row| row.try_get(0))
-        .map_err(of_statement)?;
+        .and_then(|row| row.try_get(0))?;
     if !exists {
         return Ok(0);
     }
@@ -74,8 +91,7 @@ async fn current(connection: &mut PgConnection, schema: &str) -> Result<u32> {
             .persistent(false)
             .fetch_one(connection)
             .await
-            .and_then(|row| row.try_get(0))
-            .map_err(of_statement)?;
+            .and_then(|row| row.try_get(0))?;
     Ok(u32::try_from(number).unwrap_or(0))
 }
 
@@ -88,7 +104,7 @@ async fn step(connection: &mut PgConnection, schema: &str) -> Result<u32> {
         .execute(&mut *tx)
         .await
         .map_err(of_statement)?;
-    let current = current(&mut tx, schema).await?;
+    let current = current(&mut tx, schema).await.map_err(of_statement)?;
     let Some(next) = POSTGRES.iter().find(|migration| migration.number == current + 1) else {
         // Not left to the driver, which would send it with the connection's next statement.
         tx.rollback().await.map_err(of_statement)?;

@@ -281,7 +281,12 @@ pub(super) async fn run(
 
 /// Whether the database answers, before a work that may take long and waits longer for it.
 async fn answers(log: &Log) -> Result<(), Failure> {
-    Ok(in_time(log.checkpoints()).await.map(drop)?)
+    let looks = async {
+        log.checkpoints().await?;
+        log.store().leases().await?;
+        log.ceiling().await
+    };
+    Ok(in_time(looks).await.map(drop)?)
 }
 
 fn needs_code(app: &App, command: &str) -> Result<(), Failure> {

@@ -124,7 +124,34 @@ async fn looks_and_acts_that_the_database_does_not_answer_end_within_six_seconds
     let commands: Vec<_> = COMMANDS.iter().filter(asks).filter(quick).copied().collect();
     four_at_a_time(&commands, ask);
     sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
+    let lock = "begin; lock table headwater.leases, headwater.instances";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    let builds = |command: &&&[&str]| ["rebuild", "verify"].contains(&command[1]);
+    let builds: Vec<_> = commands.into_iter().filter(|command| builds(&command)).collect();
+    four_at_a_time(&builds, ask);
+    sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
     assert_eq!(place.run(&["projections", "history"]).exit, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_locked_the_table_of_migrations_is_named() {
+    let place = Place::in_postgres().await;
+    place.ok(&["migrate"]);
+    let mut blocker = direct(&place.url()).await;
+    let number = "select pg_backend_pid()";
+    let number: i32 = sqlx::query_scalar(number).fetch_one(&mut blocker).await.unwrap();
+    let lock = "begin; lock table headwater.migrations";
+    sqlx::raw_sql(lock).execute(&mut blocker).await.unwrap();
+    for command in [["streams"], ["doctor"]] {
+        let begun = std::time::Instant::now();
+        let ended = place.run(&command);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
+        assert_eq!(ended.exit, 3, "{ended:?}");
+        assert!(ended.stderr.contains(&format!("connection {number} ")), "{ended:?}");
+        assert!(ended.stderr.contains(" has locked migrations, "), "{ended:?}");
+    }
+    sqlx::raw_sql("rollback").execute(&mut blocker).await.unwrap();
+    assert_eq!(place.run(&["streams"]).exit, 0);
 }
 
 fn four_at_a_time<T: Sync>(all: &[T], ask: impl Fn(&T) + Sync) {

@@ -42,27 +42,36 @@ impl Locks {
         (&self.by.name, None)
     }
 
-    pub(crate) fn finding(&self) -> Finding {
-        let Self { held, awaited, hides, behind, by } = self;
-        let others = behind.as_deref().unwrap_or("others");
+    /// Who does what, and since when.
+    pub(crate) fn in_words(&self) -> String {
+        let Self { held, awaited, by, .. } = self;
         let does = [
             held.as_ref().map(|tables| format!("has locked {tables}")),
-            awaited.as_ref().map(|tables| format!("waits for {others} to lock {tables}")),
+            awaited.as_ref().map(|tables| format!("waits for {} to lock {tables}", self.others())),
         ];
         let does = does.into_iter().flatten().collect::<Vec<_>>().join(" and ");
-        let what = format!("{} {does}, in a transaction that is open {}", by.who(), by.how_long());
-        let (severity, meaning) = if *hides {
+        format!("{} {does}, in a transaction that is open {}", by.who(), by.how_long())
+    }
+
+    /// Whom it waits for itself.
+    fn others(&self) -> &str {
+        self.behind.as_deref().unwrap_or("others")
+    }
+
+    pub(crate) fn finding(&self) -> Finding {
+        let (severity, meaning) = if self.hides {
             let meaning =
                 "whoever reads or writes them waits for it, and so would the rest of this look";
             (Severity::Error, meaning)
         } else {
             (Severity::Warning, "whoever writes them waits for it")
         };
-        let cure = match awaited {
-            Some(_) => format!("end {others}, which it waits for; or {}", by.ending()),
-            None => by.ending(),
+        let ending = self.by.ending();
+        let cure = match self.awaited {
+            Some(_) => format!("end {}, which it waits for; or {ending}", self.others()),
+            None => ending,
         };
-        Finding::new(severity, "locked", what).means(meaning).cure(cure)
+        Finding::new(severity, "locked", self.in_words()).means(meaning).cure(cure)
     }
 }
 
