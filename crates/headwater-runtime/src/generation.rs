@@ -29,10 +29,9 @@ impl Generations {
         Self { all: own.cloned().collect() }
     }
 
-    /// Whether one of them was built by exactly this code, to be in service.
+    /// Whether one of them was built by exactly this code.
     pub(crate) fn any_by(&self, definition: &Definition) -> bool {
-        let serves = |c: &&Checkpoint| c.state != GenerationState::Verifying;
-        self.all.iter().filter(serves).any(|c| c.fingerprint == definition.fingerprint)
+        self.all.iter().any(|checkpoint| checkpoint.fingerprint == definition.fingerprint)
     }
 
     fn in_state(&self, state: GenerationState) -> Option<&Checkpoint> {

@@ -168,6 +168,9 @@ macro_rules! conformance {
                 a_verification_removes_what_it_has_built,
                 a_verification_that_fails_leaves_no_mark_on_a_build,
                 what_a_verification_has_left_is_removed,
+                what_other_code_has_left_of_a_verification_is_removed,
+                a_verification_goes_on_once_it_has_its_lease_again,
+                an_event_left_out_during_a_verification_is_told,
                 a_read_model_is_verified_while_events_come_in;
             parking:
                 a_parked_event_holds_its_stream_and_no_other,
@@ -177,6 +180,7 @@ macro_rules! conformance {
                 an_event_is_tried_again_as_often_as_declared,
                 what_cannot_be_decoded_is_parked,
                 a_rebuild_parks_what_it_cannot_apply,
+                a_build_that_has_failed_goes_on_when_it_is_asked_for,
                 what_waits_beside_an_event_that_fails_is_set_aside_as_well,
                 what_waits_behind_an_event_that_is_left_out_goes_on,
                 what_waits_is_not_overtaken_under_another_policy;

@@ -14,6 +14,8 @@ use headwater::{
     NewEvent, Operator, Parked, Position, Recorded, Result, SqlProjection,
 };
 
+use tokio::time::sleep;
+
 use super::{
     Harness,
     projection::{book, open, run_while},
@@ -29,17 +31,36 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the projections of a test do about bookings of 13 cents.
 #[derive(Clone, Default)]
-struct Code {
+pub(super) struct Code {
     /// Whether the code has been mended.
     mended: Arc<AtomicBool>,
     /// How often such a booking was tried.
     tries: Arc<AtomicU32>,
+    /// Whether the next part is to take its time.
+    slow: Arc<AtomicBool>,
+}
+
+impl Code {
+    /// Runs this while the work is within a part.
+    pub(super) async fn within_a_part<W: Future, T>(
+        &self,
+        work: W,
+        meanwhile: impl Future<Output = T>,
+    ) -> (W::Output, T) {
+        self.slow.store(true, SeqCst);
+        let meanwhile = async {
+            let begun = async || (!self.slow.load(SeqCst)).then_some(());
+            eventually("a part is begun", begun).await;
+            meanwhile.await
+        };
+        within("the work", join(work, meanwhile)).await
+    }
 }
 
 /// Writes each booking down, one of 13 cents only where its code is mended.
 macro_rules! ledger {
     ($ledger:ident, $name:literal, $policy:expr) => {
-        struct $ledger(Code);
+        pub(super) struct $ledger(pub(super) Code);
 
         #[async_trait]
         impl SqlProjection for $ledger {
@@ -61,6 +82,9 @@ macro_rules! ledger {
                 tx: &mut BatchTx<'_>,
                 events: &[Recorded<AccountEvent>],
             ) -> Result<()> {
+                if self.0.slow.swap(false, SeqCst) {
+                    sleep(Duration::from_millis(300)).await;
+                }
                 for event in events {
                     let AccountEvent::Booked { cents } = event.event else { continue };
                     if cents == 13 {
@@ -98,7 +122,7 @@ fn row(account: &str, version: i64, cents: i64) -> (String, i64, i64) {
     (format!("account-{account}"), version, cents)
 }
 
-async fn parked(log: &Log, name: &str) -> Vec<Parked> {
+pub(super) async fn parked(log: &Log, name: &str) -> Vec<Parked> {
     let checkpoints = log.checkpoints().await.expect("they can be listed");
     let live = checkpoints.iter().find(|c| c.projection == name && c.state == Live);
     let parked = log.parked(live.expect("it is in service"));
@@ -237,6 +261,25 @@ pub async fn a_rebuild_parks_what_it_cannot_apply(harness: &dyn Harness) {
     code.mended.store(true, SeqCst);
     within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
     assert_eq!((rows(log, "parking").await.len(), parked(log, "parking").await.len()), (30, 0));
+}
+
+/// A build that has failed goes on once its code is mended and somebody asks again.
+pub async fn a_build_that_has_failed_goes_on_when_it_is_asked_for(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = App::new().sql_projection(Stopping(code.clone()));
+    code.mended.store(true, SeqCst);
+    for cents in [2, 13, 4] {
+        book(log, "a", cents).await;
+    }
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    code.mended.store(false, SeqCst);
+    let rebuild = async || within("a rebuild", app.rebuild(log, &[], &|_| {})).await;
+    failure(rebuild().await);
+    code.mended.store(true, SeqCst);
+    let rebuilt = rebuild().await.expect("it goes on");
+    assert_eq!((rebuilt[0].generation, rebuilt[0].resumed, rebuilt[0].held_back), (2, true, false));
+    assert_eq!(rows(log, "parking").await.len(), 3);
 }
 
 /// One that waits and one that fails come in the same batch: both are set aside, and none is lost.

@@ -1,16 +1,22 @@
 //! Verifications: read models are compared with what a fold of the log makes, and nothing is left of it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use headwater::{
     App, BatchTx, Builds, Difference, Error,
-    GenerationState::{Building, Live},
+    GenerationState::{Building, Live, Verifying},
     Progress, RebuildOptions, Recorded, Result, SqlProjection, Value,
+    store::{Instance, Work},
 };
+use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::{
     Harness,
     operator::{generations, operator, poison, reaches},
+    parking::{Code, Parking, parked},
     projection::{app, book, catch_up, open, run_while},
 };
 use crate::{account::AccountEvent, eventually, fixtures::failure, within};
@@ -168,35 +174,109 @@ pub async fn what_a_verification_has_left_is_removed(harness: &dyn Harness) {
     let log = harness.log();
     open(log, "a", "ada").await;
     catch_up(log).await;
-    let built = async || {
-        let tables = harness.table("balances__2");
-        harness.number_raw(&format!("select count(*) from {tables}")).await.is_ok()
+    leave(harness).await;
+    let verified = within("it is verified", app().verify(log, &[], &|_| {})).await;
+    verified.and_then(Builds::into_result).expect("it is verified");
+    assert!(!is_built(harness).await, "the next one removes it");
+    leave(harness).await;
+    an_instance_removes_it(harness).await;
+    let last = book(log, "a", 1).await;
+    run_while(&app(), log, reaches(log, last)).await;
+    assert_eq!(generations(log).await, [(1, Live)]);
+}
+
+/// The same where nobody has the code any more that has left it.
+pub async fn what_other_code_has_left_of_a_verification_is_removed(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    leave(harness).await;
+    let checkpoints = harness.table("checkpoints");
+    let sql = format!("update {checkpoints} set fingerprint = 'old' where state = 'verifying'");
+    harness.execute_raw(&sql).await.expect("the table is as expected");
+    an_instance_removes_it(harness).await;
+}
+
+/// Begins a verification, and breaks it off.
+async fn leave(harness: &dyn Harness) {
+    let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+    let progress = move |_: &Progress| {
+        let _nobody_waits = begun.send(());
     };
     let (app, names) = (app(), ["balances".to_owned()]);
-    let leave = async || {
-        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let progress = move |_: &Progress| {
-            let _nobody_waits = begun.send(());
-        };
-        let verifying = Box::pin(app.verify(log, &names, &progress));
-        match select(verifying, Box::pin(begins.recv())).await {
-            Either::Left((ended, _)) => panic!("it is too quick: {ended:?}"),
-            Either::Right((_, verifying)) => drop(verifying),
-        }
-        assert!(built().await, "it is left");
+    let verifying = Box::pin(app.verify(harness.log(), &names, &progress));
+    match select(verifying, Box::pin(begins.recv())).await {
+        Either::Left((ended, _)) => panic!("it is too quick: {ended:?}"),
+        Either::Right((_, verifying)) => drop(verifying),
+    }
+    assert!(is_built(harness).await, "it is left");
+}
+
+/// Whether what a verification builds is there.
+async fn is_built(harness: &dyn Harness) -> bool {
+    let built = format!("select count(*) from {}", harness.table("balances__2"));
+    harness.number_raw(&built).await.is_ok()
+}
+
+async fn an_instance_removes_it(harness: &dyn Harness) {
+    let removed = eventually("it is removed", async || (!is_built(harness).await).then_some(()));
+    run_while(&app(), harness.log(), removed).await;
+}
+
+/// Who has lost its lease waits for the one who has it, and does nothing meanwhile.
+pub async fn a_verification_goes_on_once_it_has_its_lease_again(harness: &dyn Harness) {
+    let log = harness.log();
+    let (code, names) = (Code::default(), ["parking".to_owned()]);
+    let app = App::new().sql_projection(Parking(code.clone()));
+    book(log, "a", 2).await;
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    let other = Instance {
+        id: Uuid::now_v7(),
+        name: "another".into(),
+        process: "another".into(),
+        runs: vec![],
     };
-    leave().await;
-    let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
-    verified.and_then(Builds::into_result).expect("it is verified");
-    assert!(!built().await, "the next one removes it");
-    leave().await;
-    let work = async {
-        eventually("an instance removes it", async || (!built().await).then_some(())).await;
-        let last = book(log, "a", 1).await;
-        reaches(log, last).await;
+    let verifying = async || {
+        let all = log.store().checkpoints().await.expect("they can be listed");
+        all.into_iter().find(|at| at.state == Verifying).expect("it is being verified")
     };
-    run_while(&app, log, work).await;
-    assert_eq!(generations(log).await, [(1, Live)]);
+    let take_over = async {
+        let built = verifying().await;
+        let mut tx = log.store().begin().await.expect("it begins");
+        let held = tx.hold(&built.projection, built.generation).await.expect("it can be held");
+        let held = held.expect("it is there");
+        tx.amend(&held, &held, None).await.expect("the lease is taken away");
+        tx.commit().await.expect("it is committed");
+        let (work, lease) = ([Work::verifying("parking")], Duration::from_secs(60));
+        let granted = log.store().keep_leases(&other, &work, lease).await;
+        assert_eq!(granted.expect("it is free"), work);
+        let taken = verifying().await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(verifying().await, taken, "nobody changes what is another's");
+        log.store().keep_leases(&other, &[], Duration::ZERO).await.expect("it is given up");
+    };
+    let (verified, ()) = code.within_a_part(app.verify(log, &names, &|_| {}), take_over).await;
+    let verified = verified.and_then(Builds::into_result).expect("it is verified");
+    assert_eq!(verified[0].verified, Some(vec![]));
+}
+
+/// What an operator leaves out meanwhile is missing in one of both: nobody calls that a difference.
+pub async fn an_event_left_out_during_a_verification_is_told(harness: &dyn Harness) {
+    let log = harness.log();
+    let (code, names) = (Code::default(), ["parking".to_owned()]);
+    let app = App::new().sql_projection(Parking(code.clone()));
+    book(log, "a", 13).await;
+    book(log, "b", 2).await;
+    within("it catches up", app.catch_up(log)).await.expect("it goes on over it");
+    let event = parked(log, "parking").await.remove(0).event_id;
+    let verify = async || app.verify(log, &names, &|_| {}).await.and_then(Builds::into_result);
+    let skip = async { operator(log).skip("parking", event).await };
+    let (verified, skipped) = code.within_a_part(verify(), skip).await;
+    skipped.expect("it is left out");
+    let told = failure(verified).to_string();
+    assert!(told.contains("what is left out of parking has changed: verify it again"), "{told}");
+    let verified = within("the next one", verify()).await.expect("it is verified");
+    assert_eq!(verified[0].verified, Some(vec![]));
 }
 
 /// Events come in, and instances apply them: what is compared is at the same position.
