@@ -90,17 +90,10 @@ async fn a_projection_that_stands_still_leaves_the_shop_ready_on_sqlite() {
     a_projection_that_stands_still_leaves_the_shop_ready(&url).await;
 }
 
-/// The port that a URL of a database names.
-fn url_port(url: &str) -> String {
-    let host = url.rsplit_once('/').unwrap().0;
-    host.rsplit_once(':').unwrap().1.to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_whose_database_is_away_lives_and_is_not_ready_until_it_is_back() {
     let mut server = Server::start_private().await;
     let database = server.create_database("shop").await;
-    let port = url_port(&database);
     let shop = Running::start(&database).await;
     shop.asks("/readyz").await.is(200);
     tokio::task::block_in_place(|| server.kill());
@@ -108,8 +101,11 @@ async fn a_shop_whose_database_is_away_lives_and_is_not_ready_until_it_is_back()
         let away = shop.asks("/readyz").await.is(503);
         assert_eq!(away.body["ready"], false);
         let obstacle = away.body["obstacles"][0].as_str().unwrap();
-        assert!(obstacle.contains("database") && !obstacle.contains("postgres:"), "{obstacle}");
-        assert!(!obstacle.contains(&port), "where it lies is nobody's business: {obstacle}");
+        let told = [
+            "the database cannot be used: unavailable",
+            "the database does not answer within a second",
+        ];
+        assert!(told.contains(&obstacle), "what and where it is, is nobody's business: {obstacle}");
         assert_eq!(shop.asks("/healthz").await.is(200).body, "ok");
     }
     shop.asks("/metrics").await.is(200);
