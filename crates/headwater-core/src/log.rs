@@ -1,11 +1,6 @@
 //! The log as its users hold it: append, read, follow.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use futures_util::{
@@ -20,10 +15,10 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
-    Append, Appended, Ceiling, Checkpoint, Cursor, Decoder, Direction, Error, EventStream,
+    Append, Appended, Ceiling, Changes, Checkpoint, Cursor, Direction, Error, EventStream,
     ExpectedVersion, Filter, Fold, GenerationState, Migrated, NewEvent, Parked, Position,
-    ReadModel, Reading, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos, StreamName,
-    Value, limits, meters::AppendMeter, physical_name, quoted, tail::Tail, task,
+    ReadModel, Reading, Replay, Result, Row, Store, StoredEvent, StreamInfo, StreamInfos,
+    StreamName, Value, limits, meters::AppendMeter, physical_name, quoted, tail::Tail, task,
 };
 
 /// How long an append of unknown outcome is tried again.
@@ -184,7 +179,7 @@ impl Log {
         self.read_below_ceiling(filter, Position::START, from, Direction::Backward)
     }
 
-    fn read_below_ceiling(
+    pub(crate) fn read_below_ceiling(
         &self,
         filter: Filter,
         after: Position,
@@ -370,26 +365,26 @@ impl Log {
     }
 
     /// The rows of a fold as they were when the log ended at `position`, by their keys. It folds the log
-    /// from its start, in memory, and stores nothing; [`Log::position_at`] tells the position of a time.
+    /// from its start, in memory, and stores nothing; [`Log::position_at`] tells the position of a time, and a
+    /// [`Replay`] goes on from there.
     ///
     /// # Errors
     ///
     /// [`Error::EventDeclaration`] and [`Error::Decode`] (mend the code), [`Error::Unavailable`] (try
     /// again) or [`Error::Database`].
     pub async fn fold_at<F: Fold>(&self, position: Position) -> Result<HashMap<F::Key, F>> {
-        let decoder = Decoder::<F::Event>::new()?;
-        let (filter, after, direction) = (decoder.filter(), Position::START, Direction::Forward);
-        let mut events = self.read_below_ceiling(filter, after, position, direction);
-        let mut rows = HashMap::new();
-        while let Some(event) = events.try_next().await? {
-            let event = decoder.decode(event)?;
-            let keys: HashSet<_> = F::keys(&event).into_iter().collect();
-            for key in keys {
-                let row = F::fold(rows.remove(&key), &key, &event);
-                rows.extend(row.map(|row| (key, row)));
-            }
-        }
-        Ok(rows)
+        let mut replay = Replay::new(self)?;
+        replay.go_to(position).await?;
+        Ok(replay.into_rows())
+    }
+
+    /// Follows the rows of a fold that events behind `after` change, in the read model in service.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EventDeclaration`]: mend the code.
+    pub fn changes<F: Fold>(&self, after: Position) -> Result<Changes<F>> {
+        Changes::new(self, after)
     }
 
     /// Closes the connections, after what is under way has ended.

@@ -92,6 +92,21 @@ impl Value {
     pub fn time_text(time: DateTime<Utc>) -> String {
         time.to_rfc3339_opts(SecondsFormat::Micros, true)
     }
+
+    /// The value in JSON: times, days and UUIDs are text, and a number that JSON has no word for is null.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Int(value) => (*value).into(),
+            Self::Float(value) => (*value).into(),
+            Self::Text(value) => value.as_str().into(),
+            Self::Json(value) => {
+                serde_json::from_str(value).unwrap_or_else(|_| value.as_str().into())
+            }
+            Self::Uuid(_) | Self::Time(_) | Self::Date(_) => self.to_string().into(),
+        }
+    }
 }
 
 impl fmt::Display for Value {

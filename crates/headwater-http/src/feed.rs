@@ -5,45 +5,23 @@
 //! event is read when the client has taken the one before: one that is slow costs no memory, and holds
 //! nobody up.
 
-use std::{convert::Infallible, time::Duration};
-
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::{
-        IntoResponse as _, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    http::HeaderMap,
+    response::{Response, sse::Event},
 };
 use futures_util::stream;
 use headwater::{Cursor, ErrorKind, Position, StoredEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::{
-    Shared,
-    problem::{BEYOND_THE_END, MALFORMED_REQUEST, Problem},
-    request::{self, Query},
-    wanted::{Start, Wanted},
-};
-
-/// How often something is sent where nothing happens, so that a dead connection is found.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// After how long a client that was cut off comes back.
-const RETRY: Duration = Duration::from_secs(2);
-
-/// How long a feed waits before it asks a store again that was away.
-const PAUSE: Duration = Duration::from_millis(500);
+use crate::{Shared, problem::Problem, request::Query, sse, wanted::Wanted};
 
 /// After how many positions without an event that is wanted the client is told how far it is.
 const CHECKPOINT: u64 = 1_000;
 
 /// How many events are read at once.
 const BATCH: usize = 16;
-
-/// The last position that a client has.
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What a feed is to hold.
 #[derive(Deserialize, IntoParams)]
@@ -75,33 +53,12 @@ pub(crate) async fn follow(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wanted = Wanted::new(query.streams.as_deref(), query.types.as_deref())?;
-    let from = match request::text(&headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()) {
-        Some(id) => {
-            let position = id.parse().map(Position).map_err(|_| {
-                Problem::new(MALFORMED_REQUEST, "Last-Event-ID should be a position")
-            })?;
-            Start::Position(position)
-        }
-        None => query.from.as_deref().map_or(Ok(Start::Now), |text| Start::parse("from", text))?,
-    };
-    let after = from.position(&shared.log).await?;
-    let end = shared.log.ceiling().await?.position;
-    if after > end {
-        let detail = format!("it ends at position {end}, before {after}");
-        return Err(Problem::new(BEYOND_THE_END, detail).with("position", end.0));
-    }
+    let after = sse::begin(&shared.log, &headers, query.from.as_deref()).await?;
     let cursor = shared.log.subscribe(wanted.filter(), after);
-    let feed = Feed { cursor, wanted, batch: Vec::new().into_iter(), told: after, begun: false };
-    let messages = stream::unfold(feed, |mut feed| async {
-        feed.next().await.map(|message| (Ok::<_, Infallible>(message), feed))
-    });
-    let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("hb"));
-    let mut response = sse.into_response();
-    // Proxies would keep messages back until they have many.
-    let unbuffered = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    let feed = Feed { cursor, wanted, batch: Vec::new().into_iter(), told: after };
+    let messages =
+        stream::unfold(feed, |mut feed| async { feed.next().await.map(|message| (message, feed)) });
+    Ok(sse::answer(messages))
 }
 
 struct Feed {
@@ -111,16 +68,11 @@ struct Feed {
     batch: std::vec::IntoIter<StoredEvent>,
     /// The last position that the client was told.
     told: Position,
-    begun: bool,
 }
 
 impl Feed {
     /// The next message; `None` where the log cannot be read any more.
     async fn next(&mut self) -> Option<Event> {
-        if !std::mem::replace(&mut self.begun, true) {
-            // Sent at once, so that the client knows that it is connected.
-            return Some(Event::default().retry(RETRY).comment("follows"));
-        }
         loop {
             if let Some(event) = self.batch.by_ref().find(|event| self.wanted.fits(event)) {
                 self.told = event.position;
@@ -135,7 +87,9 @@ impl Feed {
             }
             match self.cursor.next_batch(BATCH).await {
                 Ok(batch) => self.batch = batch.events.into_iter(),
-                Err(error) if error.kind() == ErrorKind::Retry => tokio::time::sleep(PAUSE).await,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    tokio::time::sleep(sse::PAUSE).await
+                }
                 Err(error) => {
                     tracing::error!(%error, "a feed has ended");
                     return None;

@@ -17,6 +17,7 @@
 
 mod access;
 mod append;
+mod changes;
 mod consumers;
 mod feed;
 mod health;
@@ -25,6 +26,7 @@ mod pages;
 pub mod problem;
 mod request;
 mod serve;
+mod sse;
 mod tags;
 mod wanted;
 
@@ -183,7 +185,8 @@ impl Api {
             .routes(routes!(consumers::make, consumers::show))
             .routes(routes!(consumers::events))
             .routes(routes!(consumers::acknowledge))
-            .routes(routes!(operate::list));
+            .routes(routes!(operate::list))
+            .routes(routes!(changes::follow));
         let append = OpenApiRouter::new()
             .routes(routes!(append::to_stream))
             .routes(routes!(append::to_many));

@@ -16,6 +16,7 @@ use crate::{
     process,
     projector::{Projector, units},
     pulse::Pulse,
+    row_changes::RowChanges,
     runner,
     sql::SqlProjector,
     status::ProjectionStatus,
@@ -192,6 +193,23 @@ impl App {
             }
         }
         all(running).await.map(drop)
+    }
+
+    /// Follows the rows of a projection that events behind `after` change, for readers who do not know its type; who
+    /// does has [`Log::changes`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownProjection`], and [`Error::InvalidInput`] for a projection in SQL, of which nobody knows which
+    /// rows an event changes.
+    pub fn changes(&self, log: &Log, name: &str, after: Position) -> Result<RowChanges> {
+        self.check()?;
+        let projector = self.named(&[name.to_owned()])?.remove(0);
+        let in_sql = || {
+            let told = format!("{name} is a projection in SQL: only rows of folds can be followed");
+            Error::InvalidInput(told)
+        };
+        projector.changes(log, after)?.ok_or_else(in_sql)
     }
 
     /// Waits until every projection has applied what lies at or below `position`, for as long as it takes:

@@ -104,7 +104,7 @@ impl App {
     }
 
     /// The projections of these names, or all, in the order in which they were added.
-    fn named(&self, names: &[String]) -> Result<Vec<Arc<dyn Projector>>> {
+    pub(crate) fn named(&self, names: &[String]) -> Result<Vec<Arc<dyn Projector>>> {
         self.check()?;
         let known = self.names();
         if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {

@@ -7,11 +7,14 @@ use std::{collections::HashMap, marker::PhantomData, sync::Arc};
 
 use async_trait::async_trait;
 use headwater_core::{
-    Decoder, Definition, Error, FailurePolicy, Filter, Fold, Lifecycle, Position, ReadModel,
+    Decoder, Definition, Error, FailurePolicy, Filter, Fold, Lifecycle, Log, Position, ReadModel,
     Recorded, Result, RowTx, TableDefinition, Value, partition::of_key,
 };
 
-use crate::projector::{Applier, Events, Projector};
+use crate::{
+    projector::{Applier, Events, Projector},
+    row_changes::RowChanges,
+};
 
 /// How many rows are kept between batches.
 const KEPT: usize = 100_000;
@@ -82,6 +85,10 @@ impl<F: Fold> Projector for FoldProjector<F> {
             .collect()
     }
 
+    fn changes(&self, log: &Log, after: Position) -> Result<Option<RowChanges>> {
+        log.changes::<F>(after).map(|changes| Some(RowChanges::of(changes)))
+    }
+
     fn begin(&self, empty: bool) -> Box<dyn Applier> {
         Box::new(FoldApplier::<F> {
             partition: self.partition,
@@ -108,7 +115,7 @@ struct FoldApplier<F: Fold> {
 /// An event, and the keys of the rows it touches.
 type Keyed<F> = (Recorded<<F as Fold>::Event>, Vec<<F as ReadModel>::Key>);
 
-type Changes = (Vec<(Vec<Value>, Position)>, Vec<Vec<Value>>);
+type Written = (Vec<(Vec<Value>, Position)>, Vec<Vec<Value>>);
 
 struct Slot<F> {
     row: Option<F>,
@@ -194,7 +201,7 @@ impl<F: Fold> FoldApplier<F> {
     }
 
     /// The rows to save, and the keys of those to remove.
-    fn changes(&mut self, touched: &[F::Key]) -> Changes {
+    fn changes(&mut self, touched: &[F::Key]) -> Written {
         let (mut saved, mut removed) = (Vec::new(), Vec::new());
         for key in touched {
             let slot = self.rows.get_mut(key).expect("a touched key has its slot");

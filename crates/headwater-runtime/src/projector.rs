@@ -5,8 +5,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use headwater_core::{
-    Definition, Error, FailurePolicy, Filter, Lifecycle, Result, RowTx, StoredEvent,
+    Definition, Error, FailurePolicy, Filter, Lifecycle, Log, Position, Result, RowTx, StoredEvent,
 };
+
+use crate::row_changes::RowChanges;
 
 /// The events of a batch.
 pub(crate) type Events<'a> = &'a mut dyn Iterator<Item = StoredEvent>;
@@ -27,6 +29,9 @@ pub(crate) trait Projector: Send + Sync {
 
     /// Its partitions, each with a definition of its own; none where it has one checkpoint for all.
     fn partitions(&self) -> Vec<Arc<dyn Projector>>;
+
+    /// Follows the rows that change behind `after`; `None` where only its own code knows what its rows are.
+    fn changes(&self, log: &Log, after: Position) -> Result<Option<RowChanges>>;
 
     /// Begins to apply events to one generation; `empty` says that its tables hold nothing yet.
     fn begin(&self, empty: bool) -> Box<dyn Applier>;

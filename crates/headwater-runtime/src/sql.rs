@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use headwater_core::{
-    BatchTx, Decoder, Definition, FailurePolicy, Filter, Lifecycle, Recorded, Result, RowTx,
-    SqlProjection, TableDefinition, task,
+    BatchTx, Decoder, Definition, FailurePolicy, Filter, Lifecycle, Log, Position, Recorded,
+    Result, RowTx, SqlProjection, TableDefinition, task,
 };
 
-use crate::projector::{Applier, Events, Projector};
+use crate::{
+    projector::{Applier, Events, Projector},
+    row_changes::RowChanges,
+};
 
 /// A projection in SQL.
 pub(crate) struct SqlProjector<P: SqlProjection> {
@@ -65,6 +68,10 @@ impl<P: SqlProjection> Projector for SqlProjector<P> {
 
     fn partitions(&self) -> Vec<Arc<dyn Projector>> {
         Vec::new()
+    }
+
+    fn changes(&self, _: &Log, _: Position) -> Result<Option<RowChanges>> {
+        Ok(None)
     }
 
     fn begin(&self, _empty: bool) -> Box<dyn Applier> {

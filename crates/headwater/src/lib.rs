@@ -163,14 +163,14 @@ pub use headwater_core::SqlProjection;
 /// ```
 pub use headwater_core::Subscription;
 pub use headwater_core::{
-    Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Checkpoint, Column,
-    ColumnType, ColumnValue, Command, CommandError, Decoder, Difference, Direction, Done, Error,
-    ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure, FailurePolicy, Fault,
-    Filter, Finding, GenerationState, Lifecycle, Limits, Loaded, Migrated, NewEvent, OnFailure,
-    Parked, Pooler, Pools, Position, Queue, ReadModel, Recorded, Result, RetryPolicy, Row,
-    Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo, StreamInfos, StreamName,
-    SubscriptionCheckpoint, Table, Upcaster, Value, ValueError, Windows, codec, envelope, finding,
-    metrics, testing,
+    Aggregate, Append, Appended, AppendedStream, Batch, BatchTx, Ceiling, Change, Changes,
+    Checkpoint, Column, ColumnType, ColumnValue, Command, CommandError, Decoder, Difference,
+    Direction, Done, Error, ErrorKind, Event, EventStream, EventType, ExpectedVersion, Failure,
+    FailurePolicy, Fault, Filter, Finding, GenerationState, Lifecycle, Limits, Loaded, Migrated,
+    NewEvent, OnFailure, Parked, Pooler, Pools, Position, Queue, ReadModel, Recorded, Replay,
+    Result, RetryPolicy, Row, Settings, Severity, Snapshots, Stored, StoredEvent, StreamInfo,
+    StreamInfos, StreamName, SubscriptionCheckpoint, Table, Upcaster, Value, ValueError, Windows,
+    codec, envelope, finding, metrics, testing,
 };
 /// What a store must be able to do: for those who write one.
 pub mod store {
@@ -310,6 +310,7 @@ pub use headwater_postgres as postgres;
 pub use headwater_runtime::App;
 pub use headwater_runtime::{
     Builds, Operator, Phase, Progress, ProjectionStatus, Readiness, RebuildOptions, Rebuilt,
+    RowChange, RowChanges,
 };
 #[cfg(feature = "sqlite")]
 pub use headwater_sqlite as sqlite;

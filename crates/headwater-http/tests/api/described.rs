@@ -22,6 +22,7 @@ async fn every_route_is_described() {
         "/consumers/{name}/ack",
         "/projections",
         "/projections/{name}/{act}",
+        "/projections/{name}/changes",
     ];
     assert_eq!(paths, expected.map(str::to_owned).into());
     for (path, methods) in description["paths"].as_object().unwrap() {

@@ -3,6 +3,7 @@
 
 mod access;
 mod append;
+mod changes;
 mod consumers;
 mod described;
 mod feed;
@@ -64,6 +65,10 @@ on_both_databases! {
         a_consumer_waits_for_events,
         a_place_that_an_operator_has_moved_is_not_acknowledged,
         a_consumer_that_is_not_there_is_not_found;
+    changes:
+        a_row_comes_with_the_event_that_has_changed_it,
+        a_client_that_comes_back_misses_no_row,
+        what_cannot_be_followed_is_refused;
     operate:
         projections_are_seen_paused_and_resumed;
 }

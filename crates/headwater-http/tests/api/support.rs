@@ -1,12 +1,14 @@
 //! A service in this process, and a client of it.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use futures_util::StreamExt as _;
-use headwater::{ExpectedVersion, Log, NewEvent, StreamName};
+use headwater::{App, ExpectedVersion, Log, NewEvent, StreamName};
 use headwater_http::Api;
 use headwater_testkit::{postgres, within};
 use serde_json::{Value, json};
@@ -48,6 +50,12 @@ impl Service {
     pub fn over(log: Log) -> Self {
         let routes = Api::new(&log).router();
         Self { log, routes, _database: None }
+    }
+
+    /// With the projections of `app`.
+    pub fn with_app(self, app: &Arc<App>) -> Self {
+        let routes = Api::new(&self.log).app(app.clone()).router();
+        Self { routes, ..self }
     }
 
     pub fn send(&self, method: Method, path: &str) -> Sent<'_> {
@@ -154,6 +162,7 @@ pub struct Listener {
 /// What a feed sends.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
+    /// 0 where it has none.
     pub id: u64,
     pub event: String,
     pub data: Value,
@@ -194,9 +203,7 @@ fn message(block: &str) -> Option<Message> {
         let mut lines = block.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     };
-    Some(Message {
-        id: field("id")?.parse().unwrap(),
-        event: field("event").unwrap().into(),
-        data: serde_json::from_str(field("data").unwrap()).unwrap(),
-    })
+    let data = serde_json::from_str(field("data")?).unwrap();
+    let (id, event) = (field("id"), field("event").unwrap().into());
+    Some(Message { id: id.map_or(0, |id| id.parse().unwrap()), event, data })
 }

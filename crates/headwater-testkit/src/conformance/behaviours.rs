@@ -162,6 +162,12 @@ macro_rules! conformance {
                 a_projection_that_cannot_be_begun_holds_up_no_other,
                 changed_code_builds_itself_beside_the_old,
                 an_act_on_an_unknown_projection_is_refused;
+            changes:
+                each_row_comes_with_the_event_that_has_changed_it,
+                a_change_waits_until_the_read_model_holds_it,
+                the_last_change_of_a_row_is_how_it_stands,
+                what_cannot_be_followed_is_refused,
+                a_replay_goes_to_any_position;
             verification:
                 a_row_that_was_altered_by_hand_is_named,
                 tables_of_every_kind_are_compared,

@@ -15,6 +15,7 @@ mod behaviours;
 pub mod bytes;
 pub mod cancellation;
 pub mod ceiling;
+pub mod changes;
 pub mod checkpoint;
 pub mod commands;
 pub mod deploy;

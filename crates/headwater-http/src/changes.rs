@@ -1,0 +1,73 @@
+//! `GET /projections/{name}/changes`: the rows of a read model as they change, for as long as the client listens.
+
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{Response, sse::Event},
+};
+use futures_util::stream;
+use headwater::{ErrorKind, RowChange, RowChanges};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    Shared,
+    problem::Problem,
+    request::{Path, Query},
+    sse,
+};
+
+/// Where to begin.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ChangesQuery {
+    /// Behind which position; also `beginning`, `now` (the default), or a time. `Last-Event-ID` counts more.
+    from: Option<String>,
+}
+
+/// Follow the rows of a read model
+///
+/// A message `changed` holds the `key` and the `row` as it stands with the event at `position` in it, and `removed` the
+/// key of a row that is gone. Where events come faster than they are read, one message may stand for several changes of a
+/// row; the last one is how it stands. The last row that an event has changed carries its position as `id`. Of a
+/// projection in SQL nobody knows which rows change: it is refused.
+#[utoipa::path(
+    get, path = "/projections/{name}/changes", tag = "read", params(("name" = String, Path), ChangesQuery),
+    responses(
+        (status = 200, description = "Messages without end", content_type = "text/event-stream", body = String),
+        (status = 404, description = "There is no such projection here"),
+        (status = 409, description = "Last-Event-ID lies behind the end of the log"),
+    )
+)]
+pub(crate) async fn follow(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    Query(query): Query<ChangesQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let after = sse::begin(&shared.log, &headers, query.from.as_deref()).await?;
+    let changes = shared.app.changes(&shared.log, &name, after)?;
+    Ok(sse::answer(stream::unfold(changes, next)))
+}
+
+/// The next message; none where the changes cannot be followed any more.
+async fn next(mut changes: RowChanges) -> Option<(Event, RowChanges)> {
+    loop {
+        match changes.next().await {
+            Ok(change) => return Some((message(&change)?, changes)),
+            Err(error) if error.kind() == ErrorKind::Retry => tokio::time::sleep(sse::PAUSE).await,
+            Err(error) => {
+                tracing::error!(%error, "the changes of a read model are followed no more");
+                return None;
+            }
+        }
+    }
+}
+
+fn message(change: &RowChange) -> Option<Event> {
+    let kind = if change.row.is_some() { "changed" } else { "removed" };
+    let message = Event::default().event(kind).json_data(change).ok()?;
+    // A client that comes back behind a position must miss no row that its event has changed.
+    Some(if change.complete { message.id(change.position.to_string()) } else { message })
+}

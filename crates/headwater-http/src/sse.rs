@@ -1,0 +1,69 @@
+//! What all answers without end have in common: where they begin, and how they are sent (Server-Sent Events).
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{
+        IntoResponse as _, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures_util::{Stream, StreamExt as _};
+use headwater::{Log, Position};
+
+use crate::{
+    problem::{BEYOND_THE_END, MALFORMED_REQUEST, Problem},
+    request,
+    wanted::Start,
+};
+
+/// How often something is sent where nothing happens, so that a dead connection is found.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// After how long a client that was cut off comes back.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How long it waits before it asks a store again that was away.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+
+/// The last position that a client has.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Behind which position it begins: what the client has already counts more than what it asks for.
+pub(crate) async fn begin(
+    log: &Log,
+    headers: &HeaderMap,
+    from: Option<&str>,
+) -> Result<Position, Problem> {
+    let from = match request::text(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()) {
+        Some(id) => {
+            let position = id.parse().map(Position).map_err(|_| {
+                Problem::new(MALFORMED_REQUEST, "Last-Event-ID should be a position")
+            })?;
+            Start::Position(position)
+        }
+        None => from.map_or(Ok(Start::Now), |text| Start::parse("from", text))?,
+    };
+    let after = from.position(log).await?;
+    let end = log.ceiling().await?.position;
+    if after > end {
+        let detail = format!("it ends at position {end}, before {after}");
+        return Err(Problem::new(BEYOND_THE_END, detail).with("position", end.0));
+    }
+    Ok(after)
+}
+
+/// The answer that sends these messages for as long as the client listens.
+pub(crate) fn answer(messages: impl Stream<Item = Event> + Send + 'static) -> Response {
+    // Sent at once, so that the client knows that it is connected.
+    let first = Event::default().retry(RETRY).comment("follows");
+    let messages = futures_util::stream::iter([first]).chain(messages).map(Ok::<_, Infallible>);
+    let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("hb"));
+    let mut response = sse.into_response();
+    // Proxies would keep messages back until they have many.
+    let unbuffered = HeaderName::from_static("x-accel-buffering");
+    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
