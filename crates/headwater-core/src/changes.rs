@@ -43,9 +43,12 @@ pub struct Changes<F: Fold> {
     decoder: Decoder<F::Event>,
     cursor: Cursor,
     /// Touched by what was read, and not yet looked up.
-    touched: Option<(Vec<(Position, F::Key)>, Position)>,
+    touched: Option<(Vec<Touched<F>>, Position)>,
     changes: VecDeque<Change<F>>,
 }
+
+/// A row, and the last event that has touched it.
+type Touched<F> = (Position, <F as ReadModel>::Key);
 
 impl<F: Fold> Changes<F> {
     pub(crate) fn new(log: &Log, after: Position) -> Result<Self> {
@@ -80,7 +83,7 @@ impl<F: Fold> Changes<F> {
     }
 
     /// The rows that events touch, each at the last of them.
-    fn touched_by(&self, events: Vec<StoredEvent>) -> Result<Vec<(Position, F::Key)>> {
+    fn touched_by(&self, events: Vec<StoredEvent>) -> Result<Vec<Touched<F>>> {
         let mut touched = Vec::new();
         for event in events {
             let event = self.decoder.decode(event)?;
@@ -107,17 +110,14 @@ async fn wait_for(log: &Log, projection: &str, position: Position) -> Result<()>
 }
 
 /// The rows as they stand.
-async fn look_up<F: Fold>(
-    log: &Log,
-    touched: &[(Position, F::Key)],
-) -> Result<VecDeque<Change<F>>> {
+async fn look_up<F: Fold>(log: &Log, touched: &[Touched<F>]) -> Result<VecDeque<Change<F>>> {
     let mut rows = HashMap::with_capacity(touched.len());
     for some in touched.chunks(ROWS) {
         let (condition, parameters) = condition::<F>(some.iter().map(|(_, key)| key));
         let found = log.find::<F>(&condition, &parameters).await?;
         rows.extend(found.into_iter().map(|row| (row.key(), row)));
     }
-    let change = |(at, (position, key)): (usize, &(Position, F::Key))| Change {
+    let change = |(at, (position, key)): (usize, &Touched<F>)| Change {
         position: *position,
         key: key.clone(),
         row: rows.remove(key),
