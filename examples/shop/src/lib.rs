@@ -3,6 +3,7 @@
 //! Read it in the way an event goes: [`domain`] decides and emits events, [`Shop`] carries decisions
 //! into the log, [`views`] folds the log into tables, [`http`] takes commands in and gives both out.
 
+pub mod audit;
 mod checkout;
 pub mod demo;
 pub mod domain;
@@ -11,6 +12,7 @@ pub mod import;
 mod page;
 pub mod report;
 mod shop;
+pub mod statistics;
 pub mod traffic;
 pub mod views;
 pub mod web;

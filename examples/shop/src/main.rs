@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use headwater_cli::{Failure, Options};
 use shop::{
+    audit,
     demo::{self, DemoArgs},
     import::{self, ImportArgs},
     report,
@@ -40,6 +41,9 @@ enum Command {
     /// Sum up what was sold and what came back
     #[command(after_help = report::EXAMPLES)]
     Report,
+    /// Hold every number of the dashboard against the events themselves
+    #[command(after_help = audit::EXAMPLES)]
+    Audit,
     /// Send made-up visitors
     #[command(after_help = traffic::EXAMPLES)]
     Traffic(TrafficArgs),
@@ -48,8 +52,8 @@ enum Command {
 }
 
 const EXAMPLES: &str = "\
-Where no log is named, demo writes one in the user's data directory; report and Headwater's own
-commands take that one then.
+Where no log is named, demo writes one in the user's data directory; report, audit and Headwater's
+own commands take that one then.
 
 Examples:
   shop demo
@@ -69,6 +73,7 @@ async fn run(Shop { options, command }: Shop) -> Result<(), Failure> {
         Command::Web(args) => web::run(&options, args).await,
         Command::Import(args) => import::run(&options, args).await,
         Command::Traffic(args) => traffic::run(&options, args).await,
+        Command::Audit => audit::run(&or_demo(options)).await,
         Command::Report => report::run(&or_demo(options)).await,
         Command::Headwater(command) => {
             headwater_cli::run(&or_demo(options), command, &shop::app()).await

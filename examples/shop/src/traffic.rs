@@ -1,7 +1,7 @@
 //! Made-up visitors, so that there is something to look at.
 //!
 //! All that a visitor does follows from the seed and a number: ids, choices, and where it ends. So a
-//! start goes on behind as many visitors as there are carts, and completes what some before them had
+//! start goes on behind as many visitors as there are visits, and completes what some before them had
 //! begun.
 
 mod visitor;
@@ -126,12 +126,11 @@ impl Traffic {
         Ok(())
     }
 
-    /// The number of a visitor near the first who has not taken a cart yet: who was there before
-    /// changes nothing.
+    /// The number of a visitor near the first who has not been there yet: who was there before changes nothing.
     async fn first_unknown(&self) -> Result<u64> {
-        let carts = self.shop.log.query("select count(*) as carts from {cart_views}", &[]).await;
-        match carts.as_deref() {
-            Ok([row]) => Ok(row.get("carts")?),
+        let visits = self.shop.log.query("select count(*) as visits from {visits}", &[]).await;
+        match visits.as_deref() {
+            Ok([row]) => Ok(row.get("visits")?),
             // The read model is made at this very moment, or waits for its database.
             _ => Ok(0),
         }

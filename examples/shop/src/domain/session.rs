@@ -4,6 +4,8 @@ use headwater::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ids::Sku;
+
 /// What a visitor did.
 #[derive(Clone, Debug, PartialEq, Event)]
 #[event(category = "session")]
@@ -31,7 +33,14 @@ pub enum SessionEvent {
     },
     /// A product was looked at.
     #[event(name = "product.viewed")]
-    ProductViewed(Context),
+    ProductViewed {
+        /// Which one, where it is one of the shop's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sku: Option<Sku>,
+        /// Who, and what else is known.
+        #[serde(flatten)]
+        context: Context,
+    },
     /// Something was searched for.
     #[event(name = "search.performed")]
     SearchPerformed(Context),

@@ -57,7 +57,8 @@ kinds! {
     MalformedRequest = BAD_REQUEST "malformed-request": "A header or parameter cannot be read",
         "The detail names the header or parameter, and what it must look like.";
     UnknownTopic = BAD_REQUEST "unknown-topic": "The shop does not know this topic",
-        "A message of the coffee shop's pages has the topic edm-ui-click or edm-ui-pageload.";
+        "A message of the coffee shop's pages has the topic edm-ui-click, edm-ui-pageload or \
+         shop-product-view.";
     IdempotencyKeyMissing = BAD_REQUEST "idempotency-key-missing": "The command needs a key",
         "Send an Idempotency-Key, such as a fresh UUID, and the same one when you send the command \
          again: it is then carried out once, however often it arrives.";

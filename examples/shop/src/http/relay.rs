@@ -19,6 +19,7 @@ use super::{Kind, POSITION, Problem, request::Beacon};
 use crate::{
     Shop,
     domain::{
+        ids::Sku,
         is_name,
         session::{Context, SessionEvent},
     },
@@ -86,9 +87,13 @@ impl Message {
                 let url = url.unwrap_or_default();
                 Ok(Box::new(|context| SessionEvent::PageLoaded { url, user_agent, context }))
             }
+            "shop-product-view" => {
+                let sku: Sku = self.needs("sku")?;
+                Ok(Box::new(|context| SessionEvent::ProductViewed { sku: Some(sku), context }))
+            }
             _ => Err(Problem::new(
                 Kind::UnknownTopic,
-                "the topics are edm-ui-click and edm-ui-pageload",
+                "the topics are edm-ui-click, edm-ui-pageload and shop-product-view",
             )),
         }
     }

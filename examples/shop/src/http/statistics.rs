@@ -1,14 +1,126 @@
-//! `GET /api/clickCount` and `GET /api/clickHistory`: the statistics of the reference system's dashboard, in its form:
+//! `/stats`: what the read models say of a window; and the two statistics of the reference system, in its form, in which
 //! numbers are text.
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{
+    Json,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Problem, consistency::wait_for};
+use super::{Kind, Problem, consistency::wait_for, request::Query};
 use crate::{
     Shop,
-    views::{ButtonClicks, ClickDay},
+    statistics::{By, Length, Window},
+    views::{ButtonClicks, ButtonMinute, ClickDay, ClickSecond, ProductMinute, SalesMinute, Visit},
 };
+
+/// The longest window that is told second by second, in seconds.
+const SECONDS: i64 = 3_600;
+
+/// A window, and what is wanted of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    window: Option<String>,
+    until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    by: By,
+}
+
+/// The answer for a window.
+#[derive(Serialize)]
+struct Of<T> {
+    window_seconds: i64,
+    until: DateTime<Utc>,
+    #[serde(flatten)]
+    found: T,
+}
+
+impl Wanted {
+    /// The window, of this length where none is given.
+    fn window(&self, usual: &str) -> Result<(Window, DateTime<Utc>), Problem> {
+        let text = self.window.as_deref().unwrap_or(usual);
+        let length: Length = text.parse().map_err(|error: crate::statistics::NoLength| {
+            Problem::new(Kind::MalformedRequest, error.to_string())
+        })?;
+        let until = self.until.unwrap_or_else(Utc::now);
+        Ok((Window::new(length, until), until))
+    }
+}
+
+fn answer<T: Serialize>(window: &Window, until: DateTime<Utc>, found: T) -> Response {
+    Json(Of { window_seconds: window.seconds(), until, found }).into_response()
+}
+
+/// Clicks and page loads in each second, and their means.
+pub(super) async fn rates(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (window, until) = wanted.window("60s")?;
+    if window.seconds() > SECONDS {
+        let detail = "seconds are told of an hour at most: ask for window=1h or less";
+        return Err(Problem::new(Kind::MalformedRequest, detail));
+    }
+    wait_for::<ClickSecond>(&shop, &headers).await?;
+    Ok(answer(&window, until, window.rates(&shop.log).await?))
+}
+
+/// The buttons that were pressed.
+pub(super) async fn buttons(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (window, until) = wanted.window("5m")?;
+    wait_for::<ButtonMinute>(&shop, &headers).await?;
+    let buttons = window.buttons(&shop.log).await?;
+    Ok(answer(&window, until, json!({ "buttons": buttons })))
+}
+
+/// The products that were looked at, put into carts and ordered.
+pub(super) async fn top_products(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (window, until) = wanted.window("5m")?;
+    wait_for::<ProductMinute>(&shop, &headers).await?;
+    Ok(answer(&window, until, window.top_products(&shop.log, wanted.by).await?))
+}
+
+/// How far visits have come.
+pub(super) async fn funnel(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (window, until) = wanted.window("1h")?;
+    wait_for::<Visit>(&shop, &headers).await?;
+    Ok(answer(&window, until, window.funnel(&shop.log).await?))
+}
+
+/// What was ordered and what fell, minute by minute.
+pub(super) async fn sales(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (window, until) = wanted.window("1h")?;
+    wait_for::<SalesMinute>(&shop, &headers).await?;
+    let minutes = window.sales(&shop.log).await?;
+    let minute = |row: SalesMinute| {
+        let SalesMinute { minute, orders, revenue, rejected, cancelled } = row;
+        json!({ "minute": minute, "orders": orders, "revenue": revenue, "rejected": rejected, "cancelled": cancelled })
+    };
+    let minutes: Vec<_> = minutes.into_iter().map(minute).collect();
+    Ok(answer(&window, until, json!({ "minutes": minutes })))
+}
 
 /// How often each button was pressed.
 pub(super) async fn click_count(

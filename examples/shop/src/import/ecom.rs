@@ -80,7 +80,7 @@ impl Dataset for Ecom {
 
 fn event(name: &str, context: Context) -> SessionEvent {
     match name {
-        "product_view" => SessionEvent::ProductViewed(context),
+        "product_view" => SessionEvent::ProductViewed { sku: None, context },
         "search" | "filter_results" => {
             let description = Some(name.into());
             SessionEvent::SearchPerformed(Context { description, ..context })

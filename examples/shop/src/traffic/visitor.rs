@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use headwater::{CommandError, Result};
+use headwater::{CommandError, ExpectedVersion, NewEvent, Result, StreamName};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::{
         catalogue::COFFEE_SHOP,
         ids::{CartId, Sku},
         money::Currency,
+        session::{Context, SessionEvent},
     },
 };
 
@@ -24,6 +25,7 @@ use crate::{
 const CUSTOMERS: u64 = 500;
 
 pub(super) struct Visitor {
+    /// The cart; the visit has the same id.
     pub(super) cart_id: CartId,
     customer: String,
     plan: Vec<Step>,
@@ -32,6 +34,16 @@ pub(super) struct Visitor {
 /// A thing to do. Products are named by their place in the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
+    /// Open a page, which tells so.
+    Load,
+    /// Look at a product.
+    Look {
+        product: usize,
+    },
+    /// Press the button that puts a product into the cart.
+    Press {
+        product: usize,
+    },
     Open,
     Add {
         product: usize,
@@ -51,7 +63,7 @@ enum Step {
 
 impl Visitor {
     pub(super) fn new(seed: u64, number: u64) -> Self {
-        let crowd = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("shop traffic {seed}").as_bytes());
+        let crowd = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("shop visitors {seed}").as_bytes());
         let id = Uuid::new_v5(&crowd, &number.to_be_bytes());
         let (high, low) = id.as_u64_pair();
         let mut random = StdRng::seed_from_u64(high ^ low);
@@ -65,7 +77,19 @@ impl Visitor {
         if !matches!(cart.state.status(), CartStatus::Unknown | CartStatus::Open) {
             return Ok(());
         }
-        for (number, step) in (0_u64..).zip(&self.plan) {
+        let session = StreamName::new("session", self.cart_id)?;
+        let before = shop.log.stream_info(&session).await?.map_or(0, |info| info.version);
+        let (mut told, mut number) = (0, 0_u64);
+        for step in &self.plan {
+            if let Some(event) = step.tells()? {
+                told += 1;
+                if told > before {
+                    pace.turn().await;
+                    self.tell(shop, &session, told, &event).await?;
+                    commands.fetch_add(1, Ordering::Relaxed);
+                }
+                continue;
+            }
             // Each step so far made an event; done again, it only yields its first result.
             if number >= cart.version {
                 if let Step::Idle { seconds } = step {
@@ -74,17 +98,34 @@ impl Visitor {
                 pace.turn().await;
             }
             let command_id = Some(Uuid::new_v5(&self.cart_id.0, &number.to_be_bytes()));
-            let options = CommandOptions { command_id, ..CommandOptions::default() };
+            let correlation_id = Some(self.cart_id.0);
+            let options =
+                CommandOptions { command_id, correlation_id, ..CommandOptions::default() };
             self.step(shop, *step, &options).await?;
             commands.fetch_add(1, Ordering::Relaxed);
+            number += 1;
         }
         Ok(())
+    }
+
+    /// Tells what is done on a page, as the page would.
+    async fn tell(
+        &self,
+        shop: &Shop,
+        session: &StreamName,
+        number: u64,
+        event: &SessionEvent,
+    ) -> Result<()> {
+        let id = Uuid::new_v5(&self.cart_id.0, format!("tells {number}").as_bytes());
+        let event = NewEvent::of(event)?.id(id).correlation_id(self.cart_id.0);
+        shop.log.append(session, ExpectedVersion::Any, [event]).await.map(drop)
     }
 
     async fn step(&self, shop: &Shop, step: Step, options: &CommandOptions) -> Result<()> {
         let id = &self.cart_id;
         let cart = options.command(&shop.carts, id);
         match step {
+            Step::Load | Step::Look { .. } | Step::Press { .. } => Ok(()),
             Step::Open => {
                 let customer = Some(self.customer.clone());
                 let open = cart.execute(|cart| cart.open(customer.clone(), Currency::Usd));
@@ -110,21 +151,48 @@ impl Visitor {
     }
 }
 
-/// Six of ten buy; most of the others leave for good, and a few come back.
+impl Step {
+    /// What the page tells of it; `None` of what concerns the cart or the order.
+    fn tells(self) -> Result<Option<SessionEvent>> {
+        let context = Context::default();
+        Ok(match self {
+            Self::Load => {
+                let (url, user_agent) = ("/".into(), Some("a made-up visitor".into()));
+                Some(SessionEvent::PageLoaded { url, user_agent, context })
+            }
+            Self::Look { product } => {
+                Some(SessionEvent::ProductViewed { sku: Some(sku(product)?), context })
+            }
+            Self::Press { product } => {
+                let button_id = sku(product)?.to_string();
+                Some(SessionEvent::ButtonClicked { button_id, context })
+            }
+            _ => None,
+        })
+    }
+}
+
+/// One of five only looks. Six of ten of the others buy; most of the rest leave for good, and a few come back.
 fn plan(random: &mut StdRng) -> Vec<Step> {
-    let mut plan = vec![Step::Open];
     // The lower of two draws: what stands first in the catalogue sells best.
     let draw = |random: &mut StdRng| {
         let mut product = || random.random_range(0..COFFEE_SHOP.len());
         product().min(product())
     };
-    for _ in 0..random.random_range(1..=5) {
-        let quantity = random.random_range(1..=3);
-        plan.push(Step::Add { product: draw(random), quantity });
+    let mut plan = vec![Step::Load];
+    for _ in 0..random.random_range(1..=3) {
+        plan.push(Step::Look { product: draw(random) });
     }
-    if let Step::Add { product, quantity } = plan[1]
-        && random.random_ratio(1, 4)
-    {
+    if random.random_ratio(1, 5) {
+        return plan;
+    }
+    plan.push(Step::Open);
+    let (mut product, mut quantity) = (0, 0);
+    for _ in 0..random.random_range(1..=4) {
+        (product, quantity) = (draw(random), random.random_range(1..=3));
+        plan.extend([Step::Press { product }, Step::Add { product, quantity }]);
+    }
+    if random.random_ratio(1, 4) {
         plan.push(Step::Set { product, quantity: quantity + random.random_range(1..=2) });
     }
     if random.random_ratio(4, 10) {
@@ -170,7 +238,9 @@ mod tests {
     fn some_buy_and_some_give_up() {
         let plans: Vec<_> = (0..1_000).map(|number| Visitor::new(1, number).plan).collect();
         let buyers = plans.iter().filter(|plan| plan.contains(&Step::CheckOut)).count();
-        assert!((550..750).contains(&buyers), "{buyers} of 1,000 buy");
-        assert!(plans.iter().all(|plan| plan[0] == Step::Open && plan.len() > 1));
+        assert!((450..650).contains(&buyers), "{buyers} of 1,000 buy");
+        let lookers = plans.iter().filter(|plan| !plan.contains(&Step::Open)).count();
+        assert!((150..250).contains(&lookers), "{lookers} of 1,000 only look");
+        assert!(plans.iter().all(|plan| plan[0] == Step::Load && plan.len() > 1));
     }
 }

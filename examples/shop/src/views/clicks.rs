@@ -57,7 +57,7 @@ impl Fold for ClickDay {
         match &event.event {
             SessionEvent::ButtonClicked { .. } => counts.clicks += 1,
             SessionEvent::PageLoaded { .. } => counts.loads += 1,
-            SessionEvent::ProductViewed(_) | SessionEvent::SearchPerformed(_) => {}
+            SessionEvent::ProductViewed { .. } | SessionEvent::SearchPerformed(_) => {}
         }
         Some(counts)
     }

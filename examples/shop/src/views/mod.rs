@@ -3,29 +3,44 @@
 //! A file holds one table and its fold. Times are those at which things happened, never the clock's,
 //! so that a rebuild comes to the same rows.
 
+mod activity;
+mod button_minutes;
 mod carts;
 mod catalogue;
+mod click_seconds;
 mod clicks;
 mod customer_totals;
 mod orders;
+mod product_minutes;
 mod product_sales;
 mod sales_days;
+mod sales_minutes;
 mod trade;
+mod visits;
 
 use std::str::FromStr;
 
-use headwater::{App, Recorded};
+use headwater::{App, Recorded, Windows};
 
 pub use self::{
+    activity::ActivityEvent,
+    button_minutes::ButtonMinute,
     carts::CartView,
     catalogue::CatalogueView,
+    click_seconds::ClickSecond,
     clicks::{ButtonClicks, ClickDay},
     customer_totals::CustomerTotals,
     orders::OrderView,
+    product_minutes::ProductMinute,
     product_sales::ProductSales,
     sales_days::SalesDay,
+    sales_minutes::SalesMinute,
     trade::TradeEvent,
+    visits::Visit,
 };
+
+/// What the statistics of the last minutes and hours are added up from.
+const MINUTES: Windows = Windows::tumbling(60);
 
 /// The projections of the shop.
 pub fn app() -> App {
@@ -38,6 +53,11 @@ pub fn app() -> App {
         .projection::<CustomerTotals>()
         .projection::<ButtonClicks>()
         .projection::<ClickDay>()
+        .projection::<ClickSecond>()
+        .projection::<ButtonMinute>()
+        .projection::<ProductMinute>()
+        .projection::<SalesMinute>()
+        .projection::<Visit>()
 }
 
 /// The id in the event's stream, as the one key that the event touches.

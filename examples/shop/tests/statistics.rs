@@ -1,0 +1,311 @@
+//! The numbers of the dashboard: they are those of the events, also while read models are rebuilt.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a helper of a test panics as the test does")]
+
+mod command;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    time::{Duration, Instant},
+};
+
+use command::{Ended, Folder, Process, Serving, ended, shipped, shop};
+use headwater_testkit::postgres::{self, TestDatabase};
+use serde_json::Value;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+/// A log, and what it lies in.
+struct Place {
+    log: String,
+    folder: Folder,
+    _database: Option<TestDatabase>,
+}
+
+impl Place {
+    fn on_sqlite() -> Self {
+        let folder = Folder::new();
+        Self { log: folder.log(), folder, _database: None }
+    }
+
+    async fn on_postgresql() -> Self {
+        let database = postgres::database().await;
+        let log = database.url().to_owned();
+        Self { log, folder: Folder::new(), _database: Some(database) }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        ended(shop(&self.log).args(arguments))
+    }
+
+    fn serve(&self) -> Serving {
+        Serving::start(shop(&self.log).args(["web", "--port", "0"]))
+    }
+
+    /// Visitors for so many seconds.
+    fn visitors(&self, seconds: &str) {
+        let sent = self.run(&["traffic", "--rps", "150", "--seconds", seconds, "--seed", "11"]);
+        assert_eq!(sent.code, 0, "{}", sent.err);
+        assert_eq!(self.run(&["projections", "run", "--once"]).code, 0);
+    }
+
+    /// Changes the read models by hand.
+    async fn alter(&self, sql: &'static str) {
+        if self.log.starts_with("sqlite:") {
+            let mut connection = SqliteConnection::connect(&self.log).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = PgConnection::connect(&self.log).await.unwrap();
+            sqlx::raw_sql("set search_path = headwater").execute(&mut connection).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+
+    /// The rows that a query in SQL yields, as text.
+    async fn query(&self, sql: &str) -> Vec<Vec<String>> {
+        let log = headwater::connect(&self.log).await.unwrap();
+        let rows = log.query(sql, &[]).await.unwrap();
+        log.close().await;
+        rows.into_iter().map(|row| row.values.iter().map(ToString::to_string).collect()).collect()
+    }
+}
+
+fn json(serving: &Serving, path: &str) -> Value {
+    let (head, body) = serving.get(path);
+    assert!(head.starts_with("http/1.1 200 "), "{path}: {head}\n{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Makes a test of each behaviour on each database.
+macro_rules! on_both {
+    ($($name:ident: $sqlite:ident, $postgresql:ident;)+) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $sqlite() {
+            $name(Place::on_sqlite()).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $postgresql() {
+            $name(Place::on_postgresql().await).await;
+        }
+    )+};
+}
+
+on_both! {
+    the_numbers_are_those_of_the_events:
+        s_11_every_number_is_that_of_the_events_on_sqlite,
+        s_11_every_number_is_that_of_the_events_on_postgresql;
+    a_window_is_what_its_sql_says:
+        s_22_a_window_is_what_its_sql_says_on_sqlite,
+        s_22_a_window_is_what_its_sql_says_on_postgresql;
+    rows_come_as_they_change:
+        s_23_rows_come_as_they_change_on_sqlite,
+        s_23_rows_come_as_they_change_on_postgresql;
+    versions_come_and_go_while_it_is_asked:
+        s_27_versions_come_and_go_while_it_is_asked_on_sqlite,
+        s_27_versions_come_and_go_while_it_is_asked_on_postgresql;
+    the_funnel_of_a_year_of_clicks_is_the_counted_one:
+        the_funnel_of_a_year_of_clicks_is_the_counted_one_on_sqlite,
+        the_funnel_of_a_year_of_clicks_is_the_counted_one_on_postgresql;
+}
+
+/// Also while visitors are there: both sides of each comparison end at the same event.
+async fn the_numbers_are_those_of_the_events(place: Place) {
+    let serving = place.serve();
+    place.visitors("1");
+    let visitors = ["traffic", "--rps", "150", "--seconds", "4", "--seed", "3"];
+    let mut visitors = Process(shop(&place.log).args(visitors).spawn().unwrap());
+    let (mut audits, mut rows) = (0, 0);
+    while visitors.0.try_wait().unwrap().is_none() {
+        let audit = place.run(&["audit", "--json"]);
+        assert_eq!(audit.code, 0, "{audit:?}");
+        let lines: Vec<Value> =
+            audit.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.len() == 12 && lines.iter().all(|line| line["ok"] == true), "{audit:?}");
+        rows = lines.iter().map(|line| line["rows"].as_i64().unwrap()).min().unwrap();
+        audits += 1;
+    }
+    assert!(audits > 2 && rows > 0, "{audits} audits, {rows} rows at least");
+    drop(serving);
+    let told = place.run(&["audit"]).out;
+    assert_eq!(told.matches("ok ").count(), 12, "{told}");
+
+    let most = "update button_clicks__1 set clicks = clicks + 1 \
+                where clicks = (select max(clicks) from button_clicks__1)";
+    place.alter(most).await;
+    let altered = place.run(&["audit"]);
+    assert_eq!(altered.code, 1, "{altered:?}");
+    assert!(altered.out.contains("DIFFERS button_clicks"), "{altered:?}");
+    assert_eq!(altered.out.matches("ok ").count(), 11, "{altered:?}");
+}
+
+/// The best products of the last minutes, as the page says that they are computed.
+async fn a_window_is_what_its_sql_says(place: Place) {
+    place.visitors("3");
+    let serving = place.serve();
+    let last = place.query("select max(minute) from {product_minutes}").await.remove(0).remove(0);
+    let until = &last[..19];
+    for (by, window, minutes) in [("units", "5m", 5), ("views", "1m", 1), ("revenue", "24h", 1440)]
+    {
+        let path = format!("/stats/top-products?window={window}&by={by}&until={until}Z");
+        let answer = json(&serving, &path);
+        assert_eq!(answer["window_seconds"], 60 * minutes);
+        let told = answer["products"].as_array().unwrap().iter().map(|product| {
+            ["sku", "views", "adds", "units", "revenue"].map(|column| {
+                let value = &product[column];
+                value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+            })
+        });
+        let told: Vec<Vec<String>> = told.map(Vec::from).collect();
+        // All of this test lies in the last minutes.
+        let sql = format!(
+            "select sku, cast(sum(views) as bigint), cast(sum(adds) as bigint), cast(sum(units) as bigint), \
+                    cast(sum(revenue) as bigint) \
+             from {{product_minutes}} group by sku having sum({by}) > 0 order by sum({by}) desc, sku limit 9"
+        );
+        if minutes > 1 {
+            assert_eq!(told, place.query(&sql).await, "{path}");
+        }
+        assert!(!told.is_empty());
+        assert!(
+            answer["products"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|product| product["title"].is_string())
+        );
+    }
+    let early = json(&serving, "/stats/top-products?window=24h&until=2001-01-01T00:00:00Z");
+    assert_eq!(
+        (&early["products"], &early["generation"]),
+        (&Value::Array(vec![]), &Value::from(1))
+    );
+    let rates = json(&serving, "/stats/rates?window=1h");
+    let clicks = place.query("select cast(sum(clicks) as bigint) from {click_seconds}").await;
+    assert_eq!(rates["clicks_total"].to_string(), clicks[0][0]);
+    assert_eq!(rates["clicks"].as_array().unwrap().len(), 3_600);
+    let buttons = json(&serving, "/stats/buttons?window=1h");
+    let counted = json(&serving, "/api/clickCount");
+    let sum = |rows: &Value, column: &str| -> i64 {
+        let number = |row: &Value| {
+            row[column].as_i64().or_else(|| row[column].as_str()?.parse().ok()).unwrap()
+        };
+        rows.as_array().unwrap().iter().map(number).sum()
+    };
+    assert_eq!(sum(&buttons["buttons"], "clicks"), sum(&counted, "sum"));
+    for path in ["window=0s", "window=5", "window=500d", "until=now", "by=weight", "width=5m"] {
+        let (head, body) = serving.get(&format!("/stats/top-products?{path}"));
+        assert!(
+            head.starts_with("http/1.1 400 ") && body.contains("malformed-request"),
+            "{path}: {head}"
+        );
+    }
+    assert!(serving.get("/stats/rates?window=2h").0.starts_with("http/1.1 400 "));
+}
+
+/// A row for each change, each with the event that has caused it; the last one of a row is how it stands.
+async fn rows_come_as_they_change(place: Place) {
+    let serving = place.serve();
+    let mut stream = TcpStream::connect(&serving.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+        .write_all(b"GET /log/projections/product_sales/changes?from=beginning HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    place.visitors("3");
+    let expected = place.query("select sku, units_gross from {product_sales} order by sku").await;
+    let last = place.query("select max(position) from {product_sales}").await[0][0]
+        .parse::<u64>()
+        .unwrap();
+    let (mut rows, mut before, mut changes) = (BTreeMap::new(), 0, 0);
+    for line in BufReader::new(stream).lines().map(Result::unwrap) {
+        let Some(data) = line.strip_prefix("data: ") else { continue };
+        let change: Value = serde_json::from_str(data).unwrap();
+        let position = change["position"].as_u64().unwrap();
+        assert!(position >= before, "{position} comes after {before}");
+        before = position;
+        let row = &change["row"];
+        assert_eq!(change["key"]["sku"], row["sku"]);
+        rows.insert(row["sku"].as_str().unwrap().to_owned(), row["units_gross"].to_string());
+        changes += 1;
+        if position >= last
+            && rows
+                .iter()
+                .map(|(sku, units)| vec![sku.clone(), units.clone()])
+                .eq(expected.iter().cloned())
+        {
+            break;
+        }
+    }
+    assert!(changes > rows.len(), "{changes} changes of {} rows", rows.len());
+}
+
+/// Another build beside the one in service, put into service and taken back: nobody who asks notices, but by the number
+/// of the build in the answer.
+async fn versions_come_and_go_while_it_is_asked(place: Place) {
+    place.visitors("2");
+    let serving = place.serve();
+    let (over, seen) = (AtomicBool::new(false), std::sync::Mutex::new(Vec::new()));
+    let ask = || {
+        let mut asked = 0;
+        while !over.load(SeqCst) {
+            let answer = json(&serving, "/stats/top-products?window=24h");
+            let (generation, products) = (&answer["generation"], &answer["products"]);
+            let mut seen = seen.lock().unwrap();
+            if seen.last().is_none_or(|(last, _): &(u64, Value)| generation != last) {
+                seen.push((generation.as_u64().unwrap(), products.clone()));
+            }
+            assert_eq!(*products, seen[0].1, "no event comes, so no number changes");
+            asked += 1;
+        }
+        asked
+    };
+    let generations =
+        || seen.lock().unwrap().iter().map(|(generation, _)| *generation).collect::<Vec<_>>();
+    let wait_for = |expected: &[u64]| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while generations() != expected {
+            assert!(Instant::now() < deadline, "{:?} is not {expected:?}", generations());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let act = |arguments: &[&str]| {
+        let done = place.run(arguments);
+        assert_eq!(done.code, 0, "{arguments:?}: {done:?}");
+    };
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(ask);
+        let work = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            wait_for(&[1]);
+            act(&["projections", "rebuild", "product_minutes", "--hold", "--no-progress"]);
+            assert_eq!(generations(), [1], "it is held back");
+            act(&["projections", "promote", "product_minutes", "--no-progress"]);
+            wait_for(&[1, 2]);
+            act(&["projections", "rollback", "product_minutes", "--no-progress"]);
+            wait_for(&[1, 2, 1]);
+        }));
+        over.store(true, SeqCst);
+        let asked = asking.join().unwrap();
+        work.unwrap();
+        asked
+    });
+    assert!(asked > 20, "{asked} requests");
+    let generations: BTreeSet<_> = generations().into_iter().collect();
+    assert_eq!(generations, [1, 2].into());
+}
+
+/// The clicks of another shop, whose numbers were counted by others.
+async fn the_funnel_of_a_year_of_clicks_is_the_counted_one(place: Place) {
+    let file = shipped("ecom.csv.gz");
+    let imported = place.run(&["import", "ecom", file.to_str().unwrap(), "--no-progress"]);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    assert_eq!(place.run(&["projections", "run", "--once"]).code, 0);
+    let serving = place.serve();
+    let funnel = json(&serving, "/stats/funnel?window=400d&until=2024-12-31T00:00:00Z");
+    let told = ["visits", "viewed", "added", "ordered"].map(|step| funnel[step].as_i64().unwrap());
+    assert_eq!(told, [3_605, 2_868, 1_213, 470]);
+    let audit = place.run(&["audit"]);
+    assert_eq!(audit.out.matches("ok ").count(), 12, "{audit:?}");
+    drop(place.folder);
+}
