@@ -2,21 +2,29 @@
 //!
 //! Its files are part of the binary, so it needs no build step and works offline.
 
+mod latecomer;
 mod live;
+mod time_machine;
 mod window;
 
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
-    http::{HeaderName, header},
-    routing::get,
+    http::{HeaderName, StatusCode, header},
+    routing::{get, post},
+};
+use serde_json::{Map, Value};
+
+use crate::{
+    audit::{self, Explained},
+    http::{Body, Problem},
 };
 
-use crate::http::Problem;
-
-pub(crate) use self::{live::Live, window::Window};
+pub(crate) use self::{
+    latecomer::Latecomer, live::Live, time_machine::TimeMachine, window::Window,
+};
 
 /// A page runs its own scripts and styles, asks its own server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -24,9 +32,18 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 type Headers = [(HeaderName, &'static str); 4];
 
-/// The routes of the pages.
-pub(crate) fn router(live: Arc<Live>) -> Router {
+/// The routes of the pages; those that cost much or change something, only where the page is operable.
+pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
+    let live = Arc::new(live);
     let file = |kind, text: &'static str| get(move || async move { (headers(kind), text) });
+    let operating = if live.is_operable() {
+        let machine = Arc::new(TimeMachine::new(live.log()));
+        Router::new()
+            .route("/api/at", get(time_machine::answer).with_state(machine))
+            .route("/api/busy-hours", post(join).with_state(latecomer))
+    } else {
+        Router::new()
+    };
     Router::new()
         .route("/", file("text/html; charset=utf-8", include_str!("../static/index.html")))
         .route("/shop.js", file("text/javascript", include_str!("../static/shop.js")))
@@ -39,7 +56,20 @@ pub(crate) fn router(live: Arc<Live>) -> Router {
         .route("/charts.js", file("text/javascript", include_str!("../static/charts.js")))
         .route("/style.css", file("text/css", include_str!("../static/style.css")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../static/icon.svg")))
+        .route("/api/explained", get(explain).with_state(live.clone()))
+        .merge(operating)
         .route("/api/live", get(answer).with_state(live))
+}
+
+/// How each number of the dashboard comes about.
+async fn explain(State(live): State<Arc<Live>>) -> Result<Json<Vec<Explained>>, Problem> {
+    Ok(Json(audit::explained(live.log()).await?))
+}
+
+/// Lets the latecomer join. What it takes is JSON, which a page of another origin cannot send unasked.
+async fn join(State(latecomer): State<Arc<Latecomer>>, _: Body<Map<String, Value>>) -> StatusCode {
+    latecomer.join();
+    StatusCode::ACCEPTED
 }
 
 async fn answer(State(live): State<Arc<Live>>) -> Result<(Headers, String), Problem> {

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
     Shop, http,
-    page::{self, Live, Window},
+    page::{self, Latecomer, Live, Window},
     traffic::{Traffic, TrafficOptions},
 };
 
@@ -122,10 +122,11 @@ async fn until_asked_to_end(
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
     let window = Arc::new(Window::new(log)?);
     let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
-    let live = Live::new(log, app.clone(), window.clone(), operable).await?;
+    let latecomer = Arc::new(Latecomer::new(log).await?);
+    let live = Live::new(log, app.clone(), window.clone(), latecomer.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);
-    let mut others = page::router(Arc::new(live)).merge(health);
+    let mut others = page::router(live, latecomer.clone()).merge(health);
     if let Some(access) = access {
         let api = Api::new(log).app(app.clone()).access(access);
         others = others.merge(api.below("/log").router());
@@ -148,6 +149,7 @@ async fn until_asked_to_end(
         // It tells the other instances before it ends, so that they take over at once.
         ended = app.run_until(log, interrupt.requested()) => ended.map_err(Failure::from),
         failed = visitors => failed.map_err(Failure::from),
+        failed = latecomer.run() => failed.map_err(Failure::from),
         () = window.follow() => Ok(()),
         _ = &mut server => Err(Failure::new(Exit::Failed, "server", "the server ended by itself")),
     };

@@ -28,6 +28,7 @@ use axum::{
 use tower_http::cors::CorsLayer;
 use uuid::Uuid;
 
+pub(crate) use self::request::Body;
 pub use self::{
     health::health,
     problems::{Kind, Problem},

@@ -42,7 +42,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 }
 
 /// A JSON body, and what tells it from another one.
-pub(super) struct Body<T> {
+pub(crate) struct Body<T> {
     pub value: T,
     /// The same for bodies that are the same JSON, however they are written.
     pub fingerprint: Uuid,

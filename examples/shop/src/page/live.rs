@@ -1,17 +1,24 @@
 //! What the page shows, as one JSON object: read models, the window, and where projections stand.
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use headwater::{App, GenerationState, Log, ProjectionStatus, Result};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::window::{Second, Window};
-use crate::{domain::cart::CartStatus, views::ProductSales};
+use super::{
+    latecomer::Latecomer,
+    window::{self, Second},
+};
+use crate::{
+    statistics::{self, Window},
+    views::{ButtonClicks, ClickDay, ProductSales, SalesMinute},
+};
 
 /// How old an answer may be: however many look at the page, the database is asked twice a second.
 const FRESH: Duration = Duration::from_millis(500);
@@ -20,15 +27,19 @@ const FRESH: Duration = Duration::from_millis(500);
 const DRAWN: i64 = 120;
 const COLUMN: usize = 3;
 
+/// How many days of clicks are drawn.
+const DAYS: u64 = 14;
+
 /// The state of the shop at this moment.
 pub(crate) struct Live {
     log: Log,
     app: Arc<App>,
-    window: Arc<Window>,
+    window: Arc<window::Window>,
     /// The database in words.
     database: String,
     /// Whether the page may look after projections.
     operable: bool,
+    latecomer: Arc<Latecomer>,
     answer: Mutex<Option<(Instant, String)>>,
 }
 
@@ -39,11 +50,20 @@ impl Live {
     pub(crate) async fn new(
         log: &Log,
         app: Arc<App>,
-        window: Arc<Window>,
+        window: Arc<window::Window>,
+        latecomer: Arc<Latecomer>,
         operable: bool,
     ) -> Result<Self> {
-        let database = log.store().describe().await?;
-        Ok(Self { log: log.clone(), app, window, database, operable, answer: Mutex::default() })
+        let (log, database) = (log.clone(), log.store().describe().await?);
+        Ok(Self { log, app, window, database, operable, latecomer, answer: Mutex::default() })
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(super) fn is_operable(&self) -> bool {
+        self.operable
     }
 
     /// The database in words, such as `SQLite 3.51.3`.
@@ -74,7 +94,9 @@ impl Live {
         let drawn = self.window.seconds(DRAWN, now);
         let revenue_of = |seconds: &[Second]| seconds.iter().map(|s| s.revenue).sum::<i64>();
         let (orders, revenue, currency) = self.sales().await?;
-        let shown = status.iter().filter(|s| s.state != GenerationState::Verifying);
+        let late = self.latecomer.status().await?;
+        let shown = status.iter().chain(&late).filter(|s| s.state != GenerationState::Verifying);
+        let last = |length: &str| Window::new(length.parse().expect("it is a length"), now);
         let answer = json!({
             "log": self.database,
             "now": now.timestamp_millis(),
@@ -88,7 +110,12 @@ impl Live {
                 "columns": drawn.chunks(COLUMN).map(revenue_of).collect::<Vec<_>>(),
             },
             "orders": { "total": orders, "hour": hour.map(|hour| hour.orders) },
-            "carts": { "open": self.carts(CartStatus::Open).await?, "abandoned": self.carts(CartStatus::Abandoned).await? },
+            "carts": statistics::carts(&self.log).await?,
+            "rates": last("120s").rates(&self.log).await?,
+            "buttons": { "all": self.buttons().await?, "now": last("5m").buttons(&self.log).await? },
+            "click_days": self.click_days(now.date_naive()).await?,
+            "sales": self.sales_minutes(&last("1h"), now).await?,
+            "busy_hours": self.busy_hours().await?,
             "top_products": self.top_products().await?,
             "events": self.window.last(),
             "projections": shown.map(projection).collect::<Vec<_>>(),
@@ -108,10 +135,46 @@ impl Live {
         }
     }
 
-    async fn carts(&self, status: CartStatus) -> Result<i64> {
-        let sql = "select count(*) as carts from {cart_views} where status = $1";
-        let rows = self.log.query(sql, &[status.word().into()]).await?;
-        Ok(rows.first().map_or(Ok(0), |row| row.get("carts"))?)
+    async fn buttons(&self) -> Result<Vec<Value>> {
+        let most = "order by clicks desc, button_id limit 12";
+        let buttons = self.log.find::<ButtonClicks>(most, &[]).await?;
+        let button =
+            |row: &ButtonClicks| json!({ "button_id": row.button_id, "clicks": row.clicks });
+        Ok(buttons.iter().map(button).collect())
+    }
+
+    /// The clicks of the last days, the oldest first, days without any among them.
+    async fn click_days(&self, today: NaiveDate) -> Result<Vec<Value>> {
+        let first = today - Days::new(DAYS - 1);
+        let days = self
+            .log
+            .find::<ClickDay>("where day >= $1 and day <= $2", &[first.into(), today.into()])
+            .await?;
+        let found: HashMap<_, _> = days.into_iter().map(|row| (row.day, row.clicks)).collect();
+        let clicks = |day| json!({ "day": day, "clicks": found.get(&day).copied().unwrap_or(0) });
+        Ok(first.iter_days().take_while(|day| *day <= today).map(clicks).collect())
+    }
+
+    /// Orders and revenue of each minute of the window, the oldest first.
+    async fn sales_minutes(&self, window: &Window, now: DateTime<Utc>) -> Result<Value> {
+        let found = window.sales(&self.log).await?;
+        let (mut orders, mut revenue) = (vec![0; 60], vec![0; 60]);
+        for row in &found {
+            let ago = (now.timestamp().div_euclid(60) * 60 - row.minute.timestamp()) / 60;
+            if let Some(at) = usize::try_from(59 - ago).ok().filter(|at| *at < 60) {
+                (orders[at], revenue[at]) = (row.orders, row.revenue);
+            }
+        }
+        let sum = |of: fn(&SalesMinute) -> i64| found.iter().map(of).sum::<i64>();
+        let (rejected, cancelled) = (sum(|row| row.rejected), sum(|row| row.cancelled));
+        Ok(
+            json!({ "orders": orders, "revenue": revenue, "rejected": rejected, "cancelled": cancelled }),
+        )
+    }
+
+    async fn busy_hours(&self) -> Result<Vec<Value>> {
+        let hours = self.latecomer.rows().await?;
+        Ok(hours.iter().map(|row| json!({ "hour": row.hour, "orders": row.orders })).collect())
     }
 
     async fn top_products(&self) -> Result<Vec<Value>> {

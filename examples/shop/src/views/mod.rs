@@ -4,6 +4,7 @@
 //! so that a rebuild comes to the same rows.
 
 mod activity;
+mod busy_hours;
 mod button_minutes;
 mod carts;
 mod catalogue;
@@ -24,6 +25,7 @@ use headwater::{App, Recorded, Windows};
 
 pub use self::{
     activity::ActivityEvent,
+    busy_hours::BusyHour,
     button_minutes::ButtonMinute,
     carts::CartView,
     catalogue::CatalogueView,
@@ -42,7 +44,7 @@ pub use self::{
 /// What the statistics of the last minutes and hours are added up from.
 const MINUTES: Windows = Windows::tumbling(60);
 
-/// The projections of the shop.
+/// The projections of the shop. [`BusyHour`] is none of them: it joins when somebody asks for it.
 pub fn app() -> App {
     App::new()
         .projection::<CatalogueView>()
