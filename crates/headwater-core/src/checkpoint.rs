@@ -26,13 +26,14 @@ pub struct Checkpoint {
     pub event_id: Option<Uuid>,
     /// The position of that event.
     pub event_position: Position,
-    /// Counts the owners: the write of an earlier one is refused.
+    /// Counts the owners, from a number that no earlier generation of this number has had: the write of an earlier owner
+    /// is refused.
     pub epoch: i64,
     /// The definition that this generation was built from.
     pub fingerprint: String,
     /// Why the projection stands still, if it does.
     pub failure: Option<Failure>,
-    /// When the checkpoint last moved.
+    /// When the checkpoint last moved, or left service.
     pub updated_at: DateTime<Utc>,
     /// Whether an operator wants it to stand still.
     pub paused: bool,

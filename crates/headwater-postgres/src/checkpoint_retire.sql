@@ -1,4 +1,5 @@
 update {schema}.checkpoints
-set state = 'retired'
+set state = 'retired',
+    updated_at = clock_timestamp()
 where split_part(projection, '/', 1) = $1 and state = 'live'
 returning paused

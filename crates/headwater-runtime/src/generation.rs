@@ -58,18 +58,22 @@ impl Generations {
         self.all.iter().find(|at| at.generation == generation).map_or(0, |at| at.parked)
     }
 
-    /// The number of a new one.
-    pub(crate) fn next(&self) -> u32 {
-        self.all.iter().map(|checkpoint| checkpoint.generation).max().unwrap_or(0) + 1
+    /// The number of a new one: none that an operator's record names already, since such a record is of one build.
+    pub(crate) async fn next(&self, log: &Log, definition: &Definition) -> Result<u32> {
+        let sql = "select cast(coalesce(max(generation), 0) as bigint) as last from {all_operations} where projection = $1";
+        let recorded = log.query(sql, &[definition.name.as_str().into()]).await?;
+        let recorded = recorded.first().map_or(Ok(0), |row| row.get::<i64>("last"))?;
+        let there = self.all.iter().map(|checkpoint| checkpoint.generation).max();
+        Ok(there.unwrap_or(0).max(u32::try_from(recorded).unwrap_or(0)) + 1)
     }
 
-    /// Those that were in service before the one that is kept for a rollback.
+    /// Those that were in service before the last one, which is kept for a rollback.
     pub(crate) fn outdated(
         &self,
         is_kept: impl Fn(&Checkpoint) -> bool,
     ) -> impl Iterator<Item = u32> {
         let retired = |c: &&Checkpoint| c.state == GenerationState::Retired;
-        let kept = self.all.iter().filter(retired).map(|c| c.generation).max();
+        let kept = last_in_service(&self.all).map(|last| last.generation);
         self.all
             .iter()
             .filter(retired)
@@ -77,6 +81,13 @@ impl Generations {
             .map(|checkpoint| checkpoint.generation)
             .filter(move |generation| Some(*generation) != kept)
     }
+}
+
+/// The generation among these that was in service last, before the one that is.
+pub(crate) fn last_in_service(all: &[Checkpoint]) -> Option<&Checkpoint> {
+    let retired = all.iter().filter(|checkpoint| checkpoint.state == GenerationState::Retired);
+    // Numbers do not tell: somebody may have gone back.
+    retired.max_by_key(|checkpoint| checkpoint.updated_at)
 }
 
 /// The generation in service, made now where there is none.
@@ -88,7 +99,10 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
         None if projection_of(&definition.name) != definition.name => {
             Err(Error::CheckpointMoved { projection: definition.name.clone() })
         }
-        None => create(log, definition, generations.next()).await,
+        None => {
+            let next = generations.next(log, definition).await?;
+            create(log, definition, next).await
+        }
     }
 }
 

@@ -316,12 +316,14 @@ impl Operator {
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
             return Err(under_way(building, &leases));
         }
-        if let Some(kept) = generations.iter().rev().find(|g| g.state == GenerationState::Retired) {
+        if let Some(kept) = generation::last_in_service(&generations) {
             self.needs_code(&leases, kept)?;
         }
         let act = Act::new("rollback", projection, GenerationState::Retired);
         let state = GenerationState::Building;
-        let to = |at| Ok(Checkpoint { state, paused: false, held_back: false, ..at });
+        // What once stopped it may be mended: it is tried anew.
+        let to =
+            |at| Ok(Checkpoint { state, paused: false, held_back: false, failure: None, ..at });
         self.change(act, to).await
     }
 
@@ -385,7 +387,7 @@ impl Operator {
         Ok(all)
     }
 
-    /// Changes the newest generation in the act's state.
+    /// Changes the generation in the act's state; of several that were in service, the last.
     async fn change(
         &self,
         act: Act<'_>,
@@ -395,7 +397,11 @@ impl Operator {
         let mut generations = self.generations(projection).await?;
         generations.retain(|generation| generation.state == on);
         let none = || lacks(projection, kind_of(on));
-        let newest = generations.iter().map(|g| g.generation).max().ok_or_else(none)?;
+        let newest = match on {
+            GenerationState::Retired => generation::last_in_service(&generations),
+            _ => generations.iter().max_by_key(|generation| generation.generation),
+        };
+        let newest = newest.map(|newest| newest.generation).ok_or_else(none)?;
         generations.retain(|generation| generation.generation == newest);
         let mut tx = self.log.store().begin().await?;
         if matches!(effect, Effect::LeaveAppends) {

@@ -313,7 +313,8 @@ impl Rebuild {
         self.resumed.get_or_insert(false);
         let asked_to_hold = generations.live().is_some_and(|live| live.held_back);
         let (hold, by) = (self.how.hold || asked_to_hold, self.how.by.clone());
-        generation::build(&self.log, definition, generations.next(), hold, by, self.owner).await
+        let next = generations.next(&self.log, definition).await?;
+        generation::build(&self.log, definition, next, hold, by, self.owner).await
     }
 
     /// The one checkpoint of a build, also where it was in service before, with one for each partition.

@@ -1,4 +1,5 @@
 update checkpoints
-set state = 'retired'
+set state = 'retired',
+    updated_at = $2
 where (projection = $1 or substr(projection, 1, length($1) + 1) = $1 || '/') and state = 'live'
 returning paused

@@ -50,7 +50,8 @@ impl Rebuild {
             generation::remove_build(&self.log, definition, left.generation, self.owner).await?;
         }
         self.bring_live_up().await?;
-        generation::build_to_verify(&self.log, definition, generations.next(), self.owner).await
+        let next = generations.next(&self.log, definition).await?;
+        generation::build_to_verify(&self.log, definition, next, self.owner).await
     }
 
     /// Brings what is in service up to date, before it is built anew to be compared with: where it stands still, that is

@@ -120,6 +120,35 @@ pub async fn a_stale_checkpoint_does_not_move(harness: &dyn Harness) {
     }
 }
 
+/// A runner that was asleep while its build was dropped, and another one was made under the same number.
+pub async fn a_checkpoint_of_a_build_that_is_gone_does_not_move_its_successor(
+    harness: &dyn Harness,
+) {
+    let log = harness.log();
+    let make = async || {
+        let mut tx = begin(log).await;
+        let made = tx.create_generation(&balances(), 2, Building).await.expect("it is made");
+        tx.commit().await.expect("it commits");
+        made
+    };
+    let earlier = make().await;
+    let mut tx = begin(log).await;
+    tx.drop_generation(&balances(), 2).await.expect("it is dropped");
+    tx.commit().await.expect("it commits");
+    let later = make().await;
+    assert!(earlier.epoch < later.epoch);
+    let moved = Error::CheckpointMoved { projection: "balances".into() };
+    let mut tx = begin(log).await;
+    assert_eq!(failure(tx.advance(&earlier, Position(6)).await), moved);
+    drop(tx);
+    let mut tx = begin(log).await;
+    assert_eq!(failure(tx.amend(&earlier, &earlier, None).await), moved);
+    drop(tx);
+    let mut tx = begin(log).await;
+    tx.advance(&later, Position(6)).await.expect("it is where it was");
+    tx.commit().await.expect("it commits");
+}
+
 /// The same checkpoint as other code has it.
 fn of(fingerprint: &str, checkpoint: &Checkpoint) -> Checkpoint {
     Checkpoint { fingerprint: fingerprint.into(), ..checkpoint.clone() }

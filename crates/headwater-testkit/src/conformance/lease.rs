@@ -152,6 +152,13 @@ pub async fn an_amendment_revokes_the_lease(harness: &dyn Harness) {
     let moved = Error::CheckpointMoved { projection: "balances".into() };
     assert_eq!(error, moved, "somebody else has the lease");
     tx.rollback().await.expect("it rolls back");
+    let build = instance("build");
+    keep(log, &build, &[Work::building("balances")], LONG).await;
+    let mut tx = log.store().begin().await.expect("the store takes transactions");
+    let held = tx.hold("balances", 1).await.expect("it can be read").expect("it is there");
+    let error = failure(tx.amend(&held, &held, Some(build.id)).await);
+    assert_eq!(error, moved, "its lease is on other work");
+    tx.rollback().await.expect("it rolls back");
     amend(None).await;
     assert_eq!(owner(log, &work).await, None);
 }

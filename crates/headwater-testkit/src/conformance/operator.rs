@@ -520,6 +520,55 @@ pub async fn what_an_operator_goes_back_to_is_not_removed_by_other_code(harness:
     assert_eq!(generations(log).await, [(1, Live), (2, Building)]);
 }
 
+/// Numbers do not tell which generation was in service last: an operator may have gone back.
+pub async fn what_was_in_service_last_is_kept_and_gone_back_to(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let (app, names) = (app(), ["balances".to_owned()]);
+    let rebuild = async || {
+        within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    };
+    let back = async || {
+        let back = operator(log).with_code(&app).roll_back("balances").await;
+        let to = back.expect("it is asked for").generation;
+        rebuild().await;
+        to
+    };
+    rebuild().await;
+    assert_eq!(generations(log).await, [(1, Retired), (2, Live)]);
+    assert_eq!(back().await, 1);
+    assert_eq!(generations(log).await, [(1, Live), (2, Retired)]);
+    rebuild().await;
+    assert_eq!(generations(log).await, [(1, Retired), (3, Live)], "2 was in service before 1");
+    assert_eq!(back().await, 1);
+    assert_eq!(generations(log).await, [(1, Live), (3, Retired)]);
+    let later = later_app();
+    within("a rebuild", later.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    assert_eq!(generations(log).await, [(1, Retired), (4, Live)]);
+    let forth = operator(log).with_code(&app).roll_back("balances").await;
+    assert_eq!(forth.expect("it is asked for").generation, 1);
+    rebuild().await;
+    rebuild().await;
+    let kept = [(1, Retired), (4, Retired), (5, Live)];
+    assert_eq!(generations(log).await, kept, "newer code is to see that it was gone back from");
+}
+
+/// What is recorded of a build is recorded of that one: another has another number.
+pub async fn the_number_of_a_build_that_was_dropped_is_not_used_again(harness: &dyn Harness) {
+    let log = harness.log();
+    open(log, "a", "ada").await;
+    catch_up(log).await;
+    let (app, names) = (app(), ["balances".to_owned()]);
+    let held = RebuildOptions { hold: true, ..RebuildOptions::default() };
+    for expected in 2..4 {
+        let built = within("a build", app.rebuild_with(log, &names, &held, &|_| {})).await;
+        let built = built.and_then(Builds::into_result).expect("it is built");
+        assert_eq!(built[0].generation, expected);
+        app.drop_generation(log, "balances", expected, "ada").await.expect("it is dropped");
+    }
+}
+
 /// A name that nobody knows is answered with those that are known, the nearest first.
 pub async fn an_act_on_an_unknown_projection_is_refused(harness: &dyn Harness) {
     let log = harness.log();

@@ -10,14 +10,17 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{TryStreamExt as _, future::join};
 use headwater::{
-    App, BatchTx, Builds, Error, ExpectedVersion::Any, FailurePolicy, GenerationState::Live, Log,
-    NewEvent, Operator, Parked, Position, Recorded, Result, SqlProjection,
+    App, BatchTx, Builds, Error,
+    ExpectedVersion::Any,
+    FailurePolicy,
+    GenerationState::{Building, Live},
+    Log, NewEvent, Operator, Parked, Position, Recorded, Result, SqlProjection,
 };
 
 use tokio::time::sleep;
 
 use super::{
-    Harness,
+    Harness, operator,
     projection::{book, open, run_while},
 };
 use crate::{
@@ -105,6 +108,7 @@ macro_rules! ledger {
 ledger!(Parking, "parking", FailurePolicy::PARK);
 ledger!(ParkingAlone, "parking_alone", FailurePolicy::PARK_ALONE);
 ledger!(Trying, "trying", FailurePolicy::STOP.retries(2));
+ledger!(Persistent, "persistent", FailurePolicy::PARK.retries(20));
 // The same projection as `Parking`, declared otherwise.
 ledger!(Stopping, "parking", FailurePolicy::STOP);
 
@@ -216,6 +220,70 @@ pub async fn an_event_is_tried_again_as_often_as_declared(harness: &dyn Harness)
     Operator::new(log, "ada").retry("trying").await.expect("it is tried again");
     within("it goes on", app.catch_up(log)).await.expect("it goes on");
     assert_eq!(rows(log, "trying").await, [row("a", 1, 1), row("a", 2, 13)]);
+}
+
+/// Trying again makes nothing of what cannot be decoded: no time is spent on it.
+pub async fn what_cannot_be_decoded_is_not_tried_again(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().sql_projection(Persistent(Code::default()));
+    operator::poison(log).await;
+    let caught_up = tokio::time::timeout(Duration::from_secs(20), app.catch_up(log)).await;
+    caught_up.expect("it does not wait").expect("it goes on over it");
+    let parked = parked(log, "persistent").await;
+    assert_eq!(parked.iter().map(|parked| parked.attempts).collect::<Vec<_>>(), [1, 0]);
+}
+
+/// What once stopped a generation may be mended when an operator goes back to it.
+pub async fn a_generation_that_has_stood_still_can_be_gone_back_to(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let (app, names) = (App::new().sql_projection(Stopping(code.clone())), ["parking".to_owned()]);
+    book(log, "a", 2).await;
+    book(log, "a", 13).await;
+    failure(within("it stops", app.catch_up(log)).await);
+    code.mended.store(true, SeqCst);
+    within("a rebuild", app.rebuild(log, &names, &|_| {})).await.expect("it is rebuilt");
+    let back = Operator::new(log, "ada").with_code(&app).roll_back("parking").await;
+    assert_eq!(back.expect("it is asked for").failure, None);
+    within("it goes back", app.rebuild(log, &names, &|_| {})).await.expect("it goes back");
+    assert_eq!(rows(log, "parking").await.len(), 2);
+}
+
+/// Nobody goes on with it by himself, whoever comes.
+pub async fn a_build_that_has_failed_waits_for_an_operator(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let app = || App::new().sql_projection(Stopping(code.clone()));
+    code.mended.store(true, SeqCst);
+    book(log, "a", 13).await;
+    within("it catches up", app().catch_up(log)).await.expect("it catches up");
+    code.mended.store(false, SeqCst);
+    let build = async || {
+        let all = log.checkpoints().await.expect("they can be listed");
+        all.into_iter().find(|at| at.state == Building)
+    };
+    let fails = async {
+        eventually("an instance is asked", async || {
+            Operator::new(log, "ada").rebuild("parking", false).await.ok()
+        })
+        .await;
+        eventually("it fails", async || build().await?.failure).await;
+    };
+    run_while(&app(), log, fails).await;
+    let tries = code.tries.load(SeqCst);
+    let waits = async {
+        eventually("another one runs", async || {
+            let status = app().status(log).await.expect("they have a status");
+            status.iter().any(|s| s.state == Live && s.owner.is_some()).then_some(())
+        })
+        .await;
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(code.tries.load(SeqCst), tries, "it is not tried");
+        code.mended.store(true, SeqCst);
+        Operator::new(log, "ada").retry("parking").await.expect("it is tried again");
+        eventually("it is in service", async || build().await.is_none().then_some(())).await;
+    };
+    run_while(&app(), log, waits).await;
 }
 
 /// What cannot be decoded is parked as well, without another try, and retried through the upcasters.
