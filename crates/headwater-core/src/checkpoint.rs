@@ -33,7 +33,7 @@ pub struct Checkpoint {
     pub fingerprint: String,
     /// Why the projection stands still, if it does.
     pub failure: Option<Failure>,
-    /// When the checkpoint last moved, or left service.
+    /// When the checkpoint last moved.
     pub updated_at: DateTime<Utc>,
     /// Whether an operator wants it to stand still.
     pub paused: bool,

@@ -1,5 +1,4 @@
 update {schema}.checkpoints
-set state = 'retired',
-    updated_at = clock_timestamp()
+set state = 'retired'
 where split_part(projection, '/', 1) = $1 and state = 'live'
 returning paused

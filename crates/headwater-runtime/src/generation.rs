@@ -86,7 +86,7 @@ impl Generations {
 /// The generation among these that was in service last, before the one that is.
 pub(crate) fn last_in_service(all: &[Checkpoint]) -> Option<&Checkpoint> {
     let retired = all.iter().filter(|checkpoint| checkpoint.state == GenerationState::Retired);
-    // Numbers do not tell: somebody may have gone back.
+    // Numbers do not tell: somebody may have gone back. Each was moved when it came into service.
     retired.max_by_key(|checkpoint| checkpoint.updated_at)
 }
 

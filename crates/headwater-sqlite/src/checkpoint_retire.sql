@@ -1,5 +1,4 @@
 update checkpoints
-set state = 'retired',
-    updated_at = $2
+set state = 'retired'
 where (projection = $1 or substr(projection, 1, length($1) + 1) = $1 || '/') and state = 'live'
 returning paused

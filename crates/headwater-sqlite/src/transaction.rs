@@ -386,9 +386,7 @@ async fn promote(
     definition: &Definition,
     generation: u32,
 ) -> Result<()> {
-    let retire = sqlx::query(include_str!("checkpoint_retire.sql"))
-        .bind(&definition.name)
-        .bind(now().timestamp_micros());
+    let retire = sqlx::query(include_str!("checkpoint_retire.sql")).bind(&definition.name);
     let retired = fetch_all(connection, retire).await?;
     // A projection that an operator has paused stays so.
     let paused = retired.first().map_or(Ok(false), |row| row.try_get(0)).map_err(of_statement)?;

@@ -52,6 +52,7 @@ pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
             file("text/html; charset=utf-8", include_str!("../static/dashboard.html")),
         )
         .route("/dashboard.js", file("text/javascript", include_str!("../static/dashboard.js")))
+        .route("/machine.js", file("text/javascript", include_str!("../static/machine.js")))
         .route("/page.js", file("text/javascript", include_str!("../static/page.js")))
         .route("/charts.js", file("text/javascript", include_str!("../static/charts.js")))
         .route("/style.css", file("text/css", include_str!("../static/style.css")))

@@ -15,7 +15,7 @@ function roundUp(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * unit).find((round) => round >= value);
 }
 
-function frame(svg, values, least, label) {
+function frame(svg, values, least, label, ticks) {
   const { clientWidth: width, clientHeight: height } = svg;
   const box = { left: 0, right: width - 44, top: 10, bottom: height - 22 };
   const top = roundUp(Math.max(least, ...values) * 1.05);
@@ -27,7 +27,7 @@ function frame(svg, values, least, label) {
     svg.append(shape("line", { class: "grid", x1: box.left, x2: box.right, y1: at, y2: at }));
     svg.append(shape("text", { class: "axis", x: width, y: at + 4, "text-anchor": "end" }, label(top * part)));
   }
-  for (const [part, text, anchor] of [[0, "2 min ago", "start"], [0.5, "1 min ago", "middle"], [1, "now", "end"]]) {
+  for (const [part, text, anchor] of [[0, ticks[0], "start"], [0.5, ticks[1], "middle"], [1, ticks[2], "end"]]) {
     const x = box.left + part * (box.right - box.left);
     svg.append(shape("text", { class: "axis", x, y: height - 4, "text-anchor": anchor }, text));
   }
@@ -50,20 +50,27 @@ function curve(points) {
   return path.join("");
 }
 
-export function area(svg, values, label) {
-  const { left, right, bottom, y } = frame(svg, values, 10, label);
-  const step = (right - left) / (values.length - 1);
-  const line = curve(values.map((value, i) => [left + i * step, y(value)]));
-  const fade = shape("linearGradient", { id: "fade", x1: 0, x2: 0, y1: 0, y2: 1 });
-  fade.append(shape("stop", { class: "fade-top", offset: 0 }), shape("stop", { class: "fade-bottom", offset: 1 }));
-  svg.append(fade, shape("path", { class: "area", fill: "url(#fade)", d: `${line}L${right},${bottom}L${left},${bottom}Z` }));
-  svg.append(shape("path", { class: "line", d: line }));
-  svg.append(shape("circle", { class: "halo", cx: right, cy: y(values.at(-1)), r: 8 }));
-  svg.append(shape("circle", { class: "dot", cx: right, cy: y(values.at(-1)), r: 3.5 }));
+// One or two series over the same time.
+export function areas(svg, series, label, ticks) {
+  const { left, right, bottom, y } = frame(svg, series.flat(), series.length > 1 ? 2 : 10, label, ticks);
+  series.forEach((values, i) => {
+    const name = ["first", "second"][i];
+    const step = (right - left) / (values.length - 1);
+    const line = curve(values.map((value, i) => [left + i * step, y(value)]));
+    const id = `${svg.id}-${name}`;
+    const fade = shape("linearGradient", { id, class: name, x1: 0, x2: 0, y1: 0, y2: 1 });
+    fade.append(shape("stop", { class: "fade-top", offset: 0 }), shape("stop", { class: "fade-bottom", offset: 1 }));
+    const group = shape("g", { class: name });
+    group.append(fade, shape("path", { class: "area", fill: `url(#${id})`, d: `${line}L${right},${bottom}L${left},${bottom}Z` }));
+    group.append(shape("path", { class: "line", d: line }));
+    group.append(shape("circle", { class: "halo", cx: right, cy: y(values.at(-1)), r: 8 }));
+    group.append(shape("circle", { class: "dot", cx: right, cy: y(values.at(-1)), r: 3.5 }));
+    svg.append(group);
+  });
 }
 
-export function columns(svg, values, label) {
-  const { left, right, bottom, y } = frame(svg, values, 1000, label);
+export function columns(svg, values, least, label, ticks) {
+  const { left, right, bottom, y } = frame(svg, values, least, label, ticks);
   const step = (right - left) / values.length;
   const width = Math.max(2, step - 3);
   values.forEach((value, i) => {

@@ -12,6 +12,28 @@ export function element(name, attributes = {}, ...children) {
   return node;
 }
 
+// A list of bars; each with a name, a value, and the value in words.
+export function bars(list, rows) {
+  if (!rows.length) return;
+  const most = Math.max(1, ...rows.map(({ value }) => value));
+  list.replaceChildren(...rows.map(({ name, value, words, title }) => {
+    const bar = element("i", { "aria-hidden": "true" });
+    bar.style.width = `${Math.max(1, (100 * value) / most)}%`;
+    return element("li", {}, element("span", { class: "name", title: title ?? name }, name),
+      element("b", {}, words), element("div", { class: "track" }, bar));
+  }));
+}
+
+// The steps of a funnel, each as a part of the one before.
+export function funnelBars({ visits, viewed, added, ordered }) {
+  const steps = [["came", visits], ["looked at a product", viewed], ["put one into a cart", added], ["ordered", ordered]];
+  return steps.map(([name, value], i) => {
+    const before = i ? steps[i - 1][1] : 0;
+    const part = before ? ` · ${Math.round((100 * value) / before)} %` : "";
+    return { name, value, words: `${whole.format(value)}${part}` };
+  });
+}
+
 // Minor units of a currency, as people write them.
 export function money(currency, options = {}) {
   const format = new Intl.NumberFormat("en", { style: "currency", currency, ...options });

@@ -148,6 +148,47 @@ async fn what_looks_like_a_page_is_shown_as_text() {
     page.is_quiet(&shop.address);
 }
 
+/// What it shows for a position is what the log held then; it plays forward by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_machine_goes_to_any_position() {
+    let folder = Folder::new();
+    let sent = folder.shop(["traffic", "--seconds", "3", "--rps", "100"]);
+    assert_eq!(sent.code, 0, "{}", sent.err);
+    let shop = Serving::start(command::shop(&folder.log()).args(["web", "--port", "0"]));
+    let clicks = |until: u64| {
+        let events = folder.shop(["events", "--json"]).out;
+        let event = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        let clicked = |event: &Value| {
+            event["type"] == "button.clicked" && event["position"].as_u64() <= Some(until)
+        };
+        events.lines().map(event).filter(clicked).count()
+    };
+    let mut page = Page::new().await;
+    page.open(&shop.address, "/dashboard").await;
+    let sum = "[...document.querySelectorAll('#at-buttons b')]\
+               .reduce((sum, b) => sum + Number(b.textContent), 0)";
+    page.until("now is shown", "document.querySelector('#at-buttons b')").await;
+    let last = page.eval("Number(document.getElementById('at').max)").await.as_u64().unwrap();
+    assert_eq!(page.eval(sum).await.as_u64(), Some(clicks(last) as u64));
+    for part in [2, 3, 7, 2] {
+        let position = last / part;
+        let go = format!(
+            "((at) => {{ at.value = {position}; at.dispatchEvent(new Event('input')); return true; }})\
+             (document.getElementById('at'))"
+        );
+        page.until("it is moved", &go).await;
+        let there = format!(
+            "document.getElementById('at-words').textContent.startsWith(new Intl.NumberFormat('en').format({position}) + ' ')"
+        );
+        page.until("it is there", &there).await;
+        assert_eq!(page.eval(sum).await.as_u64(), Some(clicks(position) as u64), "{position}");
+    }
+    page.click("#play").await;
+    let end = format!("{sum} === {}", clicks(last));
+    page.until("it has played to the end", &end).await;
+    page.is_quiet(&shop.address);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_moves_by_itself() {
     let folder = Folder::new();
@@ -159,8 +200,18 @@ async fn the_dashboard_moves_by_itself() {
         let text = page.text(&format!("#{id}")).await;
         assert!(text.contains(|c: char| c.is_ascii_digit()), "{id} shows {text:?}");
     }
-    assert_eq!(page.texts("#projections tr").await.len(), 8, "each projection has a row");
-    for drawn in ["path.line", ".column", ".track", "[data-category=cart]"] {
+    assert_eq!(page.texts("#projections tr").await.len(), 13, "each projection has a row");
+    for drawn in [
+        "path.line",
+        "#clicks-chart .second path.line",
+        "#sales-chart .column",
+        "#days-chart .column",
+        "#products .track",
+        "#buttons-all .track",
+        "#buttons-now .track",
+        "#funnel .track",
+        "[data-category=cart]",
+    ] {
         page.until(drawn, &format!("document.querySelector({drawn:?})")).await;
     }
     let row = "[data-projection=sales_days]";
@@ -177,6 +228,23 @@ async fn the_dashboard_moves_by_itself() {
     page.until(
         "it goes on",
         &format!("!document.querySelector('{row}').textContent.includes('paused')"),
+    )
+    .await;
+    page.click("[data-how=product_minutes] summary").await;
+    page.until_there_are(2, "[data-how=product_minutes] pre").await;
+    page.click("[data-how=product_minutes] summary").await;
+    let chosen = "(document.getElementById('by').value = 'views') === 'views'";
+    page.until("views are chosen", chosen).await;
+    page.until(
+        "products by views",
+        "document.getElementById('products-what').textContent.startsWith('views')",
+    )
+    .await;
+    page.click("#join").await;
+    page.until_there_are(14, "#projections tr").await;
+    page.until(
+        "it has caught up with what was there before it",
+        "document.querySelector('#busy').textContent.includes('most orders come between')",
     )
     .await;
     let before = page.text("#position").await;

@@ -115,8 +115,8 @@ impl Page {
     }
 
     pub async fn click(&mut self, selector: &str) {
-        self.until(selector, &format!("document.querySelector({selector:?})?.disabled === false"))
-            .await;
+        let there = format!("((e) => e && !e.disabled)(document.querySelector({selector:?}))");
+        self.until(selector, &there).await;
         self.eval(&format!("document.querySelector({selector:?}).click()")).await;
     }
 

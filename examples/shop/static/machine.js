@@ -1,0 +1,75 @@
+// The time machine: the statistics as of any position, folded by the server while one watches.
+
+import { $, bars, funnelBars, set, whole } from "/page.js";
+
+// Yields what is to be called with each answer of /api/live.
+export function timeMachine() {
+  let [asked, asking, playing, before] = [null, false, false, 0];
+
+  async function show() {
+    if (asking) return;
+    asking = true;
+    while (asked !== Number($("at").value)) {
+      asked = Number($("at").value);
+      const answer = await fetch(`/api/at?position=${asked}`, { cache: "no-store" }).catch(() => null);
+      if (!answer?.ok) break;
+      draw(await answer.json());
+    }
+    asking = false;
+  }
+
+  function draw({ position, at, buttons, products, funnel }) {
+    const count = (name, value) => ({ name, value, words: whole.format(value) });
+    const time = at ? new Date(at).toISOString().slice(0, 19).replace("T", " ") : "before anything";
+    set("at-words", `${whole.format(position)} · ${time} UTC`);
+    const lists = [["at-buttons", buttons.map((row) => count(row.button_id, row.clicks))],
+      ["at-products", products.map((row) => count(row.title || row.sku, row.units))], ["at-funnel", funnelBars(funnel)]];
+    for (const [id, rows] of lists) {
+      if (rows.length) bars($(id), rows); else $(id).replaceChildren();
+    }
+  }
+
+  function play(now) {
+    if (!playing) return;
+    const next = Number($("at").value) + (Number($("speed").value) * (now - before)) / 1000;
+    if (next > Number($("at").value)) {
+      // Less than a position at a time is kept for the next frame.
+      const whole = Math.floor(next);
+      if (whole > Number($("at").value)) {
+        $("at").value = whole;
+        before = now;
+        show();
+      }
+    }
+    if (Number($("at").value) >= Number($("at").max)) return stop();
+    requestAnimationFrame(play);
+  }
+
+  function stop() {
+    playing = false;
+    $("play").textContent = "Play";
+    $("play").setAttribute("aria-pressed", "false");
+  }
+
+  $("play").addEventListener("click", () => {
+    if (playing) return stop();
+    if (Number($("at").value) >= Number($("at").max)) $("at").value = 1;
+    playing = true;
+    before = performance.now();
+    $("play").textContent = "Stop";
+    $("play").setAttribute("aria-pressed", "true");
+    requestAnimationFrame(play);
+  });
+  $("at").addEventListener("input", () => { stop(); show(); });
+
+  return ({ position, operable }) => {
+    const first = $("machine").hidden && operable && position > 0;
+    if (!operable || position < 1) return;
+    $("machine").hidden = false;
+    $("at").max = position;
+    if (first) {
+      $("at").value = position;
+      show();
+    }
+  };
+}
