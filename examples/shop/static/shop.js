@@ -15,7 +15,8 @@ let feed = null;
 
 // A command is sent with one key, however often it has to be sent.
 async function ask(method, path, body) {
-  const options = { method, headers: { "idempotency-key": crypto.randomUUID() } };
+  // All that is done in a visit is one conversation.
+  const options = { method, headers: { "idempotency-key": crypto.randomUUID(), "x-correlation-id": visit } };
   if (body !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -74,9 +75,22 @@ function shelves() {
   $("offers").replaceChildren(...shown.map((offer) => {
     const add = element("button", { "data-button": offer.sku, "aria-label": `Add ${offer.title} to the cart` }, "Add to cart");
     add.addEventListener("click", () => attempt(() => put(offer)));
-    return element("li", { class: "panel" }, element("h3", {}, offer.title), element("p", { class: "dim" }, offer.category),
+    const title = element("button", { class: "title", "aria-expanded": "false" }, offer.title);
+    const history = element("p", { class: "dim", hidden: "" });
+    title.addEventListener("click", () => attempt(() => look(offer, title, history)));
+    return element("li", { class: "panel" }, element("h3", {}, title), element("p", { class: "dim" }, offer.category), history,
       element("p", { class: "price" }, money(offer.price.currency)(offer.price.amount)), add);
   }));
+}
+
+// A look at a product: what its own stream says of it.
+async function look({ sku }, title, history) {
+  history.hidden = !history.hidden;
+  title.setAttribute("aria-expanded", String(!history.hidden));
+  if (history.hidden) return;
+  tell("/produceClickMessage", "shop-product-view", { sku }).catch(() => {});
+  const { body } = await ask("GET", `/products/${encodeURIComponent(sku)}`);
+  history.textContent = `Version ${body.version} of its stream, at position ${whole.format(body.position)} of the log.`;
 }
 
 async function put({ sku, price }) {

@@ -74,6 +74,12 @@ async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
     let shop = serve(&folder.log(), "0");
     let mut page = Page::new().await;
     page.open(&shop.address, "/").await;
+    page.click(".offers .title").await;
+    page.until(
+        "its history is told",
+        "document.querySelector('.offers').textContent.includes('of its stream')",
+    )
+    .await;
     page.click("[data-button=\"the-camper's-kit\"]").await;
     page.until_there_are(1, "#lines li").await;
     page.click("[data-button='more']").await;
@@ -94,6 +100,16 @@ async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
         .collect();
     assert_eq!(types, ["order.placed", "order.confirmed", "order.cancelled"]);
     page.is_quiet(&shop.address);
+    // What is told on the page, done to the cart and ordered is one visit.
+    assert_eq!(folder.shop(["projections", "run", "--once"]).code, 0);
+    let (_, funnel) = shop.get("/stats/funnel?window=1h");
+    let funnel: Value = serde_json::from_str(&funnel).unwrap();
+    assert_eq!(
+        (&funnel["added"], &funnel["ordered"]),
+        (&Value::from(1), &Value::from(1)),
+        "{funnel}"
+    );
+    assert!(funnel["viewed"].as_i64() >= Some(1), "{funnel}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
