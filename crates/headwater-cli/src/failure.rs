@@ -139,7 +139,7 @@ impl From<Error> for Failure {
         let hint = match error {
             Error::VersionConflict { .. } => Some("read the stream again, and decide anew"),
             Error::Unavailable { .. } => Some(
-                "see that the database runs and has room, and try again; `doctor` names who holds it up",
+                "see that the database runs and has room, and try again; where it runs, `doctor` names who holds it up",
             ),
             _ => None,
         };

@@ -87,6 +87,8 @@ pub(crate) struct Rebuild {
     swap_failed: Option<u64>,
     /// How the rows differ from those in service, once it was looked.
     verified: Option<Vec<Difference>>,
+    /// Of a verification: the generation in service that it has looked at.
+    compared: Option<u32>,
     when_held: WhenHeld,
     progress: Option<UnboundedSender<Progress>>,
     started: Instant,
@@ -126,6 +128,7 @@ impl Rebuild {
             singly_until: Position::START,
             swap_failed: None,
             verified: None,
+            compared: None,
             when_held: WhenHeld::Leave,
             progress: None,
             started: Instant::now(),
@@ -263,7 +266,7 @@ impl Rebuild {
         }
         Rebuilt {
             projection: built.projection.clone(),
-            generation: built.generation,
+            generation: self.compared.unwrap_or(built.generation),
             events: self.events,
             elapsed: self.started.elapsed(),
             resumed: self.resumed.unwrap_or(false),

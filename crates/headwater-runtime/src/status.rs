@@ -92,7 +92,7 @@ pub enum Phase {
 pub struct Rebuilt {
     /// The projection.
     pub projection: String,
-    /// The generation that was built.
+    /// The generation that was built; of a verification, the one in service that it was compared with.
     pub generation: u32,
     /// How many events this run applied.
     pub events: u64,

@@ -147,6 +147,7 @@ impl Rebuild {
             *building = applied.0;
             let differences = tx.compare(definition, in_service, building.generation).await?;
             tx.commit().await?;
+            self.compared = verifying.then_some(in_service);
             return Ok(differences);
         }
     }

@@ -143,8 +143,9 @@ pub async fn a_verification_removes_what_it_has_built(harness: &dyn Harness) {
     operator(log).skip("balances", poison.id).await.expect("it is left out");
     let verified = within("it is verified", app.verify(log, &[], &|_| {})).await;
     let verified = verified.and_then(Builds::into_result).expect("they are compared");
-    let found: Vec<_> = verified.iter().map(|v| (v.parked, v.verified.as_deref())).collect();
-    assert_eq!(found, [(0, Some(&[][..])), (0, Some(&[][..]))]);
+    let found: Vec<_> =
+        verified.iter().map(|v| (v.generation, v.parked, v.verified.as_deref())).collect();
+    assert_eq!(found, [(1, 0, Some(&[][..])); 2], "of the generation in service");
     assert_eq!(generations(log).await, [(1, Live)]);
     let all = log.store().checkpoints().await.expect("they can be listed");
     assert_eq!(all.iter().filter(|c| c.state == Building).count(), 1);
