@@ -217,6 +217,7 @@ macro_rules! conformance {
                 a_partitioned_generation_is_rebuilt_verified_and_left_again,
                 an_operator_acts_on_all_partitions,
                 a_seek_tells_that_a_partition_was_moved,
+                partitions_that_have_set_events_aside_are_verified,
                 a_generation_of_which_a_part_has_set_events_aside_is_not_gone_back_to;
             checkpoint:
                 a_new_checkpoint_lies_before_the_first_event,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     account::{AccountEvent, Balance, PartitionedBalance, partitioned_balance},
-    eventually, fixtures,
+    eventually, fixtures, within,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -224,6 +224,27 @@ pub async fn a_seek_tells_that_a_partition_was_moved(harness: &dyn Harness) {
     let units = log.checkpoints().await.expect("they can be listed");
     assert!(units.iter().all(|unit| unit.position == lowest), "{units:?}");
     assert_eq!(units.iter().map(|unit| unit.skips).sum::<u64>(), 1, "what was applied comes again");
+}
+
+/// What partitions have set aside, a verification sets aside as well, which builds the fold as a whole.
+pub async fn partitions_that_have_set_events_aside_are_verified(harness: &dyn Harness) {
+    let log = harness.log();
+    let (app, names) = (App::new().projection::<SettingAside>(), ["balances".to_owned()]);
+    transfer(log, 20).await;
+    append(log, "bad", &[AccountEvent::Closed { reason: "bad".into() }]).await;
+    transfer(log, 20).await;
+    for _ in 0..3 {
+        book(log, "bad", 1).await;
+    }
+    within("it goes on", app.catch_up(log)).await.expect("it goes on over it");
+    let parked = async || {
+        let all = log.checkpoints().await.expect("they can be listed");
+        all.iter().map(|unit| unit.parked).sum::<u64>()
+    };
+    assert!(parked().await > 0, "some events are set aside");
+    let verified = within("it is verified", app.verify(log, &names, &|_| {})).await;
+    let verified = verified.and_then(Builds::into_result).expect("it is compared");
+    assert_eq!(verified[0].verified, Some(vec![]));
 }
 
 /// Its partitions cannot be made one again without losing what one of them has set aside.
