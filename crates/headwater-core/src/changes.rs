@@ -15,8 +15,11 @@ const BATCH: usize = 100;
 /// How many rows are looked up by one query.
 const ROWS: usize = 50;
 
-/// How long it waits for the read model before it looks anew, and after it was found to stand still.
-const PATIENCE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(500));
+/// How long it waits for the read model before it looks anew.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits where the read model stands still.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A row of a read model that an event has changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +29,8 @@ pub struct Change<F: Fold> {
     pub position: Position,
     /// Which row.
     pub key: F::Key,
-    /// The row with this event in it, as it stands now: later events may be in it too. `None` where it is gone.
+    /// The row as it stands once the read model has passed this event; later events may be in it too. `None` where
+    /// there is none.
     pub row: Option<F>,
     /// Whether the event has changed no other row that comes after this one: who goes on behind its position then
     /// misses none.
@@ -37,7 +41,11 @@ pub struct Change<F: Fold> {
 ///
 /// Each event that touches a row yields the row once the read model holds the event, in the order of positions.
 /// Where several events have touched a row meanwhile, one change stands for them, at the last of them; the last
-/// change of a row is how it stands. What is kept is bounded, however far it is behind.
+/// change of a row is how it stands. What is kept is bounded, however far it is behind. Each of those who follow reads
+/// the log and the rows for itself.
+///
+/// An event that cannot be decoded has changed no row, and is passed over. What changes rows without a new event is not
+/// told: an event that was set aside and is applied later, and another build that comes into service.
 pub struct Changes<F: Fold> {
     log: Log,
     decoder: Decoder<F::Event>,
@@ -61,8 +69,7 @@ impl<F: Fold> Changes<F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`](crate::Error::Decode) (mend the code), [`Error::Unavailable`](crate::Error::Unavailable) (try
-    /// again) or [`Error::Database`](crate::Error::Database).
+    /// [`Error::Unavailable`](crate::Error::Unavailable) (try again) or [`Error::Database`](crate::Error::Database).
     pub async fn next(&mut self) -> Result<Change<F>> {
         loop {
             if let Some(change) = self.changes.pop_front() {
@@ -70,7 +77,7 @@ impl<F: Fold> Changes<F> {
             }
             if self.touched.is_none() {
                 let batch = self.cursor.next_batch(BATCH).await?;
-                self.touched = Some((self.touched_by(batch.events)?, batch.position));
+                self.touched = Some((self.touched_by(batch.events), batch.position));
             }
             if let Some((touched, position)) = &self.touched {
                 if !touched.is_empty() {
@@ -83,10 +90,10 @@ impl<F: Fold> Changes<F> {
     }
 
     /// The rows that events touch, each at the last of them.
-    fn touched_by(&self, events: Vec<StoredEvent>) -> Result<Vec<Touched<F>>> {
+    fn touched_by(&self, events: Vec<StoredEvent>) -> Vec<Touched<F>> {
         let mut touched = Vec::new();
         for event in events {
-            let event = self.decoder.decode(event)?;
+            let Ok(event) = self.decoder.decode(event) else { continue };
             touched.extend(F::keys(&event).into_iter().map(|key| (event.position, key)));
         }
         let (mut seen, mut last) = (HashSet::new(), Vec::new());
@@ -96,15 +103,14 @@ impl<F: Fold> Changes<F> {
             }
         }
         last.reverse();
-        Ok(last)
+        last
     }
 }
 
 /// Waits until the read model holds everything up to here, for as long as it takes.
 async fn wait_for(log: &Log, projection: &str, position: Position) -> Result<()> {
-    let (patience, pause) = PATIENCE;
-    while !log.wait_for(projection, position, patience).await? {
-        sleep(pause).await;
+    while !log.wait_for(projection, position, PATIENCE).await? {
+        sleep(PAUSE).await;
     }
     Ok(())
 }

@@ -26,8 +26,8 @@ pub struct Checkpoint {
     pub event_id: Option<Uuid>,
     /// The position of that event.
     pub event_position: Position,
-    /// Counts the owners, from a number that no earlier generation of this number has had: the write of an earlier owner
-    /// is refused.
+    /// Counts the owners, from the microsecond in which it was made, so that another one of the same number has others:
+    /// the write of an earlier owner is refused.
     pub epoch: i64,
     /// The definition that this generation was built from.
     pub fingerprint: String,

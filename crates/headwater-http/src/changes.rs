@@ -28,16 +28,19 @@ pub(crate) struct ChangesQuery {
 
 /// Follow the rows of a read model
 ///
-/// A message `changed` holds the `key` and the `row` as it stands with the event at `position` in it, and `removed` the
-/// key of a row that is gone. Where events come faster than they are read, one message may stand for several changes of a
-/// row; the last one is how it stands. The last row that an event has changed carries its position as `id`. Of a
-/// projection in SQL nobody knows which rows change: it is refused.
+/// A message `changed` holds the `key` and the `row` as it stands once the read model has passed the event at `position`,
+/// and `removed` the key of a row that is gone. Where events come faster than they are read, one message may stand for
+/// several changes of a row; the last one is how it stands. The last row that an event has changed carries its position as
+/// `id`. What changes rows without a new event, as a rollback does, is not told. Of a projection in SQL nobody knows which
+/// rows change: it is refused.
 #[utoipa::path(
     get, path = "/projections/{name}/changes", tag = "read", params(("name" = String, Path), ChangesQuery),
     responses(
         (status = 200, description = "Messages without end", content_type = "text/event-stream", body = String),
+        (status = 400, description = "A parameter or Last-Event-ID is no position"),
         (status = 404, description = "There is no such projection here"),
         (status = 409, description = "Last-Event-ID lies behind the end of the log"),
+        (status = 422, description = "It is a projection in SQL"),
     )
 )]
 pub(crate) async fn follow(
@@ -58,7 +61,8 @@ async fn next(mut changes: RowChanges) -> Option<(Event, RowChanges)> {
             Ok(change) => return Some((message(&change)?, changes)),
             Err(error) if error.kind() == ErrorKind::Retry => tokio::time::sleep(sse::PAUSE).await,
             Err(error) => {
-                tracing::error!(%error, "the changes of a read model are followed no more");
+                // A client comes back by itself: its rows may have other columns now.
+                tracing::warn!(%error, "the changes of a read model are followed no more");
                 return None;
             }
         }

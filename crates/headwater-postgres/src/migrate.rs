@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long opening a log waits for those who have locked its table of migrations.
-const LOCKED: &str = "set local lock_timeout = '2s'";
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '2s'";
 
 /// The number of the newest schema that this program knows.
 fn known() -> u32 {
@@ -45,7 +45,7 @@ impl PostgresStore {
     pub(crate) async fn check_schema(&self) -> Result<()> {
         let mut held = self.inner.looks.acquire().await?;
         let (connection, deadline) = held.start();
-        let found = look(connection, &self.inner.schema, Some(LOCKED));
+        let found = look(connection, &self.inner.schema, Some(LOCK_TIMEOUT));
         let found = timeout(deadline, found).await.map_err(|_| away("no answer in time"))?;
         let found = match held.finish(false, found).await {
             Err(error) if has_code(&error, "55P03") => return Err(self.locked(error).await),
@@ -63,12 +63,12 @@ impl PostgresStore {
 async fn look(
     connection: &mut PgConnection,
     schema: &str,
-    patience: Option<&'static str>,
+    setting: Option<&'static str>,
 ) -> Result<u32, sqlx::Error> {
     // A pooler lends a session for a transaction.
     let mut tx = connection.begin().await?;
-    if let Some(patience) = patience {
-        tx.execute(patience).await?;
+    if let Some(setting) = setting {
+        tx.execute(setting).await?;
     }
     let found = current(&mut tx, schema).await;
     tx.rollback().await?;

@@ -203,7 +203,6 @@ impl App {
     /// [`Error::UnknownProjection`], and [`Error::InvalidInput`] for a projection in SQL, of which nobody knows which
     /// rows an event changes.
     pub fn changes(&self, log: &Log, name: &str, after: Position) -> Result<RowChanges> {
-        self.check()?;
         let projector = self.named(&[name.to_owned()])?.remove(0);
         let in_sql = || {
             let told = format!("{name} is a projection in SQL: only rows of folds can be followed");

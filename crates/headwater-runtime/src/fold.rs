@@ -201,7 +201,7 @@ impl<F: Fold> FoldApplier<F> {
     }
 
     /// The rows to save, and the keys of those to remove.
-    fn changes(&mut self, touched: &[F::Key]) -> Written {
+    fn written(&mut self, touched: &[F::Key]) -> Written {
         let (mut saved, mut removed) = (Vec::new(), Vec::new());
         for key in touched {
             let slot = self.rows.get_mut(key).expect("a touched key has its slot");
@@ -219,7 +219,7 @@ impl<F: Fold> FoldApplier<F> {
         generation: u32,
         touched: Vec<F::Key>,
     ) -> Result<()> {
-        let (saved, removed) = self.changes(&touched);
+        let (saved, removed) = self.written(&touched);
         let table = F::table();
         if !saved.is_empty() {
             tx.save(&table, generation, saved).await?;

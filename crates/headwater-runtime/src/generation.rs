@@ -59,7 +59,7 @@ impl Generations {
     }
 
     /// The number of a new one: none that an operator's record names already, since such a record is of one build.
-    pub(crate) async fn next(&self, log: &Log, definition: &Definition) -> Result<u32> {
+    pub(crate) async fn next_number(&self, log: &Log, definition: &Definition) -> Result<u32> {
         let sql = "select cast(coalesce(max(generation), 0) as bigint) as last from {all_operations} where projection = $1";
         let recorded = log.query(sql, &[definition.name.as_str().into()]).await?;
         let recorded = recorded.first().map_or(Ok(0), |row| row.get::<i64>("last"))?;
@@ -86,7 +86,8 @@ impl Generations {
 /// The generation among these that was in service last, before the one that is.
 pub(crate) fn last_in_service(all: &[Checkpoint]) -> Option<&Checkpoint> {
     let retired = all.iter().filter(|checkpoint| checkpoint.state == GenerationState::Retired);
-    // Numbers do not tell: somebody may have gone back. Each was moved when it came into service.
+    // Numbers do not tell: somebody may have gone back. Each was moved when it came into service; where the database's
+    // clock was set back meanwhile, an older one may be taken for the last.
     retired.max_by_key(|checkpoint| checkpoint.updated_at)
 }
 
@@ -100,7 +101,7 @@ pub(crate) async fn live(log: &Log, definition: &Definition) -> Result<Checkpoin
             Err(Error::CheckpointMoved { projection: definition.name.clone() })
         }
         None => {
-            let next = generations.next(log, definition).await?;
+            let next = generations.next_number(log, definition).await?;
             create(log, definition, next).await
         }
     }

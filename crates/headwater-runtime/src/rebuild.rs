@@ -316,7 +316,7 @@ impl Rebuild {
         self.resumed.get_or_insert(false);
         let asked_to_hold = generations.live().is_some_and(|live| live.held_back);
         let (hold, by) = (self.how.hold || asked_to_hold, self.how.by.clone());
-        let next = generations.next(&self.log, definition).await?;
+        let next = generations.next_number(&self.log, definition).await?;
         generation::build(&self.log, definition, next, hold, by, self.owner).await
     }
 

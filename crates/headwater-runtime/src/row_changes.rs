@@ -13,7 +13,7 @@ pub struct RowChange {
     pub position: Position,
     /// The columns of its key.
     pub key: Map<String, Value>,
-    /// All columns, with this event in them, as they stand now; `None` where the row is gone.
+    /// All columns as they stand once the read model has passed this event; `None` where there is no such row.
     pub row: Option<Map<String, Value>>,
     /// Whether no other row that this event has changed comes after it.
     #[serde(skip)]

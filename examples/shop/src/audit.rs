@@ -1,4 +1,4 @@
-//! `shop audit`: every number of the dashboard beside a count over the events themselves, in plain SQL.
+//! `shop audit`: each read model of the dashboard beside a count over the events themselves, in plain SQL.
 //!
 //! Both are looked at in one statement, so that it may be run at any time: the count ends where the read model stands.
 
@@ -81,14 +81,14 @@ const CHECKS: &[Check] = &[
         name: "visits",
         shows: "the funnel",
         found: "select visit, viewed, added, ordered from {visits}",
-        counted: "select coalesce(correlation_id, case when category = 'session' then <id> end) as visit, \
+        counted: "select coalesce(correlation_id, <id>) as visit, \
                          <any>(type = 'product.viewed'), \
                          <any>(type = 'cart.item_added' \
                                or type = 'button.clicked' and data ->> 'button_id' = 'add_to_cart'), \
                          <any>(type = 'order.placed' \
                                or type = 'button.clicked' and data ->> 'button_id' = 'purchase') \
                   from e where category in ('session', 'cart', 'order') \
-                           and (correlation_id is not null or category = 'session') group by 1",
+                           and coalesce(correlation_id, <id>) is not null group by 1",
     },
     Check {
         name: "sales_minutes",
@@ -166,7 +166,11 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("<lines>", "json_array_elements(data -> 'lines') l", "json_each(data, '$.lines') l"),
     ("<line>", "l", "l.value"),
     ("<any>", "bool_or", "max"),
-    ("<id>", "cast(substr(stream, 9) as uuid)", "substr(stream, 9)"),
+    (
+        "<id>",
+        "case when stream ~ '^session-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then cast(substr(stream, 9) as uuid) end",
+        "case when category = 'session' and length(stream) = 44 then substr(stream, 9) end",
+    ),
 ];
 
 /// How a read model and the count over the events agree.
@@ -262,12 +266,18 @@ pub async fn audit(log: &Log) -> Result<Vec<Audited>> {
 /// How each number comes about, in the SQL of this database.
 pub(crate) async fn explained(log: &Log) -> Result<Vec<Explained>> {
     let sqlite = is_sqlite(log).await?;
-    let plain = |sql: &str| sql.replace(['{', '}'], "");
+    // As a person writes it, who has not chosen a schema.
+    let schema = if sqlite { "" } else { "headwater." };
+    let all_events = format!("{schema}all_events");
+    let plain = |sql: &str| sql.replace('{', schema).replace('}', "");
     let explain = |check: &Check| Explained {
         check: check.name,
         shows: check.shows,
         read_model: plain(check.found),
-        events: spelled(check.counted, sqlite).replace("from e", "from all_events e"),
+        events: format!(
+            "with e as (select * from {all_events}) {}",
+            spelled(check.counted, sqlite)
+        ),
     };
     Ok(CHECKS.iter().map(explain).collect())
 }

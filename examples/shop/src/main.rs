@@ -41,7 +41,7 @@ enum Command {
     /// Sum up what was sold and what came back
     #[command(after_help = report::EXAMPLES)]
     Report,
-    /// Hold every number of the dashboard against the events themselves
+    /// Hold the read models of the dashboard against the events themselves
     #[command(after_help = audit::EXAMPLES)]
     Audit,
     /// Send made-up visitors

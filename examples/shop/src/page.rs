@@ -2,10 +2,10 @@
 //!
 //! Its files are part of the binary, so it needs no build step and works offline.
 
+mod last_hour;
 mod latecomer;
 mod live;
 mod time_machine;
-mod window;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) use self::{
-    latecomer::Latecomer, live::Live, time_machine::TimeMachine, window::Window,
+    last_hour::LastHour, latecomer::Latecomer, live::Live, time_machine::TimeMachine,
 };
 
 /// A page runs its own scripts and styles, asks its own server, and nothing else.
@@ -39,7 +39,7 @@ pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
     let operating = if live.is_operable() {
         let machine = Arc::new(TimeMachine::new(live.log()));
         Router::new()
-            .route("/api/at", get(time_machine::answer).with_state(machine))
+            .route("/api/at", post(time_machine::answer).with_state(machine))
             .route("/api/busy-hours", post(join).with_state(latecomer))
     } else {
         Router::new()

@@ -4,9 +4,9 @@
 //! minute, in which an event counts by the time at which it happened, whenever it came. The second or minute that is
 //! running belongs to it.
 
-use std::str::FromStr;
+use std::{ops::RangeInclusive, str::FromStr};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use headwater::{Log, Result, Row, Value};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ use crate::views::SalesMinute;
 
 /// The longest window, in seconds.
 const LONGEST: i64 = 400 * 86_400;
+
+/// The years in which a window may end: all that both databases write in the same way.
+const YEARS: RangeInclusive<i32> = 1971..=9_998;
 
 /// How many products are told of.
 const PRODUCTS: i64 = 9;
@@ -150,9 +153,10 @@ impl FromStr for Length {
 }
 
 impl Window {
-    /// The window of this length that ends with the second, or minute, that holds this moment.
-    pub fn new(length: Length, until: DateTime<Utc>) -> Self {
-        Self { length, until }
+    /// The window of this length that ends with the second, or minute, that holds this moment; none outside of the
+    /// years that the databases agree on.
+    pub fn new(length: Length, until: DateTime<Utc>) -> Option<Self> {
+        YEARS.contains(&until.year()).then_some(Self { length, until })
     }
 
     /// How long it is, in seconds.
@@ -164,7 +168,7 @@ impl Window {
     fn bounds(&self, row: i64) -> [DateTime<Utc>; 2] {
         let last = self.until.timestamp().div_euclid(row) * row;
         let rows = (self.length.0 / row).max(1);
-        [last - rows * row, last].map(moment)
+        [last - rows * row, last].map(|at| DateTime::from_timestamp(at, 0).unwrap_or(self.until))
     }
 
     /// The same as parameters of a query.
@@ -314,10 +318,6 @@ fn mean(total: i64, seconds: i64) -> f64 {
     total as f64 / seconds as f64
 }
 
-fn moment(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(seconds, 0).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,7 +338,7 @@ mod tests {
     fn the_row_that_is_running_belongs_to_a_window() {
         let until: DateTime<Utc> = "2024-05-07T10:20:31.5Z".parse().unwrap();
         let bounds = |length: &str, row| {
-            let window = Window::new(length.parse().unwrap(), until);
+            let window = Window::new(length.parse().unwrap(), until).unwrap();
             window.bounds(row).map(|at| at.format("%H:%M:%S").to_string())
         };
         assert_eq!(bounds("60s", 1), ["10:19:31", "10:20:31"]);

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
     Shop, http,
-    page::{self, Latecomer, Live, Window},
+    page::{self, LastHour, Latecomer, Live},
     traffic::{Traffic, TrafficOptions},
 };
 
@@ -120,10 +120,10 @@ async fn until_asked_to_end(
     options: &Options,
 ) -> Result<(), Failure> {
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
-    let window = Arc::new(Window::new(log)?);
+    let last_hour = Arc::new(LastHour::new(log)?);
     let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
     let latecomer = Arc::new(Latecomer::new(log).await?);
-    let live = Live::new(log, app.clone(), window.clone(), latecomer.clone(), operable).await?;
+    let live = Live::new(log, app.clone(), last_hour.clone(), latecomer.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);
     let mut others = page::router(live, latecomer.clone()).merge(health);
@@ -150,7 +150,7 @@ async fn until_asked_to_end(
         ended = app.run_until(log, interrupt.requested()) => ended.map_err(Failure::from),
         failed = visitors => failed.map_err(Failure::from),
         failed = latecomer.run() => failed.map_err(Failure::from),
-        () = window.follow() => Ok(()),
+        () = last_hour.follow() => Ok(()),
         _ = &mut server => Err(Failure::new(Exit::Failed, "server", "the server ended by itself")),
     };
     // Requests under way get their answers; projections and visitors have ended where they were,

@@ -56,7 +56,7 @@ export function areas(svg, series, label, ticks) {
   series.forEach((values, i) => {
     const name = ["first", "second"][i];
     const step = (right - left) / (values.length - 1);
-    const line = curve(values.map((value, i) => [left + i * step, y(value)]));
+    const line = curve(values.map((value, at) => [left + at * step, y(value)]));
     const id = `${svg.id}-${name}`;
     const fade = shape("linearGradient", { id, class: name, x1: 0, x2: 0, y1: 0, y2: 1 });
     fade.append(shape("stop", { class: "fade-top", offset: 0 }), shape("stop", { class: "fade-bottom", offset: 1 }));

@@ -72,7 +72,11 @@ function buttons({ all, now }) {
 // What is picked is asked for by itself: these windows are this page's own.
 async function picked(currency) {
   const [by, length] = [$("by").value, $("window").value];
-  const ask = async (path) => (await fetch(path, { cache: "no-store" })).json();
+  const ask = async (path) => {
+    const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    return answer.json();
+  };
   const [top, funnel] = await Promise.all([
     ask(`/stats/top-products?window=${length}&by=${by}`), ask(`/stats/funnel?window=${length}`)]);
   const words = by === "revenue" ? money(currency, { maximumFractionDigits: 0 }) : (n) => whole.format(n);
@@ -80,8 +84,9 @@ async function picked(currency) {
   set("products-what", `${$("by").selectedOptions[0].textContent}, last ${spell}, build ${top.generation}`);
   set("funnel-what", `visits that began in the last ${spell}`);
   bars($("products"), top.products.map((product) => ({
-    name: product.title ?? product.sku, value: product[by], words: `${words(product[by])} ${trend(product[by], product.before)}`,
-    title: `${words(product.before)} in the ${spell} before`,
+    name: product.title ?? product.sku, value: product[by], title: `${words(product.before)} in the ${spell} before`,
+    // A minute that is running is not compared with a whole one.
+    words: length === "1m" ? words(product[by]) : `${words(product[by])} ${trend(product[by], product.before)}`,
   })));
   bars($("funnel"), funnelBars(funnel));
 }
@@ -187,12 +192,12 @@ async function refresh() {
     charts(live);
     drawn = live;
     buttons(live.buttons);
-    await picked(live.revenue.currency);
     latecomer(live);
     machine(live);
     projections(live.projections, live.operable);
     events(live.events, live.now);
     state("live", "live");
+    await picked(live.revenue.currency).catch((error) => console.warn(error));
   } catch (error) {
     console.warn(error);
     state("lost", "no answer, trying again");

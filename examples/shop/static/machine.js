@@ -11,8 +11,12 @@ export function timeMachine() {
     asking = true;
     while (asked !== Number($("at").value)) {
       asked = Number($("at").value);
-      const answer = await fetch(`/api/at?position=${asked}`, { cache: "no-store" }).catch(() => null);
-      if (!answer?.ok) break;
+      const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ position: asked }) };
+      const answer = await fetch("/api/at", options).catch(() => null);
+      if (!answer?.ok) {
+        set("at-words", "no answer, try again");
+        break;
+      }
       draw(await answer.json());
     }
     asking = false;
@@ -24,9 +28,7 @@ export function timeMachine() {
     set("at-words", `${whole.format(position)} · ${time} UTC`);
     const lists = [["at-buttons", buttons.map((row) => count(row.button_id, row.clicks))],
       ["at-products", products.map((row) => count(row.title || row.sku, row.units))], ["at-funnel", funnelBars(funnel)]];
-    for (const [id, rows] of lists) {
-      if (rows.length) bars($(id), rows); else $(id).replaceChildren();
-    }
+    for (const [id, rows] of lists) bars($(id), rows);
   }
 
   function play(now) {
@@ -34,9 +36,9 @@ export function timeMachine() {
     const next = Number($("at").value) + (Number($("speed").value) * (now - before)) / 1000;
     if (next > Number($("at").value)) {
       // Less than a position at a time is kept for the next frame.
-      const whole = Math.floor(next);
-      if (whole > Number($("at").value)) {
-        $("at").value = whole;
+      const position = Math.floor(next);
+      if (position > Number($("at").value)) {
+        $("at").value = position;
         before = now;
         show();
       }
@@ -63,13 +65,10 @@ export function timeMachine() {
   $("at").addEventListener("input", () => { stop(); show(); });
 
   return ({ position, operable }) => {
-    const first = $("machine").hidden && operable && position > 0;
     if (!operable || position < 1) return;
-    $("machine").hidden = false;
     $("at").max = position;
-    if (first) {
-      $("at").value = position;
-      show();
-    }
+    // The log is folded when somebody asks for it, and not before.
+    if ($("machine").hidden) $("at").value = position;
+    $("machine").hidden = false;
   };
 }

@@ -14,7 +14,7 @@ export function element(name, attributes = {}, ...children) {
 
 // A list of bars; each with a name, a value, and the value in words.
 export function bars(list, rows) {
-  if (!rows.length) return;
+  if (!rows.length) return list.replaceChildren(element("li", { class: "empty" }, "Nothing."));
   const most = Math.max(1, ...rows.map(({ value }) => value));
   list.replaceChildren(...rows.map(({ name, value, words, title }) => {
     const bar = element("i", { "aria-hidden": "true" });

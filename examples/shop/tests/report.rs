@@ -40,7 +40,8 @@ async fn check_read_models(url: &str, alter: impl AsyncFnOnce(&'static str)) {
     let rebuilt = command::ended(shop(url).args(rebuild));
     assert_eq!(rebuilt.code, 0, "{}", rebuilt.err);
     let identical = rebuilt.out.lines().filter(|line| line.contains(r#""identical":true"#)).count();
-    assert_eq!((identical, rebuilt.out.lines().count()), (8, 8), "{}", rebuilt.out);
+    let all = shop::app().names().len();
+    assert_eq!((identical, rebuilt.out.lines().count()), (all, all), "{}", rebuilt.out);
 
     alter("update sales_days__2 set gross = gross + 1 where day = '2010-12-01'").await;
     let verify = ["projections", "verify", "sales_days", "--json", "--no-progress"];

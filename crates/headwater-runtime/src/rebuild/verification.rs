@@ -50,7 +50,7 @@ impl Rebuild {
             generation::remove_build(&self.log, definition, left.generation, self.owner).await?;
         }
         self.bring_live_up().await?;
-        let next = generations.next(&self.log, definition).await?;
+        let next = generations.next_number(&self.log, definition).await?;
         generation::build_to_verify(&self.log, definition, next, self.owner).await
     }
 

@@ -168,6 +168,7 @@ macro_rules! conformance {
                 each_row_comes_with_the_event_that_has_changed_it,
                 a_change_waits_until_the_read_model_holds_it,
                 the_last_change_of_a_row_is_how_it_stands,
+                partitions_are_followed_as_one,
                 what_cannot_be_followed_is_refused,
                 a_replay_goes_to_any_position;
             verification:

@@ -3,16 +3,17 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::join_all;
-use headwater::{App, Change, Changes, Error, Position, Replay};
+use headwater::{App, Change, Changes, Error, ExpectedVersion::Any, NewEvent, Position, Replay};
 use tokio::time::timeout;
 
 use super::{
     Harness,
+    partitions::SettingAside,
     projection::{append, balance, balances, book, open, run_while},
 };
 use crate::{
     account::{AccountEvent, Balance, Owners},
-    fixtures::failure,
+    fixtures::{failure, stream},
     within,
 };
 
@@ -99,6 +100,41 @@ pub async fn the_last_change_of_a_row_is_how_it_stands(harness: &dyn Harness) {
                 None => rows.remove(&change.key),
             };
         }
+        assert_eq!(rows.into_values().collect::<Vec<_>>(), balances(log).await);
+    };
+    run_while(&app, log, work).await;
+}
+
+/// Partitions are waited for as one, an event may change several rows, and what nobody can decode changes none.
+pub async fn partitions_are_followed_as_one(harness: &dyn Harness) {
+    let log = harness.log();
+    let app = App::new().projection::<SettingAside>();
+    let transfers = async || {
+        let mut last = Position::START;
+        for n in 0..150 {
+            let transfer = AccountEvent::Transferred { to: format!("a{}", n % 67 + 100), cents: 1 };
+            last = append(log, &format!("a{}", n % 71), &[transfer]).await;
+        }
+        last
+    };
+    let work = async {
+        let mut changes =
+            log.changes::<SettingAside>(Position::START).expect("it is declared well");
+        transfers().await;
+        let poison = NewEvent::from_json("account.booked", 2, r#"{"secret":1}"#);
+        log.append(&stream("account-poison"), Any, [poison]).await.expect("it is JSON");
+        let last = transfers().await;
+        let (mut rows, mut incomplete) = (BTreeMap::new(), 0);
+        loop {
+            let change = within("a change comes", changes.next()).await.expect("it goes on");
+            incomplete += usize::from(!change.complete);
+            let (position, complete) = (change.position, change.complete);
+            rows.insert(change.key, change.row.expect("none is closed").0);
+            if position == last && complete {
+                break;
+            }
+        }
+        assert!(incomplete > 50, "{incomplete}");
         assert_eq!(rows.into_values().collect::<Vec<_>>(), balances(log).await);
     };
     run_while(&app, log, work).await;

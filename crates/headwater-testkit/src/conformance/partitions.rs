@@ -24,7 +24,7 @@ partitioned_balance! {
 
 partitioned_balance! {
     /// What one of them cannot apply it sets aside alone.
-    SettingAside, 2, PARK
+    pub(super) SettingAside, 2, PARK
 }
 
 fn in_four() -> App {

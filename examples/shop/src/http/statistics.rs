@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use super::{Kind, Problem, consistency::wait_for, request::Query};
 use crate::{
     Shop,
-    statistics::{By, Length, Window},
+    statistics::{By, Length, NoLength, Window},
     views::{ButtonClicks, ButtonMinute, ClickDay, ClickSecond, ProductMinute, SalesMinute, Visit},
 };
 
-/// The longest window that is told second by second, in seconds.
-const SECONDS: i64 = 3_600;
+/// The longest windows, in seconds: of what is told second by second, of what is told minute by minute, and of sums.
+const LONGEST: (i64, i64, i64) = (3_600, 86_400, 400 * 86_400);
 
 /// A window, and what is wanted of it.
 #[derive(Deserialize)]
@@ -41,14 +41,18 @@ struct Of<T> {
 }
 
 impl Wanted {
-    /// The window, of this length where none is given.
-    fn window(&self, usual: &str) -> Result<(Window, DateTime<Utc>), Problem> {
+    /// The window, of this length where none is given, and not longer than so many seconds.
+    fn window(&self, usual: &str, longest: i64) -> Result<(Window, DateTime<Utc>), Problem> {
+        let wrong = |detail: String| Problem::new(Kind::MalformedRequest, detail);
         let text = self.window.as_deref().unwrap_or(usual);
-        let length: Length = text.parse().map_err(|error: crate::statistics::NoLength| {
-            Problem::new(Kind::MalformedRequest, error.to_string())
-        })?;
+        let length: Length = text.parse().map_err(|error: NoLength| wrong(error.to_string()))?;
         let until = self.until.unwrap_or_else(Utc::now);
-        Ok((Window::new(length, until), until))
+        let window = Window::new(length, until);
+        let window = window.ok_or_else(|| wrong("until lies beyond all years of a shop".into()))?;
+        if window.seconds() > longest {
+            return Err(wrong(format!("a window of this statistic has {longest} s at most")));
+        }
+        Ok((window, until))
     }
 }
 
@@ -62,11 +66,7 @@ pub(super) async fn rates(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("60s")?;
-    if window.seconds() > SECONDS {
-        let detail = "seconds are told of an hour at most: ask for window=1h or less";
-        return Err(Problem::new(Kind::MalformedRequest, detail));
-    }
+    let (window, until) = wanted.window("60s", LONGEST.0)?;
     wait_for::<ClickSecond>(&shop, &headers).await?;
     Ok(answer(&window, until, window.rates(&shop.log).await?))
 }
@@ -77,7 +77,7 @@ pub(super) async fn buttons(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("5m")?;
+    let (window, until) = wanted.window("5m", LONGEST.2)?;
     wait_for::<ButtonMinute>(&shop, &headers).await?;
     let buttons = window.buttons(&shop.log).await?;
     Ok(answer(&window, until, json!({ "buttons": buttons })))
@@ -89,7 +89,7 @@ pub(super) async fn top_products(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("5m")?;
+    let (window, until) = wanted.window("5m", LONGEST.2)?;
     wait_for::<ProductMinute>(&shop, &headers).await?;
     Ok(answer(&window, until, window.top_products(&shop.log, wanted.by).await?))
 }
@@ -100,7 +100,7 @@ pub(super) async fn funnel(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("1h")?;
+    let (window, until) = wanted.window("1h", LONGEST.2)?;
     wait_for::<Visit>(&shop, &headers).await?;
     Ok(answer(&window, until, window.funnel(&shop.log).await?))
 }
@@ -111,7 +111,7 @@ pub(super) async fn sales(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("1h")?;
+    let (window, until) = wanted.window("1h", LONGEST.1)?;
     wait_for::<SalesMinute>(&shop, &headers).await?;
     let minutes = window.sales(&shop.log).await?;
     let minute = |row: SalesMinute| {

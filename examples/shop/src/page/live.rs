@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::{
+    last_hour::{LastHour, Second},
     latecomer::Latecomer,
-    window::{self, Second},
 };
 use crate::{
     statistics::{self, Window},
@@ -23,9 +23,8 @@ use crate::{
 /// How old an answer may be: however many look at the page, the database is asked twice a second.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// How many seconds of the window are drawn, and how many make a column of revenue.
+/// How many seconds of the window are drawn.
 const DRAWN: i64 = 120;
-const COLUMN: usize = 3;
 
 /// How many days of clicks are drawn.
 const DAYS: u64 = 14;
@@ -34,7 +33,7 @@ const DAYS: u64 = 14;
 pub(crate) struct Live {
     log: Log,
     app: Arc<App>,
-    window: Arc<window::Window>,
+    last_hour: Arc<LastHour>,
     /// The database in words.
     database: String,
     /// Whether the page may look after projections.
@@ -50,12 +49,12 @@ impl Live {
     pub(crate) async fn new(
         log: &Log,
         app: Arc<App>,
-        window: Arc<window::Window>,
+        last_hour: Arc<LastHour>,
         latecomer: Arc<Latecomer>,
         operable: bool,
     ) -> Result<Self> {
         let (log, database) = (log.clone(), log.store().describe().await?);
-        Ok(Self { log, app, window, database, operable, latecomer, answer: Mutex::default() })
+        Ok(Self { log, app, last_hour, database, operable, latecomer, answer: Mutex::default() })
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -90,13 +89,16 @@ impl Live {
     }
 
     async fn ask(&self, status: &[ProjectionStatus]) -> Result<String> {
-        let (now, hour) = (Utc::now(), self.window.hour());
-        let drawn = self.window.seconds(DRAWN, now);
+        let (now, hour) = (Utc::now(), self.last_hour.hour());
+        let drawn = self.last_hour.seconds(DRAWN, now);
         let revenue_of = |seconds: &[Second]| seconds.iter().map(|s| s.revenue).sum::<i64>();
         let (orders, revenue, currency) = self.sales().await?;
         let late = self.latecomer.status().await?;
         let shown = status.iter().chain(&late).filter(|s| s.state != GenerationState::Verifying);
-        let last = |length: &str| Window::new(length.parse().expect("it is a length"), now);
+        let last = |length: &str| {
+            let length = length.parse().expect("it is a length");
+            Window::new(length, now).expect("it is this year")
+        };
         let answer = json!({
             "log": self.database,
             "now": now.timestamp_millis(),
@@ -107,7 +109,6 @@ impl Live {
                 "total": revenue,
                 "hour": hour.map(|hour| hour.revenue),
                 "minute": revenue_of(&drawn[drawn.len().saturating_sub(60)..]),
-                "columns": drawn.chunks(COLUMN).map(revenue_of).collect::<Vec<_>>(),
             },
             "orders": { "total": orders, "hour": hour.map(|hour| hour.orders) },
             "carts": statistics::carts(&self.log).await?,
@@ -117,7 +118,7 @@ impl Live {
             "sales": self.sales_minutes(&last("1h"), now).await?,
             "busy_hours": self.busy_hours().await?,
             "top_products": self.top_products().await?,
-            "events": self.window.last(),
+            "events": self.last_hour.last(),
             "projections": shown.map(projection).collect::<Vec<_>>(),
             "operable": self.operable,
         });

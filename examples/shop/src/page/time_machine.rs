@@ -1,35 +1,32 @@
-//! `GET /api/at`: the statistics as they were when the log ended at any position, folded in memory.
+//! `POST /api/at`: the statistics as they were when the log ended at any position, folded in memory.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Query, State},
-};
+use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use headwater::{Filter, Log, Position, Replay, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::timeout};
 
 use crate::{
-    http::Problem,
+    http::{Body, Problem},
     statistics::Funnel,
     views::{ButtonClicks, ProductSales, Visit},
 };
 
-/// How many moments it keeps, to go on from the nearest one.
-const KEPT: usize = 3;
-
 /// How many buttons and products it tells of.
 const TOLD: usize = 9;
 
-/// The shop as of any position.
+/// How long one waits for the others who ask.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The shop as of any position: forward from where it is, and back from the start of the log.
 pub(crate) struct TimeMachine {
     log: Log,
-    /// The one used last comes last. Held while the log is read: one reads it at a time.
-    moments: Mutex<Vec<Moment>>,
+    /// Held while the log is read: one reads it at a time. It has the rows of that moment in memory.
+    moment: Mutex<Option<Moment>>,
 }
 
 struct Moment {
@@ -46,24 +43,19 @@ pub(super) struct At {
 
 impl TimeMachine {
     pub(crate) fn new(log: &Log) -> Self {
-        Self { log: log.clone(), moments: Mutex::default() }
+        Self { log: log.clone(), moment: Mutex::default() }
     }
 
-    async fn at(&self, position: Position) -> Result<Value> {
-        let mut moments = self.moments.lock().await;
-        let before = |moment: &Moment| moment.position() <= position;
-        let nearest = (0..moments.len())
-            .filter(|at| before(&moments[*at]))
-            .max_by_key(|at| moments[*at].position());
-        match nearest {
-            Some(at) => moments[at..].rotate_left(1),
-            None if moments.len() < KEPT => moments.push(Moment::new(&self.log)?),
-            None => moments.rotate_left(1),
-        }
-        let moment = moments.last_mut().expect("one was put there");
+    /// The shop at a position; `None` where others keep it busy.
+    async fn at(&self, position: Position) -> Result<Option<Value>> {
+        let Ok(mut moment) = timeout(PATIENCE, self.moment.lock()).await else { return Ok(None) };
+        let moment = match &mut *moment {
+            Some(moment) => moment,
+            none => none.insert(Moment::new(&self.log)?),
+        };
         moment.go_to(position).await?;
-        let happened = happened(&self.log, moment.position()).await?;
-        Ok(moment.told(happened))
+        let happened = happened(&self.log, moment.buttons.position()).await?;
+        Ok(Some(moment.told(happened)))
     }
 }
 
@@ -71,11 +63,6 @@ impl Moment {
     fn new(log: &Log) -> Result<Self> {
         let (buttons, products) = (Replay::new(log)?, Replay::new(log)?);
         Ok(Self { buttons, products, visits: Replay::new(log)? })
-    }
-
-    /// Where all three are at least.
-    fn position(&self) -> Position {
-        self.buttons.position().max(self.products.position()).max(self.visits.position())
     }
 
     async fn go_to(&mut self, position: Position) -> Result<()> {
@@ -104,7 +91,7 @@ impl Moment {
             |row: &&ButtonClicks| json!({ "button_id": row.button_id, "clicks": row.clicks });
         let product = |row: &&ProductSales| json!({ "sku": row.sku, "title": row.title, "units": row.units_gross });
         json!({
-            "position": self.position(),
+            "position": self.buttons.position(),
             "at": happened.map(|at| at.timestamp_millis()),
             "buttons": buttons.iter().take(TOLD).map(button).collect::<Vec<_>>(),
             "products": products.iter().take(TOLD).map(product).collect::<Vec<_>>(),
@@ -119,9 +106,11 @@ async fn happened(log: &Log, position: Position) -> Result<Option<DateTime<Utc>>
     Ok(last.try_next().await?.map(|event| event.recorded_at))
 }
 
+/// What it takes is JSON, which a page of another origin cannot send unasked.
 pub(super) async fn answer(
     State(machine): State<Arc<TimeMachine>>,
-    Query(At { position }): Query<At>,
+    body: Body<At>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(machine.at(Position(position)).await?))
+    let told = machine.at(Position(body.value.position)).await?;
+    told.map(Json).ok_or_else(Problem::behind)
 }

@@ -183,10 +183,9 @@ async fn the_time_machine_goes_to_any_position() {
     page.open(&shop.address, "/dashboard").await;
     let sum = "[...document.querySelectorAll('#at-buttons b')]\
                .reduce((sum, b) => sum + Number(b.textContent), 0)";
-    page.until("now is shown", "document.querySelector('#at-buttons b')").await;
+    page.until("it is there", "!document.getElementById('machine').hidden").await;
     let last = page.eval("Number(document.getElementById('at').max)").await.as_u64().unwrap();
-    assert_eq!(page.eval(sum).await.as_u64(), Some(clicks(last) as u64));
-    for part in [2, 3, 7, 2] {
+    for part in [1, 2, 3, 7, 2] {
         let position = last / part;
         let go = format!(
             "((at) => {{ at.value = {position}; at.dispatchEvent(new Event('input')); return true; }})\
@@ -216,7 +215,8 @@ async fn the_dashboard_moves_by_itself() {
         let text = page.text(&format!("#{id}")).await;
         assert!(text.contains(|c: char| c.is_ascii_digit()), "{id} shows {text:?}");
     }
-    assert_eq!(page.texts("#projections tr").await.len(), 13, "each projection has a row");
+    let all = shop::app().names().len();
+    assert_eq!(page.texts("#projections tr").await.len(), all, "each projection has a row");
     for drawn in [
         "path.line",
         "#clicks-chart .second path.line",
@@ -257,7 +257,7 @@ async fn the_dashboard_moves_by_itself() {
     )
     .await;
     page.click("#join").await;
-    page.until_there_are(14, "#projections tr").await;
+    page.until_there_are(all + 1, "#projections tr").await;
     page.until(
         "it has caught up with what was there before it",
         "document.querySelector('#busy').textContent.includes('most orders come between')",

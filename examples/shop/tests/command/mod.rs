@@ -112,6 +112,20 @@ impl Serving {
         (head.to_lowercase(), body.into())
     }
 
+    /// The status of the answer to a body of this kind.
+    pub fn post(&self, path: &str, kind: &str, body: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
     /// Asks it to end, and yields its exit code and how long it took.
     pub fn end(mut self, signal: &str) -> (Option<i32>, Duration) {
         let asked = Instant::now();

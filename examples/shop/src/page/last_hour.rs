@@ -22,7 +22,7 @@ const SECONDS: i64 = 3600;
 const LISTED: usize = 30;
 
 /// The last hour of a log.
-pub(crate) struct Window {
+pub(crate) struct LastHour {
     log: Log,
     orders: Decoder<OrderEvent>,
     state: Mutex<State>,
@@ -50,7 +50,7 @@ pub(crate) struct Second {
     pub(super) revenue: i64,
 }
 
-impl Window {
+impl LastHour {
     /// An empty window over `log`.
     pub(crate) fn new(log: &Log) -> Result<Self> {
         Ok(Self { log: log.clone(), orders: Decoder::new()?, state: Mutex::default() })
