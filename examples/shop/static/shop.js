@@ -47,9 +47,14 @@ async function attempt(work) {
   }
 }
 
-// Telemetry: what is pressed, and that the page was opened.
-async function tell(path, topic, properties) {
-  const message = { topic, uuid: visit, event_id: crypto.randomUUID(), event_timestamp: Date.now(), properties };
+// Telemetry: what is pressed, and that the page was opened; one after the other, as it was done.
+let told = Promise.resolve();
+function tell(...what) {
+  told = told.then(() => send(...what)).catch(() => {});
+}
+
+async function send(path, topic, properties, at) {
+  const message = { topic, uuid: visit, event_id: crypto.randomUUID(), event_timestamp: at, properties };
   const { position } = await ask("POST", path, message);
   if (seen === null) {
     seen = position - 1;
@@ -60,8 +65,7 @@ async function tell(path, topic, properties) {
 function clicked(event) {
   const button = event.target.closest("[data-button]");
   if (!button) return;
-  tell("/produceClickMessage", "edm-ui-click", { button_id: button.dataset.button, description: "button click" })
-    .catch(() => {});
+  tell("/produceClickMessage", "edm-ui-click", { button_id: button.dataset.button, description: "button click" }, Date.now());
 }
 
 function shelves() {
@@ -88,7 +92,7 @@ async function look({ sku }, title, history) {
   history.hidden = !history.hidden;
   title.setAttribute("aria-expanded", String(!history.hidden));
   if (history.hidden) return;
-  tell("/produceClickMessage", "shop-product-view", { sku }).catch(() => {});
+  tell("/produceClickMessage", "shop-product-view", { sku }, Date.now());
   const { body } = await ask("GET", `/products/${encodeURIComponent(sku)}`);
   history.textContent = `Version ${body.version} of its stream, at position ${whole.format(body.position)} of the log.`;
 }
@@ -200,6 +204,6 @@ $("checkout").addEventListener("click", () => attempt(checkOut));
 $("cancel").addEventListener("click", () => attempt(() => ask("POST", `/orders/${order.id}/cancel`, { by: "customer" })));
 set("look", `shop stream show session-${visit}`);
 tell("/producePageLoad", "edm-ui-pageload",
-  { url: location.href, user_agent: navigator.userAgent, description: "shop page loaded" }).catch(() => {});
+  { url: location.href, user_agent: navigator.userAgent, description: "shop page loaded" }, Date.now());
 attempt(readCatalogue);
 attempt(showCart);

@@ -7,7 +7,7 @@ mod command;
 mod page;
 
 use command::{Folder, Serving, shop};
-use headwater_testkit::postgres;
+use headwater_testkit::{eventually, postgres};
 use page::Page;
 use serde_json::Value;
 
@@ -18,9 +18,14 @@ fn serve(log: &str, port: &str) -> Serving {
     Serving::start(shop(log).args(["web", "--port", port]))
 }
 
-/// A shop with visitors.
-fn demo(folder: &Folder) -> Serving {
-    Serving::start(shop(&folder.log()).args(["demo", "--port", "0", "--rps", "40"]))
+/// A shop with visitors, whose read models are there.
+async fn demo(folder: &Folder) -> Serving {
+    let demo = Serving::start(shop(&folder.log()).args(["demo", "--port", "0", "--rps", "40"]));
+    eventually("its read models are there", async || {
+        demo.get("/api/live").0.starts_with("http/1.1 200 ").then_some(())
+    })
+    .await;
+    demo
 }
 
 /// The events of a stream, as the command line shows them: version and type.
@@ -207,7 +212,7 @@ async fn the_time_machine_goes_to_any_position() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_moves_by_itself() {
     let folder = Folder::new();
-    let demo = demo(&folder);
+    let demo = demo(&folder).await;
     let mut page = Page::new().await;
     page.open(&demo.address, "/dashboard").await;
     page.until("an order", "Number(document.getElementById('orders').textContent) > 2").await;
