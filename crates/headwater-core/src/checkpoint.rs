@@ -39,7 +39,8 @@ pub struct Checkpoint {
     pub paused: bool,
     /// Whether a build that is complete waits for an operator to put it into service.
     pub held_back: bool,
-    /// The operation by which a rebuild was asked for that nobody has begun.
+    /// Of a generation in service: by which operation a rebuild was asked for that nobody has begun. Of a build: that it
+    /// was in service before, and by which operation somebody goes back to it.
     pub rebuild_asked: Option<Uuid>,
     /// Whether it was made in this log and not in another one.
     pub of_this_log: bool,

@@ -240,14 +240,16 @@ impl Operator {
     /// # Errors
     ///
     /// As for [`Operator::pause`]; [`Error::RebuildUnderWay`] where one is being built already,
-    /// [`Error::BuildWaits`] where one is held back; [`Error::NoInstance`] where nobody runs who has the code.
+    /// [`Error::BuildWaits`] where one is held back, and where a rollback has failed; [`Error::NoInstance`] where nobody
+    /// runs who has the code.
     pub async fn rebuild(&self, projection: &str, hold: bool) -> Result<Checkpoint> {
         let generations = self.generations(projection).await?;
         let leases = self.log.store().leases().await?;
         let effect = Effect::Build { hold };
         let live = generations.iter().find(|g| g.state == GenerationState::Live);
         if let Some(building) = generations.iter().find(|g| g.state == GenerationState::Building) {
-            if building.failure.is_none() {
+            // One that was in service before is not built anew: nor is it what a rebuild makes.
+            if building.failure.is_none() || building.rebuild_asked.is_some() {
                 return Err(under_way(building, &leases));
             }
             // Otherwise the reason would be forgotten, and nobody would try.
@@ -322,8 +324,11 @@ impl Operator {
         let act = Act::new("rollback", projection, GenerationState::Retired);
         let state = GenerationState::Building;
         // What once stopped it may be mended: it is tried anew.
-        let to =
-            |at| Ok(Checkpoint { state, paused: false, held_back: false, failure: None, ..at });
+        let rebuild_asked = Some(Uuid::now_v7());
+        let to = |at| {
+            let (paused, held_back, failure) = (false, false, None);
+            Ok(Checkpoint { state, paused, held_back, failure, rebuild_asked, ..at })
+        };
         self.change(act, to).await
     }
 

@@ -282,6 +282,11 @@ impl Rebuild {
         let generations = Generations::of(&self.log, definition).await?;
         if let Some(left) = generations.building() {
             let (owner, number) = (Some(self.owner), left.generation);
+            let gone_back_to = left.rebuild_asked.is_some();
+            // What was in service before is not what a rebuild makes.
+            if let Some(waits) = generation::waits(left).filter(|_| gone_back_to) {
+                return Err(waits);
+            }
             let usable = left.fingerprint == definition.fingerprint;
             let taken_over = async {
                 let left = self.merged(left.clone()).await?;
@@ -302,8 +307,7 @@ impl Rebuild {
                 // It was in service before, and an operator goes back to it: by its own code. Or it is of newer code.
                 Err(error)
                     if !usable
-                        && (matches!(error, Error::ProjectionTooNew { .. })
-                            || generations.live().is_some_and(|l| number < l.generation)) =>
+                        && (matches!(error, Error::ProjectionTooNew { .. }) || gone_back_to) =>
                 {
                     let (projection, generation) = (definition.name.clone(), number);
                     return Err(Error::NoInstance { projection, generation });

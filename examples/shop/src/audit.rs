@@ -206,9 +206,17 @@ pub(crate) struct Explained {
 /// What went wrong, with its exit code; [`Exit::Failed`] where they differ.
 pub async fn run(options: &Options) -> Result<(), Failure> {
     let log = options.connect_as_is().await?;
-    let audited = audit(&log).await;
+    let audited = async {
+        let built = log.checkpoints().await?;
+        let missing = CHECKS.iter().find(|check| !built.iter().any(|b| b.projection == check.name));
+        match missing {
+            Some(missing) => Ok(Err(not_built(missing.name))),
+            None => audit(&log).await.map(Ok),
+        }
+    };
+    let audited: Result<_> = audited.await;
     log.close().await;
-    let (audited, mut out) = (audited?, Output::new(options));
+    let (audited, mut out) = (audited??, Output::new(options));
     for check in &audited {
         if out.is_json() {
             out.object(check)?;
@@ -232,6 +240,13 @@ pub async fn run(options: &Options) -> Result<(), Failure> {
     let told = format!("{} say something else than the log", differ.join(", "));
     Err(Failure::new(Exit::Failed, "differs", told)
         .with_hint("`shop projections rebuild NAME` makes a read model anew"))
+}
+
+fn not_built(name: &str) -> Failure {
+    Failure::new(Exit::Failed, "not-built", format!("the read model {name} is not built yet"))
+        .with_hint(
+            "`shop projections run --once` builds what is missing, `shop web` keeps it up to date",
+        )
 }
 
 /// Holds each read model against the events that it was made from.

@@ -122,7 +122,7 @@ async fn until_asked_to_end(
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
     let last_hour = Arc::new(LastHour::new(log)?);
     let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
-    let latecomer = Arc::new(Latecomer::new(log).await?);
+    let latecomer = Arc::new(Latecomer::new(log));
     let live = Live::new(log, app.clone(), last_hour.clone(), latecomer.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);

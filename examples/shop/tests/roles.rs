@@ -56,7 +56,7 @@ async fn s_33_two_of_each_role_behave_as_one() {
     assert_eq!(ended(shop(log).args(["migrate"])).code, 0, "the release");
     let web = [(); 2].map(|()| Serving::start(shop(log).args(["web", "--port", "0"])));
     let mut workers = vec![worker(log), worker(log)];
-    let traffic = ["traffic", "--rps", "100", "--seconds", "3"];
+    let traffic = ["traffic", "--rps", "100", "--visitors", "8", "--seconds", "3"];
     assert_eq!(ended(shop(log).args(traffic)).code, 0);
     let four = settled(log, 4);
     for web in &web {

@@ -123,6 +123,9 @@ on_both! {
 
 /// Also while visitors are there: both sides of each comparison end at the same event.
 async fn the_numbers_are_those_of_the_events(place: Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    let empty = place.run(&["audit"]);
+    assert!(empty.code == 1 && empty.err.contains("is not built yet"), "{empty:?}");
     let serving = place.serve();
     place.visitors("1");
     let visitors = ["traffic", "--rps", "150", "--seconds", "4", "--seed", "3"];

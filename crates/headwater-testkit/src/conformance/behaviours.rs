@@ -192,6 +192,7 @@ macro_rules! conformance {
                 a_build_that_has_failed_goes_on_when_it_is_asked_for,
                 a_build_that_has_failed_waits_for_an_operator,
                 a_generation_that_has_stood_still_can_be_gone_back_to,
+                a_rollback_that_has_failed_is_no_rebuild,
                 what_cannot_be_decoded_is_not_tried_again,
                 what_waits_beside_an_event_that_fails_is_set_aside_as_well,
                 what_waits_behind_an_event_that_is_left_out_goes_on,

@@ -249,6 +249,31 @@ pub async fn a_generation_that_has_stood_still_can_be_gone_back_to(harness: &dyn
     assert_eq!(rows(log, "parking").await.len(), 2);
 }
 
+/// What was in service before is not what a rebuild makes: it does not go on with it.
+pub async fn a_rollback_that_has_failed_is_no_rebuild(harness: &dyn Harness) {
+    let log = harness.log();
+    let code = Code::default();
+    let (app, names) = (App::new().sql_projection(Stopping(code.clone())), ["parking".to_owned()]);
+    code.mended.store(true, SeqCst);
+    book(log, "a", 2).await;
+    let rebuild = async || within("a rebuild", app.rebuild(log, &names, &|_| {})).await;
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    rebuild().await.expect("it is rebuilt");
+    book(log, "a", 13).await;
+    within("it catches up", app.catch_up(log)).await.expect("it catches up");
+    let operator = Operator::new(log, "ada").with_code(&app);
+    code.mended.store(false, SeqCst);
+    operator.roll_back("parking").await.expect("it is asked for");
+    failure(rebuild().await);
+    code.mended.store(true, SeqCst);
+    let waits = Error::BuildWaits { projection: "parking".into(), generation: 1, failed: true };
+    assert_eq!(failure(rebuild().await), waits);
+    assert_eq!(failure(operator.rebuild("parking", false).await), waits);
+    app.drop_generation(log, "parking", 1, "ada").await.expect("it is given up");
+    assert_eq!(rebuild().await.expect("it is built anew")[0].generation, 3);
+    assert_eq!(rows(log, "parking").await.len(), 2);
+}
+
 /// Nobody goes on with it by himself, whoever comes.
 pub async fn a_build_that_has_failed_waits_for_an_operator(harness: &dyn Harness) {
     let log = harness.log();

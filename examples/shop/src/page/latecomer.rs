@@ -1,9 +1,14 @@
 //! A projection that joins while the shop runs: it catches up on all that has happened, and nobody else notices.
 
+use std::time::Duration;
+
 use headwater::{App, Log, ProjectionStatus, Result};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::views::BusyHour;
+
+/// How often it looks whether another process was asked.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The projection `busy_hours`, which is kept from the moment that somebody asks for it.
 pub(crate) struct Latecomer {
@@ -13,12 +18,10 @@ pub(crate) struct Latecomer {
 }
 
 impl Latecomer {
-    /// Not asked for yet, unless it was at an earlier start.
-    pub(crate) async fn new(log: &Log) -> Result<Self> {
+    /// Not asked for yet.
+    pub(crate) fn new(log: &Log) -> Self {
         let app = App::new().projection::<BusyHour>();
-        let known = log.checkpoints().await?;
-        let joined = known.iter().any(|known| app.names().contains(&known.projection.as_str()));
-        Ok(Self { log: log.clone(), app, asked_for: watch::Sender::new(joined) })
+        Self { log: log.clone(), app, asked_for: watch::Sender::new(false) }
     }
 
     /// Lets it join.
@@ -26,10 +29,17 @@ impl Latecomer {
         self.asked_for.send_replace(true);
     }
 
-    /// Keeps it up to date once it was asked for.
+    /// Keeps it up to date once it was asked for, here, in another process, or at an earlier start.
     pub(crate) async fn run(&self) -> Result<()> {
-        let asked = self.asked_for.subscribe().wait_for(|asked| *asked).await.is_ok();
-        if asked { self.app.run(&self.log).await } else { Ok(()) }
+        let mut asked_for = self.asked_for.subscribe();
+        while timeout(LOOK, asked_for.wait_for(|asked| *asked)).await.is_err() {
+            // A database that is away is asked again.
+            let known = self.log.checkpoints().await.unwrap_or_default();
+            if known.iter().any(|known| self.app.names().contains(&known.projection.as_str())) {
+                self.join();
+            }
+        }
+        self.app.run(&self.log).await
     }
 
     /// Where it stands; nothing before it has joined.

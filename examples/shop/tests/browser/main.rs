@@ -94,7 +94,8 @@ async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
     page.click("#checkout").await;
     // The order goes on by itself.
     page.until_there_are(2, "#steps .done").await;
-    assert_eq!(page.text("#cart-state").await, "empty");
+    let empty = "document.getElementById('cart-state').textContent === 'empty'";
+    page.until("the cart is empty", empty).await;
     let order = page.text("#order-id").await;
     page.picture("shop").await;
     page.click("#cancel").await;
