@@ -56,8 +56,9 @@ async fn s_33_two_of_each_role_behave_as_one() {
     assert_eq!(ended(shop(log).args(["migrate"])).code, 0, "the release");
     let web = [(); 2].map(|()| Serving::start(shop(log).args(["web", "--port", "0"])));
     let mut workers = vec![worker(log), worker(log)];
-    let traffic = ["traffic", "--rps", "100", "--visitors", "8", "--seconds", "3"];
-    assert_eq!(ended(shop(log).args(traffic)).code, 0);
+    let traffic =
+        |seed| ["traffic", "--rps", "100", "--visitors", "20", "--seconds", "3", "--seed", seed];
+    assert_eq!(ended(shop(log).args(traffic("1"))).code, 0);
     let four = settled(log, 4);
     for web in &web {
         assert!(web.get("/dashboard").0.contains("200 ok"));
@@ -69,7 +70,7 @@ async fn s_33_two_of_each_role_behave_as_one() {
     let gone = workers.remove(0);
     let number = gone.0.id().to_string();
     drop(gone);
-    assert_eq!(ended(shop(log).args(traffic)).code, 0);
+    assert_eq!(ended(shop(log).args(traffic("2"))).code, 0);
     let three = settled(log, 3);
     assert!(
         three.is_subset(&four) && !three.iter().any(|owner| owner.ends_with(&format!(":{number}")))
