@@ -12,6 +12,9 @@ let shelf = "all";
 let order = null;
 let seen = null;
 let feed = null;
+// Positions that are shown, and that of the cart as it was last read.
+const shown = new Set();
+let cartAt = 0;
 
 // A command is sent with one key, however often it has to be sent.
 async function ask(method, path, body) {
@@ -102,7 +105,7 @@ async function put({ sku, price }) {
     if (!kept.cart) {
       const opened = await ask("POST", "/carts", { currency: price.currency });
       kept.cart = opened.body.cart_id;
-      follow();
+      follow(opened.position - 1);
     }
     try {
       await ask("POST", `/carts/${kept.cart}/items`, { sku, quantity: 1 });
@@ -119,6 +122,7 @@ async function showCart() {
   const cart = kept.cart && (await ask("GET", `/carts/${kept.cart}`).catch(() => null))?.body;
   if (!cart || cart.order_id) kept.cart = null;
   const lines = kept.cart ? cart.lines : [];
+  if (kept.cart) cartAt = cart.position;
   set("cart-state", kept.cart ? `version ${cart.version} · position ${whole.format(cart.position)}` : "empty");
   $("checkout").disabled = lines.length === 0;
   $("total").hidden = lines.length === 0;
@@ -142,7 +146,8 @@ async function showCart() {
 async function checkOut() {
   const { body } = await ask("POST", `/carts/${kept.cart}/checkout`, {});
   order = { id: body.order_id, steps: [] };
-  follow();
+  // What was told meanwhile may lie behind the order's events already.
+  follow(cartAt);
   await showCart();
   showOrder();
 }
@@ -162,20 +167,24 @@ function showOrder() {
     ...missing.map((type) => element("li", {}, words(type), element("small", {}, "not yet"))));
 }
 
-// Follows the visit, its cart and its order, from what was seen last.
-function follow() {
+// Follows the visit, its cart and its order, from what was seen last, or from before.
+function follow(from = seen) {
   if (seen === null) return;
   feed?.close();
   const streams = [`session-${visit}`, kept.cart && `cart-${kept.cart}`, order && `order-${order.id}`];
-  const query = new URLSearchParams({ streams: streams.filter(Boolean).join(","), from: seen });
+  const query = new URLSearchParams({ streams: streams.filter(Boolean).join(","), from: Math.min(from, seen) });
   feed = new EventSource(`/log/feed?${query}`);
   feed.addEventListener("checkpoint", (message) => { seen = Math.max(seen, Number(message.lastEventId)); });
   const show = (message) => {
     const event = JSON.parse(message.data);
-    if (event.position <= seen) return;
-    seen = event.position;
+    if (shown.has(event.position)) return;
+    shown.add(event.position);
+    seen = Math.max(seen, event.position);
     $("visit").hidden = false;
-    $("events").prepend(eventRow(event));
+    const row = eventRow(event);
+    row.dataset.position = event.position;
+    const later = [...$("events").rows].find(({ dataset }) => Number(dataset.position) < event.position);
+    $("events").insertBefore(row, later ?? null);
     while ($("events").rows.length > 200) $("events").lastChild.remove();
     if (order && event.stream === `order-${order.id}`) {
       order.steps.push(event);

@@ -287,6 +287,8 @@ async fn the_dashboard_moves_by_itself() {
     for path in ["/", "/dashboard"] {
         page.resize(390, 844, true).await;
         page.open(&demo.address, path).await;
+        let drawn = "document.querySelector('.offers li.panel, #projections tr')";
+        page.until("it is drawn", drawn).await;
         let wide = page.eval("document.documentElement.scrollWidth").await;
         assert!(wide.as_u64() <= Some(390), "{path} is {wide} wide on a phone");
     }
