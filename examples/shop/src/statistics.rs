@@ -164,6 +164,11 @@ impl Window {
         self.length.0
     }
 
+    /// When it ends.
+    pub fn until(&self) -> DateTime<Utc> {
+        self.until
+    }
+
     /// Behind which row it begins, and the last one, where a row stands for so many seconds.
     fn bounds(&self, row: i64) -> [DateTime<Utc>; 2] {
         let last = self.until.timestamp().div_euclid(row) * row;

@@ -42,7 +42,7 @@ struct Of<T> {
 
 impl Wanted {
     /// The window, of this length where none is given, and not longer than so many seconds.
-    fn window(&self, usual: &str, longest: i64) -> Result<(Window, DateTime<Utc>), Problem> {
+    fn window(&self, usual: &str, longest: i64) -> Result<Window, Problem> {
         let wrong = |detail: String| Problem::new(Kind::MalformedRequest, detail);
         let text = self.window.as_deref().unwrap_or(usual);
         let length: Length = text.parse().map_err(|error: NoLength| wrong(error.to_string()))?;
@@ -52,12 +52,12 @@ impl Wanted {
         if window.seconds() > longest {
             return Err(wrong(format!("a window of this statistic has {longest} s at most")));
         }
-        Ok((window, until))
+        Ok(window)
     }
 }
 
-fn answer<T: Serialize>(window: &Window, until: DateTime<Utc>, found: T) -> Response {
-    Json(Of { window_seconds: window.seconds(), until, found }).into_response()
+fn answer<T: Serialize>(window: &Window, found: T) -> Response {
+    Json(Of { window_seconds: window.seconds(), until: window.until(), found }).into_response()
 }
 
 /// Clicks and page loads in each second, and their means.
@@ -66,9 +66,9 @@ pub(super) async fn rates(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("60s", LONGEST.0)?;
+    let window = wanted.window("60s", LONGEST.0)?;
     wait_for::<ClickSecond>(&shop, &headers).await?;
-    Ok(answer(&window, until, window.rates(&shop.log).await?))
+    Ok(answer(&window, window.rates(&shop.log).await?))
 }
 
 /// The buttons that were pressed.
@@ -77,10 +77,10 @@ pub(super) async fn buttons(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("5m", LONGEST.2)?;
+    let window = wanted.window("5m", LONGEST.2)?;
     wait_for::<ButtonMinute>(&shop, &headers).await?;
     let buttons = window.buttons(&shop.log).await?;
-    Ok(answer(&window, until, json!({ "buttons": buttons })))
+    Ok(answer(&window, json!({ "buttons": buttons })))
 }
 
 /// The products that were looked at, put into carts and ordered.
@@ -89,9 +89,9 @@ pub(super) async fn top_products(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("5m", LONGEST.2)?;
+    let window = wanted.window("5m", LONGEST.2)?;
     wait_for::<ProductMinute>(&shop, &headers).await?;
-    Ok(answer(&window, until, window.top_products(&shop.log, wanted.by).await?))
+    Ok(answer(&window, window.top_products(&shop.log, wanted.by).await?))
 }
 
 /// How far visits have come.
@@ -100,9 +100,9 @@ pub(super) async fn funnel(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("1h", LONGEST.2)?;
+    let window = wanted.window("1h", LONGEST.2)?;
     wait_for::<Visit>(&shop, &headers).await?;
-    Ok(answer(&window, until, window.funnel(&shop.log).await?))
+    Ok(answer(&window, window.funnel(&shop.log).await?))
 }
 
 /// What was ordered and what fell, minute by minute.
@@ -111,7 +111,7 @@ pub(super) async fn sales(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (window, until) = wanted.window("1h", LONGEST.1)?;
+    let window = wanted.window("1h", LONGEST.1)?;
     wait_for::<SalesMinute>(&shop, &headers).await?;
     let minutes = window.sales(&shop.log).await?;
     let minute = |row: SalesMinute| {
@@ -119,7 +119,7 @@ pub(super) async fn sales(
         json!({ "minute": minute, "orders": orders, "revenue": revenue, "rejected": rejected, "cancelled": cancelled })
     };
     let minutes: Vec<_> = minutes.into_iter().map(minute).collect();
-    Ok(answer(&window, until, json!({ "minutes": minutes })))
+    Ok(answer(&window, json!({ "minutes": minutes })))
 }
 
 /// How often each button was pressed.

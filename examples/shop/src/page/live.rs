@@ -116,7 +116,7 @@ impl Live {
             "buttons": { "all": self.buttons().await?, "now": last("5m").buttons(&self.log).await? },
             "click_days": self.click_days(now.date_naive()).await?,
             "sales": self.sales_minutes(&last("1h"), now).await?,
-            "busy_hours": self.busy_hours().await?,
+            "busy_hours": if late.is_empty() { Vec::new() } else { self.busy_hours().await? },
             "top_products": self.top_products().await?,
             "events": self.last_hour.last(),
             "projections": shown.map(projection).collect::<Vec<_>>(),
