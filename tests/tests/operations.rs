@@ -115,7 +115,7 @@ fn run(command: &str, folder: &Path, url: &str) -> Vec<String> {
 fn follow(url: &str) {
     let folder = tempfile::tempdir().unwrap();
     let _service = start(folder.path(), url);
-    let traffic = "shop traffic --seed 7 --rps 200 --seconds 2 --no-progress";
+    let traffic = "shop traffic --seed 7 --rps 200 --duration 2s --no-progress";
     run(traffic, folder.path(), url);
     let steps = steps();
     assert!(steps.len() > 15, "there are {} commands", steps.len());

@@ -92,13 +92,12 @@ impl Shop {
         let closed = cart.state.check_out(order_id).map_err(refused)?;
         let order = cart.state.to_order(cart_id).map_err(refused)?;
         let placed = confirmed(order).map_err(refused)?;
+        let mut cause = options.causation_id;
+        let closed = encode(&closed, &mut cause, options)?;
+        let placed = encode(&placed, &mut cause, options)?;
         Ok([
-            Append::new(stream, expected, encode(&closed, options)?),
-            Append::new(
-                self.orders.stream(&order_id)?,
-                ExpectedVersion::None,
-                encode(&placed, options)?,
-            ),
+            Append::new(stream, expected, closed),
+            Append::new(self.orders.stream(&order_id)?, ExpectedVersion::None, placed),
         ])
     }
 
@@ -133,13 +132,20 @@ fn decide_again(error: &Error, options: &CommandOptions) -> bool {
     }
 }
 
-fn encode<E: Event>(events: &[E], options: &CommandOptions) -> Result<Vec<NewEvent>> {
+/// Each event is caused by the one before: the order by the cart that was closed, its confirmation by its being placed.
+fn encode<E: Event>(
+    events: &[E],
+    cause: &mut Option<Uuid>,
+    options: &CommandOptions,
+) -> Result<Vec<NewEvent>> {
     let encode = |event: &E| {
         let new = NewEvent::of(event)?;
+        let id = options.command_id.map_or(new.id, |id| event_id(id, &new.event_type));
         Ok(NewEvent {
-            id: options.command_id.map_or(new.id, |id| event_id(id, &new.event_type)),
+            id,
             metadata: options.metadata.clone(),
             correlation_id: options.correlation_id,
+            causation_id: cause.replace(id),
             ..new
         })
     };

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use headwater_cli::{Failure, Options};
+use headwater_cli::{Command as Operator, Failure, Options, ProjectionsCommand, RunArgs};
 use shop::{
     audit,
     demo::{self, DemoArgs},
@@ -35,6 +35,12 @@ enum Command {
     /// Serve the shop: the API, the page and the projections
     #[command(after_help = web::EXAMPLES)]
     Web(WebArgs),
+    /// Keep the read models up to date, without serving: the worker of a platform
+    #[command(after_help = WORKER_EXAMPLES)]
+    Worker,
+    /// Prepare the database for this version: the release of a platform; the same as migrate
+    #[command(after_help = RELEASE_EXAMPLES)]
+    Release,
     /// Bring the trade of a real shop into the log
     #[command(after_help = import::EXAMPLES)]
     Import(ImportArgs),
@@ -48,7 +54,7 @@ enum Command {
     #[command(after_help = traffic::EXAMPLES)]
     Traffic(TrafficArgs),
     #[command(flatten)]
-    Headwater(headwater_cli::Command),
+    Headwater(Operator),
 }
 
 const EXAMPLES: &str = "\
@@ -63,6 +69,14 @@ Examples:
   shop report
   shop projections rebuild --all";
 
+const WORKER_EXAMPLES: &str = "\
+Examples:
+  shop release && shop web & shop worker";
+
+const RELEASE_EXAMPLES: &str = "\
+Examples:
+  shop release --database-url postgres://localhost/shop";
+
 fn main() -> ExitCode {
     headwater_cli::start(run)
 }
@@ -75,10 +89,24 @@ async fn run(Shop { options, command }: Shop) -> Result<(), Failure> {
         Command::Traffic(args) => traffic::run(&options, args).await,
         Command::Audit => audit::run(&or_demo(options)).await,
         Command::Report => report::run(&or_demo(options)).await,
-        Command::Headwater(command) => {
-            headwater_cli::run(&or_demo(options), command, &shop::app()).await
+        Command::Release => headwater(&options, Operator::Migrate).await,
+        Command::Worker => {
+            let run = ProjectionsCommand::Run(RunArgs::default());
+            headwater(&options, Operator::Projections(run)).await
         }
+        // The log against itself, and then the numbers of the dashboard against the log.
+        Command::Headwater(verify @ Operator::Verify(_)) => {
+            let options = or_demo(options);
+            headwater(&options, verify).await?;
+            audit::run(&options).await
+        }
+        Command::Headwater(command) => headwater(&or_demo(options), command).await,
     }
+}
+
+/// One of Headwater's own commands.
+async fn headwater(options: &Options, command: Operator) -> Result<(), Failure> {
+    headwater_cli::run(options, command, &shop::app()).await
 }
 
 /// The log of the demo where no other one is named.

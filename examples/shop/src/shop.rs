@@ -34,6 +34,8 @@ pub struct CommandOptions {
     pub metadata: Option<String>,
     /// The conversation that the events belong to.
     pub correlation_id: Option<Uuid>,
+    /// The event that the command follows from, such as the press of a button.
+    pub causation_id: Option<Uuid>,
 }
 
 /// Why a command that concerns several aggregates is refused.
@@ -107,6 +109,9 @@ impl CommandOptions {
         }
         if let Some(id) = self.correlation_id {
             command = command.correlation_id(id);
+        }
+        if let Some(id) = self.causation_id {
+            command = command.causation_id(id);
         }
         command
     }

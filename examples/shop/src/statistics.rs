@@ -4,7 +4,7 @@
 //! minute, in which an event counts by the time at which it happened, whenever it came. The second or minute that is
 //! running belongs to it.
 
-use std::{ops::RangeInclusive, str::FromStr};
+use std::{ops::RangeInclusive, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
 use headwater::{Log, Result, Row, Value};
@@ -149,6 +149,13 @@ impl FromStr for Length {
         };
         let length = number.map(|number| i64::from(number) * seconds).ok_or(NoLength)?;
         if (1..=LONGEST).contains(&length) { Ok(Self(length)) } else { Err(NoLength) }
+    }
+}
+
+impl Length {
+    /// The same as time.
+    pub(crate) fn duration(self) -> Duration {
+        Duration::from_secs(self.0.unsigned_abs())
     }
 }
 

@@ -4,10 +4,12 @@
 //! start goes on behind as many visitors as there are visits, and completes what some before them had
 //! begun.
 
+mod mix;
 mod visitor;
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    collections::BTreeMap,
+    sync::{Mutex as SyncMutex, PoisonError},
     time::Duration,
 };
 
@@ -20,14 +22,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::visitor::Visitor;
-use crate::{Shop, domain::catalogue::coffee_shop};
+use self::{mix::Mix, visitor::Visitor};
+use crate::{Shop, domain::catalogue::coffee_shop, statistics::Length};
 
 /// Shown below the help of the command.
 pub const EXAMPLES: &str = "\
 Examples:
-  shop traffic --rps 50 --seconds 60
-  shop traffic --seed 7 --visitors 200";
+  shop traffic --rps 50 --duration 60s
+  shop traffic --seed 7 --visitors 200 --mix browser=70,buyer=15,abandoner=12,canceller=3";
 
 /// Who comes, and how fast.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,6 +43,9 @@ pub(crate) struct TrafficOptions {
     /// How many of them are in the shop at once
     #[arg(long, default_value_t = 60, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     visitors: u32,
+    /// How many of each kind, as parts of all
+    #[arg(long, default_value_t, value_name = "KIND=PARTS,...")]
+    mix: Mix,
 }
 
 /// The arguments of `shop traffic`.
@@ -48,9 +53,9 @@ pub(crate) struct TrafficOptions {
 pub struct TrafficArgs {
     #[command(flatten)]
     options: TrafficOptions,
-    /// End after so many seconds; otherwise Ctrl-C does
-    #[arg(long, value_name = "NUMBER")]
-    seconds: Option<u64>,
+    /// End after so long, such as 60s or 5m; otherwise Ctrl-C does
+    #[arg(long, value_name = "TIME")]
+    duration: Option<Length>,
 }
 
 /// Visitors on their way through the shop.
@@ -58,8 +63,12 @@ pub(crate) struct Traffic {
     shop: Shop,
     options: TrafficOptions,
     pace: Pace,
-    commands: AtomicU64,
+    told: Told,
 }
+
+/// What the log has acknowledged, of each type of event; and not what it had before.
+#[derive(Default)]
+struct Told(SyncMutex<BTreeMap<&'static str, u64>>);
 
 /// Runs `shop traffic`.
 ///
@@ -70,7 +79,7 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Failed)?;
     let log = options.connect().await?;
     let traffic = Traffic::new(Shop::new(&log)?, args.options);
-    let end = args.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let end = args.duration.map(|length| Instant::now() + length.duration());
     let ended = tokio::select! {
         () = interrupt.requested() => Ok(()),
         () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
@@ -78,25 +87,34 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     };
     log.close().await;
     ended?;
-    let (commands, mut out) = (traffic.commands(), Output::new(options));
+    let (told, mut out) = (traffic.told(), Output::new(options));
+    let events = told.values().sum::<u64>();
     if out.is_json() {
-        out.object(&serde_json::json!({ "commands": commands }))?;
+        out.object(&serde_json::json!({ "events": events, "types": told }))?;
     } else {
-        out.line(format!("{commands} commands were carried out"))?;
+        told.iter().try_for_each(|(name, count)| out.line(format!("{count:8} {name}")))?;
+        out.line(format!("{events:8} events were added"))?;
     }
     out.flush()
+}
+
+impl Told {
+    fn add(&self, types: impl IntoIterator<Item = &'static str>) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        types.into_iter().for_each(|name| *told.entry(name).or_default() += 1);
+    }
 }
 
 impl Traffic {
     /// Visitors for a shop.
     pub(crate) fn new(shop: Shop, options: TrafficOptions) -> Self {
         let pace = Pace::new(options.rps, options.seed);
-        Self { shop, options, pace, commands: AtomicU64::new(0) }
+        Self { shop, options, pace, told: Told::default() }
     }
 
-    /// How many commands were carried out so far.
-    pub(crate) fn commands(&self) -> u64 {
-        self.commands.load(Ordering::Relaxed)
+    /// How many events of each type were added so far.
+    pub(crate) fn told(&self) -> BTreeMap<&'static str, u64> {
+        self.told.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fills the catalogue, and sends visitors until it is dropped. A log that is away is waited
@@ -106,7 +124,7 @@ impl Traffic {
             let list =
                 self.shop.products.execute(&offer.sku, |product| product.list(offer.clone()));
             // A refusal says that it is or was there.
-            visitor::unless_refused(list.await)?;
+            self.told.add(visitor::new_events(list.await)?);
         }
         let visitors = usize::try_from(self.options.visitors).unwrap_or(usize::MAX);
         // Some who came long before the last ones have not ended; those who have take no time.
@@ -116,8 +134,8 @@ impl Traffic {
     }
 
     async fn visit(&self, number: u64) -> Result<()> {
-        let visitor = Visitor::new(self.options.seed, number);
-        while let Err(error) = visitor.visit(&self.shop, &self.pace, &self.commands).await {
+        let visitor = Visitor::new(self.options.seed, self.options.mix, number);
+        while let Err(error) = visitor.visit(&self.shop, &self.pace, &self.told).await {
             if error.kind() != ErrorKind::Retry {
                 return Err(error);
             }

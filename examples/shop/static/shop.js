@@ -204,7 +204,7 @@ async function readCatalogue() {
   offers = body.products;
   if (offers.length) return shelves();
   $("offers").replaceChildren(element("li", { class: "empty" }, "Nothing is listed yet: ",
-    element("code", {}, "shop traffic --seconds 5"), " lists the coffee shop's nine products."));
+    element("code", {}, "shop traffic --duration 5s"), " lists the coffee shop's nine products."));
   setTimeout(() => attempt(readCatalogue), 1000);
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// A process that only keeps projections up to date.
 fn worker(log: &str) -> Process {
-    Process(shop(log).args(["projections", "run"]).spawn().unwrap())
+    Process(shop(log).arg("worker").spawn().unwrap())
 }
 
 /// Where each projection stands.
@@ -53,11 +53,11 @@ fn orders(web: &Serving) -> u64 {
 async fn s_33_two_of_each_role_behave_as_one() {
     let database = postgres::database().await;
     let log = database.url();
-    assert_eq!(ended(shop(log).args(["migrate"])).code, 0, "the release");
+    assert_eq!(ended(shop(log).arg("release")).code, 0);
     let web = [(); 2].map(|()| Serving::start(shop(log).args(["web", "--port", "0"])));
     let mut workers = vec![worker(log), worker(log)];
     let traffic =
-        |seed| ["traffic", "--rps", "100", "--visitors", "20", "--seconds", "3", "--seed", seed];
+        |seed| ["traffic", "--rps", "100", "--visitors", "20", "--duration", "3s", "--seed", seed];
     assert_eq!(ended(shop(log).args(traffic("1"))).code, 0);
     let four = settled(log, 4);
     for web in &web {

@@ -48,11 +48,11 @@ impl Place {
         Serving::start(shop(&self.log).args(["web", "--port", "0"]))
     }
 
-    /// Visitors for so many seconds.
-    fn visitors(&self, seconds: &str) {
+    /// Visitors for so long.
+    fn visitors(&self, duration: &str) {
         // Few at a time, so that some have ended.
         let sent =
-            ["traffic", "--rps", "150", "--visitors", "8", "--seconds", seconds, "--seed", "11"];
+            ["traffic", "--rps", "150", "--visitors", "8", "--duration", duration, "--seed", "11"];
         let sent = self.run(&sent);
         assert_eq!(sent.code, 0, "{}", sent.err);
         assert_eq!(self.run(&["projections", "run", "--once"]).code, 0);
@@ -127,8 +127,8 @@ async fn the_numbers_are_those_of_the_events(place: Place) {
     let empty = place.run(&["audit"]);
     assert!(empty.code == 1 && empty.err.contains("is not built yet"), "{empty:?}");
     let serving = place.serve();
-    place.visitors("1");
-    let visitors = ["traffic", "--rps", "150", "--seconds", "4", "--seed", "3"];
+    place.visitors("1s");
+    let visitors = ["traffic", "--rps", "150", "--duration", "4s", "--seed", "3"];
     let mut visitors = Process(shop(&place.log).args(visitors).spawn().unwrap());
     let (mut audits, mut rows) = (0, 0);
     while visitors.0.try_wait().unwrap().is_none() {
@@ -148,13 +148,14 @@ async fn the_numbers_are_those_of_the_events(place: Place) {
         }
     }
     drop(serving);
-    let told = place.run(&["audit"]).out;
-    assert_eq!(told.matches("ok ").count(), 12, "{told}");
+    let verified = place.run(&["verify"]);
+    assert_eq!((verified.code, verified.out.matches("ok ").count()), (0, 12), "{verified:?}");
+    assert!(verified.out.starts_with("verified "), "the log first: {verified:?}");
 
     let most = "update button_clicks__1 set clicks = clicks + 1 \
                 where clicks = (select max(clicks) from button_clicks__1)";
     place.alter(most).await;
-    let altered = place.run(&["audit"]);
+    let altered = place.run(&["verify"]);
     assert_eq!(altered.code, 1, "{altered:?}");
     assert!(altered.out.contains("DIFFERS button_clicks"), "{altered:?}");
     assert_eq!(altered.out.matches("ok ").count(), 11, "{altered:?}");
@@ -162,7 +163,7 @@ async fn the_numbers_are_those_of_the_events(place: Place) {
 
 /// The best products of a window, and what they were in the one before, beside SQL.
 async fn a_window_is_what_its_sql_says(place: Place) {
-    place.visitors("3");
+    place.visitors("3s");
     let serving = place.serve();
     let last = place.query("select max(minute) from {product_minutes}").await.remove(0).remove(0);
     let last: DateTime<Utc> = last.parse().unwrap();
@@ -259,7 +260,7 @@ async fn rows_come_as_they_change(place: Place) {
     stream
         .write_all(b"GET /log/projections/product_sales/changes?from=beginning HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .unwrap();
-    place.visitors("3");
+    place.visitors("3s");
     let expected = place.query("select sku, units_gross from {product_sales} order by sku").await;
     let last = place.query("select max(position) from {product_sales}").await[0][0]
         .parse::<u64>()
@@ -292,7 +293,7 @@ async fn rows_come_as_they_change(place: Place) {
 /// Another build beside the one in service, put into service and taken back: nobody who asks notices, but by the number
 /// of the build in the answer.
 async fn versions_come_and_go_while_it_is_asked(place: Place) {
-    place.visitors("2");
+    place.visitors("2s");
     let serving = place.serve();
     let (over, seen) = (AtomicBool::new(false), std::sync::Mutex::new(Vec::new()));
     let ask = || {
@@ -346,7 +347,7 @@ async fn versions_come_and_go_while_it_is_asked(place: Place) {
 /// A projection that is asked for while the shop runs is kept from then on, also by the next start; a page of another
 /// origin cannot ask, nor can the network.
 async fn one_joins_late_and_stays(place: Place) {
-    place.visitors("2");
+    place.visitors("2s");
     let serving = place.serve();
     let names = |serving: &Serving| -> Vec<String> {
         let live = json(serving, "/api/live");

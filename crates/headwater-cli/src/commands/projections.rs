@@ -183,7 +183,7 @@ pub struct RebuildArgs {
 }
 
 /// What `projections run` takes.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub struct RunArgs {
     /// End when they have reached the end of the log
     #[arg(long)]

@@ -83,6 +83,7 @@ impl CommandHeaders {
             command_id: self.key.as_ref().map(|key| key.command_id),
             metadata,
             correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
         })
     }
 

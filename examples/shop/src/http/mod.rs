@@ -37,6 +37,8 @@ use crate::Shop;
 
 /// Names the conversation that a request belongs to: a UUID, or the shop makes one.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The event that a command follows from: a UUID, such as that of the press of a button.
+pub const CAUSATION_ID: HeaderName = HeaderName::from_static("x-causation-id");
 /// The position in the log of what a command did.
 pub const POSITION: HeaderName = HeaderName::from_static("headwater-position");
 /// A list must hold everything up to this position.
@@ -91,6 +93,7 @@ pub fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
             header::CONTENT_TYPE,
             header::IF_MATCH,
             header::IF_NONE_MATCH,
+            CAUSATION_ID,
             CORRELATION_ID,
             IDEMPOTENCY_KEY,
             MIN_POSITION,

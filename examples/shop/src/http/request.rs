@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, error::Category};
 use uuid::Uuid;
 
-use super::{Conversation, IDEMPOTENCY_KEY, Kind, Problem};
+use super::{CAUSATION_ID, Conversation, IDEMPOTENCY_KEY, Kind, Problem};
 
 /// The parts of the path.
 pub(super) struct Path<T>(pub T);
@@ -153,6 +153,7 @@ pub(super) struct CommandHeaders {
     pub if_match: IfMatch,
     pub key: Option<Key>,
     pub correlation_id: Option<Uuid>,
+    pub causation_id: Option<Uuid>,
 }
 
 /// The versions that the client believes in.
@@ -180,6 +181,7 @@ impl<S: Send + Sync> FromRequestParts<S> for CommandHeaders {
             if_match: if_match(&parts.headers)?,
             key: Key::read(parts)?,
             correlation_id: parts.extensions.get().map(|Conversation(id)| *id),
+            causation_id: header(&parts.headers, &CAUSATION_ID)?,
         })
     }
 }

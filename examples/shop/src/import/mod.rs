@@ -12,6 +12,7 @@ mod ids;
 mod online_retail;
 mod progress;
 mod source;
+mod speed;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -21,14 +22,14 @@ use headwater::{Append, Log};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
 use serde::Serialize;
 
-use self::{groups::Groups, ids::Ids, progress::Progress};
+use self::{groups::Groups, ids::Ids, progress::Progress, speed::Speed};
 
 /// Shown below the help of the command.
 pub const EXAMPLES: &str = "\
 Examples:
   shop import online-retail online-retail.csv.gz
   shop import cdnow examples/shop/data/CDNOW_master.txt.gz --json
-  shop import ecom examples/shop/data/ecom.csv.gz";
+  shop import ecom examples/shop/data/ecom.csv.gz --speed 86400x   # a day in a second, for `shop web --clock log`";
 
 /// The arguments of `shop import`.
 #[derive(clap::Args)]
@@ -37,6 +38,9 @@ pub struct ImportArgs {
     dataset: DatasetName,
     /// Its file, plain or packed with gzip
     file: PathBuf,
+    /// How fast: max, realtime, or so many times that
+    #[arg(long, default_value = "max", value_name = "SPEED")]
+    speed: Speed,
 }
 
 /// A data set that the shop can read.
@@ -89,14 +93,14 @@ struct Imported {
 pub async fn run(options: &Options, args: ImportArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Interrupted)?;
     let log = options.connect().await?;
-    let (file, progress) = (&*args.file, options.progress());
+    let (file, speed, progress) = (&*args.file, args.speed, options.progress());
     let imported = async {
         match args.dataset {
             DatasetName::OnlineRetail => {
-                import::<online_retail::OnlineRetail>(&log, file, progress).await
+                import::<online_retail::OnlineRetail>(&log, file, speed, progress).await
             }
-            DatasetName::Cdnow => import::<cdnow::Cdnow>(&log, file, progress).await,
-            DatasetName::Ecom => import::<ecom::Ecom>(&log, file, progress).await,
+            DatasetName::Cdnow => import::<cdnow::Cdnow>(&log, file, speed, progress).await,
+            DatasetName::Ecom => import::<ecom::Ecom>(&log, file, speed, progress).await,
         }
     };
     let imported = tokio::select! {
@@ -111,12 +115,17 @@ pub async fn run(options: &Options, args: ImportArgs) -> Result<(), Failure> {
     print(&imported?, &mut Output::new(options))
 }
 
-async fn import<D: Dataset>(log: &Log, file: &Path, show: bool) -> Result<Imported, Failure> {
+async fn import<D: Dataset>(
+    log: &Log,
+    file: &Path,
+    speed: Speed,
+    show: bool,
+) -> Result<Imported, Failure> {
     let groups = Groups::<D>::of(file)?;
     let mut progress = Progress::begin(groups.total(), show);
     let ids = Ids::of(D::NAME);
     let appends = groups.map(|lines| Ok(D::appends(ids, &lines?)?));
-    let written = write::write(log, appends, &mut progress).await;
+    let written = write::write(log, appends, speed, &mut progress).await;
     progress.end();
     Ok(Imported { seconds: progress.seconds(), ..written? })
 }

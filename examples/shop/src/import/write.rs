@@ -3,11 +3,15 @@
 //! Each group keeps its order, and groups do not depend on each other, so appends may overtake each
 //! other. The same file always yields the same appends, by which the log knows a second import.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use headwater::{Append, Error, ExpectedVersion, Log, Result};
 use headwater_cli::Failure;
 
-use super::{Imported, progress::Progress};
+use super::{
+    Imported,
+    progress::Progress,
+    speed::{self, Playing, Speed},
+};
 
 /// How many events an append takes: as many as the log allows by default.
 const APPEND: usize = 1_000;
@@ -16,22 +20,27 @@ const APPEND: usize = 1_000;
 const IN_FLIGHT: usize = 4;
 
 /// What belongs together, such as the cart and the order of an invoice.
-type Group = Vec<Append>;
+pub(super) type Group = Vec<Append>;
 
 /// Writes all groups, and counts what was not in the log before.
 pub(super) async fn write(
     log: &Log,
     groups: impl Iterator<Item = Result<Group, Failure>>,
+    speed: Speed,
     progress: &mut Progress,
 ) -> Result<Imported, Failure> {
     let mut imported = Imported::default();
-    let appends = stream::iter(Packs { groups, next: None }).map(async |pack| {
+    let mut playing = speed.begin();
+    let appends = stream::iter(Packs { groups, playing, next: None }).map(|pack| {
         let pack = pack?;
-        Ok::<_, Failure>((append(log, &pack).await?, pack))
+        let due = playing.as_mut().map(|playing| playing.due(&pack));
+        Ok::<_, Failure>(async move {
+            speed::until(due).await;
+            Ok((append(log, &pack).await?, pack))
+        })
     });
-    let mut appends = std::pin::pin!(appends.buffer_unordered(IN_FLIGHT));
-    while let Some(written) = appends.next().await {
-        let ((events, streams), pack) = written?;
+    let mut appends = std::pin::pin!(appends.try_buffer_unordered(IN_FLIGHT));
+    while let Some(((events, streams), pack)) = appends.try_next().await? {
         imported.events += count(events);
         imported.streams += count(streams);
         imported.ignored += count(pack.iter().filter(|group| group.is_empty()).count());
@@ -43,6 +52,8 @@ pub(super) async fn write(
 /// Groups for one append. One that is larger than an append stands alone.
 struct Packs<I> {
     groups: I,
+    /// Where a past is played, what is not due at the same moment does not go together.
+    playing: Option<Playing>,
     next: Option<Group>,
 }
 
@@ -59,7 +70,8 @@ impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
                 None => return (!pack.is_empty()).then_some(Ok(pack)),
             };
             size += events_of(&group);
-            if size > APPEND && !pack.is_empty() {
+            let apart = self.playing.as_ref().is_some_and(|play| !play.together(&pack, &group));
+            if (size > APPEND || apart) && !pack.is_empty() {
                 self.next = Some(group);
                 return Some(Ok(pack));
             }

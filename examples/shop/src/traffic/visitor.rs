@@ -1,15 +1,15 @@
 //! One visitor: the plan, and its steps.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
-use headwater::{CommandError, ExpectedVersion, NewEvent, Result, StreamName};
+use headwater::{CommandError, Done, Event, ExpectedVersion, NewEvent, Result, StreamName};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use uuid::Uuid;
 
-use super::Pace;
+use super::{
+    Pace, Told,
+    mix::{Kind, Mix},
+};
 use crate::{
     CommandOptions, Shop,
     domain::{
@@ -62,31 +62,33 @@ enum Step {
 }
 
 impl Visitor {
-    pub(super) fn new(seed: u64, number: u64) -> Self {
-        let crowd = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("shop visitors {seed}").as_bytes());
+    pub(super) fn new(seed: u64, mix: Mix, number: u64) -> Self {
+        let crowd = format!("shop visitors {seed} {mix}");
+        let crowd = Uuid::new_v5(&Uuid::NAMESPACE_URL, crowd.as_bytes());
         let id = Uuid::new_v5(&crowd, &number.to_be_bytes());
         let (high, low) = id.as_u64_pair();
         let mut random = StdRng::seed_from_u64(high ^ low);
         let customer = format!("customer-{:03}", random.random_range(0..CUSTOMERS));
-        Self { cart_id: CartId(id), customer, plan: plan(&mut random) }
+        let kind = mix.draw(&mut random);
+        Self { cart_id: CartId(id), customer, plan: plan(kind, &mut random) }
     }
 
     /// Goes through the shop, from where an earlier visit broke off.
-    pub(super) async fn visit(&self, shop: &Shop, pace: &Pace, commands: &AtomicU64) -> Result<()> {
+    pub(super) async fn visit(&self, shop: &Shop, pace: &Pace, added: &Told) -> Result<()> {
         let cart = shop.carts.load(&self.cart_id).await?;
         if !matches!(cart.state.status(), CartStatus::Unknown | CartStatus::Open) {
             return Ok(());
         }
         let session = StreamName::new("session", self.cart_id)?;
         let before = shop.log.stream_info(&session).await?.map_or(0, |info| info.version);
-        let (mut told, mut number) = (0, 0_u64);
+        let (mut told, mut number, mut pressed) = (0, 0_u64, None);
         for step in &self.plan {
             if let Some(event) = step.tells()? {
                 told += 1;
+                pressed = Some(self.event_id(told));
                 if told > before {
                     pace.turn().await;
-                    self.tell(shop, &session, told, &event).await?;
-                    commands.fetch_add(1, Ordering::Relaxed);
+                    added.add(self.tell(shop, &session, told, &event).await?);
                 }
                 continue;
             }
@@ -99,53 +101,66 @@ impl Visitor {
             }
             let command_id = Some(Uuid::new_v5(&self.cart_id.0, &number.to_be_bytes()));
             let correlation_id = Some(self.cart_id.0);
+            // What is put into the cart follows from the button that was pressed for it.
+            let causation_id = pressed.take();
             let options =
-                CommandOptions { command_id, correlation_id, ..CommandOptions::default() };
-            self.step(shop, *step, &options).await?;
-            commands.fetch_add(1, Ordering::Relaxed);
+                CommandOptions { command_id, correlation_id, causation_id, ..Default::default() };
+            added.add(self.step(shop, *step, &options).await?);
             number += 1;
         }
         Ok(())
     }
 
-    /// Tells what is done on a page, as the page would.
+    /// The id of what is told as the nth.
+    fn event_id(&self, number: u64) -> Uuid {
+        Uuid::new_v5(&self.cart_id.0, format!("tells {number}").as_bytes())
+    }
+
+    /// Tells what is done on a page, as the page would. It and what follows yield the types of the events that are new.
     async fn tell(
         &self,
         shop: &Shop,
         session: &StreamName,
         number: u64,
         event: &SessionEvent,
-    ) -> Result<()> {
-        let id = Uuid::new_v5(&self.cart_id.0, format!("tells {number}").as_bytes());
-        let event = NewEvent::of(event)?.id(id).correlation_id(self.cart_id.0);
-        shop.log.append(session, ExpectedVersion::Any, [event]).await.map(drop)
+    ) -> Result<Vec<&'static str>> {
+        let new = NewEvent::of(event)?.id(self.event_id(number)).correlation_id(self.cart_id.0);
+        let appended = shop.log.append(session, ExpectedVersion::Any, [new]).await?;
+        Ok(if appended.repeated { Vec::new() } else { vec![event.event_type().0] })
     }
 
-    async fn step(&self, shop: &Shop, step: Step, options: &CommandOptions) -> Result<()> {
+    async fn step(
+        &self,
+        shop: &Shop,
+        step: Step,
+        options: &CommandOptions,
+    ) -> Result<Vec<&'static str>> {
         let id = &self.cart_id;
         let cart = options.command(&shop.carts, id);
         match step {
-            Step::Load | Step::Look { .. } | Step::Press { .. } => Ok(()),
+            Step::Load | Step::Look { .. } | Step::Press { .. } => Ok(Vec::new()),
             Step::Open => {
                 let customer = Some(self.customer.clone());
                 let open = cart.execute(|cart| cart.open(customer.clone(), Currency::Usd));
-                unless_refused(open.await)
+                new_events(open.await)
             }
             Step::Add { product, quantity } => {
-                unless_refused(shop.add_item(id, &sku(product)?, quantity, options).await)
+                new_events(shop.add_item(id, &sku(product)?, quantity, options).await)
             }
             Step::Set { product, quantity } => {
                 let sku = sku(product)?;
-                unless_refused(cart.execute(|cart| cart.set_quantity(&sku, quantity)).await)
+                new_events(cart.execute(|cart| cart.set_quantity(&sku, quantity)).await)
             }
-            Step::Idle { seconds } => {
-                unless_refused(cart.execute(|cart| cart.abandon(seconds)).await)
+            Step::Idle { seconds } => new_events(cart.execute(|cart| cart.abandon(seconds)).await),
+            Step::CheckOut => {
+                let done = unless_refused(shop.check_out(*id, None, options).await)?;
+                let new = done.is_some_and(|done| !done.repeated);
+                Ok(if new { CHECKED_OUT.to_vec() } else { Vec::new() })
             }
-            Step::CheckOut => unless_refused(shop.check_out(*id, None, options).await),
             Step::Cancel => {
                 let (by, order) = (&self.customer, id.order());
                 let order = options.command(&shop.orders, &order);
-                unless_refused(order.execute(|order| order.cancel(by.clone(), None)).await)
+                new_events(order.execute(|order| order.cancel(by.clone(), None)).await)
             }
         }
     }
@@ -172,8 +187,11 @@ impl Step {
     }
 }
 
-/// One of five only looks. Six of ten of the others buy; most of the rest leave for good, and a few come back.
-fn plan(random: &mut StdRng) -> Vec<Step> {
+/// What a checkout adds to the log.
+const CHECKED_OUT: [&str; 3] = ["cart.checked_out", "order.placed", "order.confirmed"];
+
+/// Some of those who buy leave for a while first, and come back.
+fn plan(kind: Kind, random: &mut StdRng) -> Vec<Step> {
     // The lower of two draws: what stands first in the catalogue sells best.
     let draw = |random: &mut StdRng| {
         let mut product = || random.random_range(0..COFFEE_SHOP.len());
@@ -183,7 +201,7 @@ fn plan(random: &mut StdRng) -> Vec<Step> {
     for _ in 0..random.random_range(1..=3) {
         plan.push(Step::Look { product: draw(random) });
     }
-    if random.random_ratio(1, 5) {
+    if kind == Kind::Browser {
         return plan;
     }
     plan.push(Step::Open);
@@ -195,15 +213,18 @@ fn plan(random: &mut StdRng) -> Vec<Step> {
     if random.random_ratio(1, 4) {
         plan.push(Step::Set { product, quantity: quantity + random.random_range(1..=2) });
     }
-    if random.random_ratio(4, 10) {
+    let leaves = kind == Kind::Abandoner;
+    if leaves || random.random_ratio(1, 8) {
         plan.push(Step::Idle { seconds: random.random_range(8..=25) });
-        if random.random_ratio(5, 6) {
-            return plan;
-        }
+    }
+    if leaves {
+        return plan;
+    }
+    if let Some(Step::Idle { .. }) = plan.last() {
         plan.push(Step::Add { product: draw(random), quantity: 1 });
     }
     plan.push(Step::CheckOut);
-    if random.random_ratio(1, 25) {
+    if kind == Kind::Canceller {
         plan.push(Step::Cancel);
     }
     plan
@@ -215,11 +236,21 @@ fn sku(product: usize) -> Result<Sku> {
 }
 
 /// Visitors take a refusal as it is, and go on.
-pub(super) fn unless_refused<T, R>(outcome: Result<T, CommandError<R>>) -> Result<()> {
+fn unless_refused<T, R>(outcome: Result<T, CommandError<R>>) -> Result<Option<T>> {
     match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(CommandError::Refused(_)) => Ok(None),
         Err(CommandError::Log(error)) => Err(error),
-        Ok(_) | Err(CommandError::Refused(_)) => Ok(()),
     }
+}
+
+/// The types of the events of a command that had not been carried out before.
+pub(super) fn new_events<E: Event, R>(
+    outcome: Result<Done<E>, CommandError<R>>,
+) -> Result<Vec<&'static str>> {
+    let done = unless_refused(outcome)?.filter(|done| !done.repeated);
+    let events = done.map(|done| done.events).unwrap_or_default();
+    Ok(events.iter().map(|event| event.event_type().0).collect())
 }
 
 #[cfg(test)]
@@ -228,15 +259,20 @@ mod tests {
 
     #[test]
     fn a_visitor_is_the_same_at_each_visit() {
-        let (one, again) = (Visitor::new(42, 7), Visitor::new(42, 7));
+        let visitor = |seed, mix, number| Visitor::new(seed, mix, number);
+        let usual = Mix::default();
+        let (one, again) = (visitor(42, usual, 7), visitor(42, usual, 7));
         assert_eq!((one.cart_id, &one.plan), (again.cart_id, &again.plan));
-        assert_ne!(one.cart_id, Visitor::new(42, 8).cart_id);
-        assert_ne!(one.cart_id, Visitor::new(43, 7).cart_id);
+        assert_ne!(one.cart_id, visitor(42, usual, 8).cart_id);
+        assert_ne!(one.cart_id, visitor(43, usual, 7).cart_id);
+        let buyers = "buyer=1".parse().unwrap();
+        assert_ne!(one.cart_id, visitor(42, buyers, 7).cart_id, "another mix, other visitors");
     }
 
     #[test]
     fn some_buy_and_some_give_up() {
-        let plans: Vec<_> = (0..1_000).map(|number| Visitor::new(1, number).plan).collect();
+        let mix = Mix::default();
+        let plans: Vec<_> = (0..1_000).map(|number| Visitor::new(1, mix, number).plan).collect();
         let buyers = plans.iter().filter(|plan| plan.contains(&Step::CheckOut)).count();
         assert!((450..650).contains(&buyers), "{buyers} of 1,000 buy");
         let lookers = plans.iter().filter(|plan| !plan.contains(&Step::Open)).count();

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 /// A shop that serves this log, with its catalogue and no visitors but the test's.
 fn serve(log: &str, port: &str) -> Serving {
-    let listed = command::ended(shop(log).args(["traffic", "--seconds", "1", "--rps", "1"]));
+    let listed = command::ended(shop(log).args(["traffic", "--duration", "1s", "--rps", "1"]));
     assert_eq!(listed.code, 0, "{}", listed.err);
     Serving::start(shop(log).args(["web", "--port", port]))
 }
@@ -174,7 +174,7 @@ async fn what_looks_like_a_page_is_shown_as_text() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_machine_goes_to_any_position() {
     let folder = Folder::new();
-    let sent = folder.shop(["traffic", "--seconds", "3", "--rps", "100"]);
+    let sent = folder.shop(["traffic", "--duration", "3s", "--rps", "100"]);
     assert_eq!(sent.code, 0, "{}", sent.err);
     let shop = Serving::start(command::shop(&folder.log()).args(["web", "--port", "0"]));
     let clicks = |until: u64| {
