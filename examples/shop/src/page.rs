@@ -2,9 +2,9 @@
 //!
 //! Its files are part of the binary, so it needs no build step and works offline.
 
-mod last_hour;
 mod latecomer;
 mod live;
+mod recent;
 mod time_machine;
 
 use std::sync::Arc;
@@ -22,8 +22,9 @@ use crate::{
     http::{Body, Problem},
 };
 
+pub use self::live::Clock;
 pub(crate) use self::{
-    last_hour::LastHour, latecomer::Latecomer, live::Live, time_machine::TimeMachine,
+    latecomer::Latecomer, live::Live, recent::Recent, time_machine::TimeMachine,
 };
 
 /// A page runs its own scripts and styles, asks its own server, and nothing else.
@@ -53,7 +54,14 @@ pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
         )
         .route("/dashboard.js", file("text/javascript", include_str!("../static/dashboard.js")))
         .route("/machine.js", file("text/javascript", include_str!("../static/machine.js")))
+        .route("/log.js", file("text/javascript", include_str!("../static/log.js")))
+        .route("/projections.js", file("text/javascript", include_str!("../static/projections.js")))
         .route("/page.js", file("text/javascript", include_str!("../static/page.js")))
+        .route(
+            "/uplot.js",
+            file("text/javascript", include_str!("../static/vendor/uPlot.iife.min.js")),
+        )
+        .route("/uplot.css", file("text/css", include_str!("../static/vendor/uPlot.min.css")))
         .route("/charts.js", file("text/javascript", include_str!("../static/charts.js")))
         .route("/style.css", file("text/css", include_str!("../static/style.css")))
         .route("/icon.svg", file("image/svg+xml", include_str!("../static/icon.svg")))

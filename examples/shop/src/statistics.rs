@@ -4,13 +4,13 @@
 //! minute, in which an event counts by the time at which it happened, whenever it came. The second or minute that is
 //! running belongs to it.
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use chrono::{DateTime, Datelike as _, TimeDelta, Utc};
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, Utc};
 use headwater::{Log, Result, Row, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::views::SalesMinute;
+use crate::views::{ButtonClicks, ClickDay, SalesDay, SalesMinute};
 
 /// The longest window, in seconds.
 const LONGEST: i64 = 400 * 86_400;
@@ -119,6 +119,28 @@ pub struct Funnel {
     pub added: i64,
     /// Those that ordered.
     pub ordered: i64,
+}
+
+/// All that was ever ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sales {
+    /// How many orders.
+    pub orders: i64,
+    /// What they cost, less what came back, in minor units.
+    pub revenue: i64,
+    /// In which currency.
+    pub currency: String,
+}
+
+/// How often buttons were pressed and pages opened on a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Day {
+    /// The day, in UTC.
+    pub day: NaiveDate,
+    /// Clicks.
+    pub clicks: i64,
+    /// Page loads.
+    pub loads: i64,
 }
 
 /// Carts, and what is in them in minor units.
@@ -280,13 +302,60 @@ impl Window {
         let condition = "where minute > $1 and minute <= $2 order by minute";
         log.find(condition, &self.parameters(60)).await
     }
+
+    /// Its days in which something was ordered or came back, the oldest first. The first day counts as a whole.
+    pub async fn sales_days(&self, log: &Log) -> Result<Vec<SalesDay>> {
+        let days = self.days().map(Into::into);
+        log.find("where day >= $1 and day <= $2 order by day", &days).await
+    }
+
+    /// The clicks of each of its days, the oldest first, days without any among them.
+    pub async fn click_days(&self, log: &Log) -> Result<Vec<Day>> {
+        let [first, last] = self.days();
+        let found: Vec<ClickDay> =
+            log.find("where day >= $1 and day <= $2", &[first.into(), last.into()]).await?;
+        let found: HashMap<_, _> = found.iter().map(|row| (row.day, row)).collect();
+        let day = |day| {
+            let (clicks, loads) = found.get(&day).map_or((0, 0), |row| (row.clicks, row.loads));
+            Day { day, clicks, loads }
+        };
+        Ok(first.iter_days().take_while(|day| *day <= last).map(day).collect())
+    }
+
+    /// Its first and its last day.
+    fn days(&self) -> [NaiveDate; 2] {
+        let [before, last] = self.bounds(86_400).map(|at| at.date_naive());
+        [before + Days::new(1), last]
+    }
 }
 
-/// The carts that are open, and those that were left.
+/// All sales.
 ///
 /// # Errors
 ///
-/// As for [`Log::query`].
+/// As for [`Log::query`]; so of all that follow.
+pub async fn sales(log: &Log) -> Result<Sales> {
+    let sql = "select cast(coalesce(sum(orders), 0) as bigint) as orders, \
+                      cast(coalesce(sum(gross - returned), 0) as bigint) as revenue, \
+                      coalesce((select min(currency) from {order_views}), 'USD') as currency \
+               from {sales_days}";
+    let rows = log.query(sql, &[]).await?;
+    let none = || Ok(Sales { orders: 0, revenue: 0, currency: "USD".into() });
+    rows.first().map_or_else(none, |row| {
+        let (orders, revenue) = (row.get("orders")?, row.get("revenue")?);
+        Ok(Sales { orders, revenue, currency: row.get("currency")? })
+    })
+}
+
+/// The buttons that were pressed most often of all time.
+pub async fn buttons(log: &Log) -> Result<Vec<Button>> {
+    let most = "order by clicks desc, button_id limit 12";
+    let rows = log.find::<ButtonClicks>(most, &[]).await?;
+    let button = |row: ButtonClicks| Button { button_id: row.button_id, clicks: row.clicks };
+    Ok(rows.into_iter().map(button).collect())
+}
+
+/// The carts that are open, and those that were left.
 pub async fn carts(log: &Log) -> Result<Carts> {
     let sql = "select status, count(*) as carts, cast(sum(total) as bigint) as value from {cart_views} \
                where status in ('open', 'abandoned') group by status";
@@ -314,12 +383,13 @@ fn top_products(by: By) -> String {
     };
     let sums = ["views", "adds", "units", "revenue"].map(sum).join(", ");
     format!(
-        "select c.generation as generation, p.*, v.title as title \
+        "select c.generation as generation, p.*, coalesce(v.title, s.title) as title \
          from {{all_checkpoints}} c \
          left join (select sku, {sums}, \
                            cast(sum(case when minute > $1 then 0 else {by} end) as bigint) as before \
                     from {{product_minutes}} where minute > $3 and minute <= $2 group by sku) p on p.{by} > 0 \
          left join {{catalogue_views}} v on v.sku = p.sku \
+         left join {{product_sales}} s on s.sku = p.sku \
          where c.projection = 'product_minutes' and c.state = 'live' \
          order by p.{by} desc, p.sku limit $4"
     )

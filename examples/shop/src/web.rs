@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
     Shop, http,
-    page::{self, LastHour, Latecomer, Live},
+    page::{self, Clock, Latecomer, Live, Recent},
     traffic::{Traffic, TrafficOptions},
 };
 
@@ -24,6 +24,7 @@ use crate::{
 pub const EXAMPLES: &str = "\
 Examples:
   shop web --database-url sqlite://shop.db
+  shop web --database-url sqlite://year.db --clock log
   shop web --database-url postgres://localhost/shop --host 0.0.0.0";
 
 /// How long requests that are under way, and then the log, may take when the process is asked to
@@ -51,6 +52,9 @@ pub struct WebArgs {
     /// machine alone may, and the network not at all
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
+    /// When the windows of the dashboard end
+    #[arg(long, value_enum, default_value_t = Clock::Now)]
+    clock: Clock,
 }
 
 impl WebArgs {
@@ -63,7 +67,7 @@ impl WebArgs {
         });
         let access =
             tokens.transpose()?.or_else(|| self.host.is_loopback().then(Access::this_machine));
-        Ok(Guests { origins: self.origin.clone(), access })
+        Ok(Guests { origins: self.origin.clone(), access, clock: self.clock })
     }
 }
 
@@ -73,6 +77,8 @@ struct Guests {
     origins: Vec<HeaderValue>,
     /// Who may use the log under `/log`, if anybody may.
     access: Option<Access>,
+    /// When the windows end that they see.
+    clock: Clock,
 }
 
 fn origin(text: &str) -> Result<HeaderValue, &'static str> {
@@ -114,16 +120,17 @@ async fn until_asked_to_end(
     log: &Log,
     listener: TcpListener,
     metrics: Prometheus,
-    Guests { origins, access }: Guests,
+    Guests { origins, access, clock }: Guests,
     traffic: Option<TrafficOptions>,
     interrupt: &mut Interrupt,
     options: &Options,
 ) -> Result<(), Failure> {
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
-    let last_hour = Arc::new(LastHour::new(log)?);
+    let recent = Arc::new(Recent::new(log));
     let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
     let latecomer = Arc::new(Latecomer::new(log));
-    let live = Live::new(log, app.clone(), last_hour.clone(), latecomer.clone(), operable).await?;
+    let live =
+        Live::new(log, app.clone(), recent.clone(), clock, latecomer.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
     let health = http::health(log, &app, metrics);
     let mut others = page::router(live, latecomer.clone()).merge(health);
@@ -150,7 +157,7 @@ async fn until_asked_to_end(
         ended = app.run_until(log, interrupt.requested()) => ended.map_err(Failure::from),
         failed = visitors => failed.map_err(Failure::from),
         failed = latecomer.run() => failed.map_err(Failure::from),
-        () = last_hour.follow() => Ok(()),
+        () = recent.follow() => Ok(()),
         _ = &mut server => Err(Failure::new(Exit::Failed, "server", "the server ended by itself")),
     };
     // Requests under way get their answers; projections and visitors have ended where they were,

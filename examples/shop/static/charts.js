@@ -1,13 +1,7 @@
-// Charts as plain SVG, drawn in the pixels of their element; colours come from the style sheet.
+// Charts over time by uPlot (vendor/), in the colours of the style sheet. Times are UTC.
 
-const NS = "http://www.w3.org/2000/svg";
-
-function shape(name, attributes, text) {
-  const node = document.createElementNS(NS, name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const drawn = new Set();
 
 // A round number at or above `value`, so that the axis does not twitch with each event.
 function roundUp(value) {
@@ -15,67 +9,84 @@ function roundUp(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * unit).find((round) => round >= value);
 }
 
-function frame(svg, values, least, label, ticks) {
-  const { clientWidth: width, clientHeight: height } = svg;
-  const box = { left: 0, right: width - 44, top: 10, bottom: height - 22 };
-  const top = roundUp(Math.max(least, ...values) * 1.05);
-  const y = (value) => box.bottom - (value / top) * (box.bottom - box.top);
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.replaceChildren();
-  for (const part of [0, 0.5, 1]) {
-    const at = Math.round(y(top * part)) + 0.5;
-    svg.append(shape("line", { class: "grid", x1: box.left, x2: box.right, y1: at, y2: at }));
-    svg.append(shape("text", { class: "axis", x: width, y: at + 4, "text-anchor": "end" }, label(top * part)));
-  }
-  for (const [part, text, anchor] of [[0, ticks[0], "start"], [0.5, ticks[1], "middle"], [1, ticks[2], "end"]]) {
-    const x = box.left + part * (box.right - box.left);
-    svg.append(shape("text", { class: "axis", x, y: height - 4, "text-anchor": anchor }, text));
-  }
-  return { ...box, y };
+const clock = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
+const [days, minutes, seconds] = [clock({ day: "numeric", month: "short" }),
+  clock({ hour: "2-digit", minute: "2-digit" }), clock({ hour: "2-digit", minute: "2-digit", second: "2-digit" })];
+const timesOf = (step) => (step >= 86_400 ? days : step >= 60 ? minutes : seconds);
+
+// Paler from the top to the bottom.
+function fade(name) {
+  return ({ ctx, bbox }) => {
+    // Asked for once before the chart has a size.
+    if (!bbox.height) return colour(name);
+    const fill = ctx.createLinearGradient(0, bbox.top, 0, bbox.top + bbox.height);
+    fill.addColorStop(0, `${colour(name)}47`);
+    fill.addColorStop(1, `${colour(name)}05`);
+    return fill;
+  };
 }
 
-// A curve that never overshoots its points: the slopes of Fritsch and Carlson, for equal steps.
-function curve(points) {
-  const rise = points.slice(1).map((point, i) => point[1] - points[i][1]);
-  const slope = points.map((_, i) => {
-    const [before, after] = [rise[i - 1] ?? 0, rise[i] ?? 0];
-    return before * after <= 0 ? 0 : (2 * before * after) / (before + after);
-  });
-  const path = [`M${points[0].map((v) => v.toFixed(1))}`];
-  for (let i = 1; i < points.length; i++) {
-    const [[x0, y0], [x1, y1]] = [points[i - 1], points[i]];
-    const third = (x1 - x0) / 3;
-    path.push(`C${[x0 + third, y0 + slope[i - 1] / 3, x1 - third, y1 - slope[i] / 3, x1, y1].map((v) => v.toFixed(1))}`);
-  }
-  return path.join("");
+function shape({ name, of, kind, words, scale = "y" }) {
+  const stroke = () => colour(of);
+  const value = (_, number) => (number == null ? "–" : words(number));
+  const look = {
+    area: { stroke, fill: fade(of), width: 2, paths: uPlot.paths.spline() },
+    line: { stroke, width: 2, paths: uPlot.paths.spline() },
+    mean: { stroke, width: 1.5, dash: [5, 4], paths: uPlot.paths.spline() },
+    bars: { stroke, fill: stroke, width: 0, paths: uPlot.paths.bars({ size: [0.75, 40], radius: 0.15 }) },
+  };
+  return { label: name, value, scale, points: { show: false }, ...look[kind] };
 }
 
-// One or two series over the same time.
-export function areas(svg, series, label, ticks) {
-  const { left, right, bottom, y } = frame(svg, series.flat(), series.length > 1 ? 2 : 10, label, ticks);
-  series.forEach((values, i) => {
-    const name = ["first", "second"][i];
-    const step = (right - left) / (values.length - 1);
-    const line = curve(values.map((value, at) => [left + at * step, y(value)]));
-    const id = `${svg.id}-${name}`;
-    const fade = shape("linearGradient", { id, class: name, x1: 0, x2: 0, y1: 0, y2: 1 });
-    fade.append(shape("stop", { class: "fade-top", offset: 0 }), shape("stop", { class: "fade-bottom", offset: 1 }));
-    const group = shape("g", { class: name });
-    group.append(fade, shape("path", { class: "area", fill: `url(#${id})`, d: `${line}L${right},${bottom}L${left},${bottom}Z` }));
-    group.append(shape("path", { class: "line", d: line }));
-    group.append(shape("circle", { class: "halo", cx: right, cy: y(values.at(-1)), r: 8 }));
-    group.append(shape("circle", { class: "dot", cx: right, cy: y(values.at(-1)), r: 3.5 }));
-    svg.append(group);
+// A chart in `host` of these series: each has a name, the colour that it is drawn in (`of`), a kind (area, line, mean or bars),
+// its numbers in words, and what its axis reaches up to at least. Those of the scale `right` have an axis there.
+export function chart(host, series) {
+  const scaleOf = ({ scale = "y" }) => scale;
+  const first = (scale) => series.find((one) => scaleOf(one) === scale);
+  const axis = (scale, side) => ({
+    scale, side, size: 46, font: "12px system-ui, sans-serif", stroke: () => colour("--dim"), ticks: { show: false },
+    grid: { show: side === 3, stroke: () => colour("--line"), width: 1 },
+    values: (_, splits) => splits.map((split) => (split == null ? "" : first(scale).words(split))),
   });
+  const range = (_, low, high, scale) => [0, roundUp(Math.max(first(scale).least ?? 1, high ?? 0) * 1.05)];
+  const scales = [...new Set(series.map(scaleOf))];
+  let [plot, data] = [null, null];
+
+  // The legend tells what lies under the pointer, and otherwise what came last.
+  const atRest = (u) => u.cursor.left < 0 && u.setLegend({ idx: u.data[0].length - 1 }, false);
+  const make = () => new uPlot({
+    width: host.clientWidth, height: host.clientHeight - 30,
+    padding: [10, scales.length > 1 ? 0 : 30, 0, 0],
+    tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
+    cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
+    hooks: { setCursor: [atRest] },
+    scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range }])) },
+    axes: [
+      { stroke: () => colour("--dim"), font: "12px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, size: 28,
+        space: 90, values: (_, splits, __, ___, step) => splits.map((at) => timesOf(step).format(at * 1e3)) },
+      ...scales.map((scale) => axis(scale, scale === "right" ? 1 : 3)),
+    ],
+    series: [{ value: (u, at) => (at == null ? "–" : timesOf(u.data[0][1] - u.data[0][0]).format(at * 1e3)) }, ...series.map(shape)],
+  }, data, host);
+
+  const whole = {
+    // The times in seconds since 1970, and the numbers of each series; in words for those who do not see it.
+    show(times, numbers, words) {
+      data = [times, ...numbers];
+      if (plot) plot.setData(data);
+      else plot = make();
+      atRest(plot);
+      host.setAttribute("aria-label", words);
+    },
+    anew() {
+      plot?.destroy();
+      plot = data && make();
+      if (plot) atRest(plot);
+    },
+  };
+  drawn.add(whole);
+  new ResizeObserver(() => plot?.setSize({ width: host.clientWidth, height: host.clientHeight - 30 })).observe(host);
+  return whole;
 }
 
-export function columns(svg, values, least, label, ticks) {
-  const { left, right, bottom, y } = frame(svg, values, least, label, ticks);
-  const step = (right - left) / values.length;
-  const width = Math.max(2, step - 3);
-  values.forEach((value, i) => {
-    if (value <= 0) return;
-    const [x, top] = [left + i * step + (step - width) / 2, Math.min(y(value), bottom - 2)];
-    svg.append(shape("rect", { class: "column", x, y: top, width, height: bottom - top, rx: Math.min(2.5, width / 2) }));
-  });
-}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((whole) => whole.anew()));

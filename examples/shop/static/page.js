@@ -2,6 +2,12 @@
 
 export const $ = (id) => document.getElementById(id);
 export const whole = new Intl.NumberFormat("en");
+export const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+
+// A message of a feed bears the type of its event.
+export const TYPES = ["page.loaded", "button.clicked", "product.viewed", "search.performed", "cart.opened", "cart.item_added",
+  "cart.quantity_set", "cart.item_removed", "cart.checked_out", "cart.abandoned", "cart.revived", "order.placed", "order.confirmed",
+  "order.rejected", "order.cancelled", "order.shipped", "return.recorded", "product.listed", "product.price_changed", "product.delisted"];
 
 export const set = (id, text) => { if ($(id).textContent !== text) $(id).textContent = text; };
 

@@ -1,6 +1,6 @@
 // The shop: the catalogue, a cart that is folded from its events, and the visit as the log has it.
 
-import { $, element, eventRow, money, refusal, set, whole } from "/page.js";
+import { $, element, eventRow, money, refusal, set, TYPES, whole } from "/page.js";
 
 // A visit lasts as long as the page is open, as in the system that the shop stands beside.
 const visit = crypto.randomUUID();
@@ -17,9 +17,10 @@ const shown = new Set();
 let cartAt = 0;
 
 // A command is sent with one key, however often it has to be sent.
-async function ask(method, path, body) {
+async function ask(method, path, body, cause) {
   // All that is done in a visit is one conversation.
   const options = { method, headers: { "idempotency-key": crypto.randomUUID(), "x-correlation-id": visit } };
+  if (cause) options.headers["x-causation-id"] = cause;
   if (body !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
@@ -50,10 +51,16 @@ async function attempt(work) {
   }
 }
 
-// Telemetry: what is pressed, and that the page was opened; one after the other, as it was done.
+// Telemetry: what is pressed, and that the page was opened; one after the other, as it was done. Yields the event's id.
 let told = Promise.resolve();
 function tell(...what) {
-  told = told.then(() => send(...what)).catch(() => {});
+  told = told.then(() => send(...what)).catch(() => null);
+  return told;
+}
+
+// A command, which follows from what was told last: the press of its button. So it goes out behind it.
+async function command(method, path, body) {
+  return ask(method, path, body, await told);
 }
 
 async function send(path, topic, properties, at) {
@@ -63,6 +70,7 @@ async function send(path, topic, properties, at) {
     seen = position - 1;
     follow();
   }
+  return message.event_id;
 }
 
 function clicked(event) {
@@ -103,12 +111,12 @@ async function look({ sku }, title, history) {
 async function put({ sku, price }) {
   for (const again of [true, false]) {
     if (!kept.cart) {
-      const opened = await ask("POST", "/carts", { currency: price.currency });
+      const opened = await command("POST", "/carts", { currency: price.currency });
       kept.cart = opened.body.cart_id;
       follow(opened.position - 1);
     }
     try {
-      await ask("POST", `/carts/${kept.cart}/items`, { sku, quantity: 1 });
+      await command("POST", `/carts/${kept.cart}/items`, { sku, quantity: 1 });
       return showCart();
     } catch (error) {
       // Another page has checked it out, or its log is gone: a new one is opened.
@@ -133,7 +141,7 @@ async function showCart() {
     const step = (words, name, to) => {
       const button = element("button", { "data-button": name, "aria-label": `${words} ${named}` }, to > quantity ? "+" : "−");
       button.addEventListener("click", () => attempt(async () => {
-        await ask("PUT", `/carts/${kept.cart}/items/${encodeURIComponent(sku)}`, { quantity: to });
+        await command("PUT", `/carts/${kept.cart}/items/${encodeURIComponent(sku)}`, { quantity: to });
         await showCart();
       }));
       return button;
@@ -144,7 +152,7 @@ async function showCart() {
 }
 
 async function checkOut() {
-  const { body } = await ask("POST", `/carts/${kept.cart}/checkout`, {});
+  const { body } = await command("POST", `/carts/${kept.cart}/checkout`, {});
   order = { id: body.order_id, steps: [] };
   // What was told meanwhile may lie behind the order's events already.
   follow(cartAt);
@@ -194,11 +202,6 @@ function follow(from = seen) {
   for (const type of TYPES) feed.addEventListener(type, show);
 }
 
-// A message of a feed bears the type of its event.
-const TYPES = ["page.loaded", "button.clicked", "product.viewed", "search.performed", "cart.opened", "cart.item_added",
-  "cart.quantity_set", "cart.item_removed", "cart.checked_out", "cart.abandoned", "cart.revived",
-  "order.placed", "order.confirmed", "order.rejected", "order.cancelled", "order.shipped"];
-
 async function readCatalogue() {
   const { body } = await ask("GET", "/products");
   offers = body.products;
@@ -210,7 +213,7 @@ async function readCatalogue() {
 
 document.addEventListener("click", clicked, true);
 $("checkout").addEventListener("click", () => attempt(checkOut));
-$("cancel").addEventListener("click", () => attempt(() => ask("POST", `/orders/${order.id}/cancel`, { by: "customer" })));
+$("cancel").addEventListener("click", () => attempt(() => command("POST", `/orders/${order.id}/cancel`, { by: "customer" })));
 set("look", `shop stream show session-${visit}`);
 tell("/producePageLoad", "edm-ui-pageload",
   { url: location.href, user_agent: navigator.userAgent, description: "shop page loaded" }, Date.now());

@@ -46,7 +46,7 @@ fn settled(log: &str, processes: usize) -> BTreeSet<String> {
 fn orders(web: &Serving) -> u64 {
     let (_, body) = web.get("/api/live");
     let live: Value = serde_json::from_str(&body).unwrap();
-    live["orders"]["total"].as_u64().unwrap()
+    live["sales"]["orders"].as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,7 +15,10 @@ use super::{Kind, Problem, consistency::wait_for, request::Query};
 use crate::{
     Shop,
     statistics::{By, Length, NoLength, Window},
-    views::{ButtonClicks, ButtonMinute, ClickDay, ClickSecond, ProductMinute, SalesMinute, Visit},
+    views::{
+        ButtonClicks, ButtonMinute, ClickDay, ClickSecond, ProductMinute, SalesDay, SalesMinute,
+        Visit,
+    },
 };
 
 /// The longest windows, in seconds: of what is told second by second, of what is told minute by minute, and of sums.
@@ -29,6 +32,17 @@ pub(super) struct Wanted {
     until: Option<DateTime<Utc>>,
     #[serde(default)]
     by: By,
+    #[serde(default)]
+    per: Per,
+}
+
+/// What a row of sales stands for.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Per {
+    #[default]
+    Minute,
+    Day,
 }
 
 /// The answer for a window.
@@ -105,12 +119,22 @@ pub(super) async fn funnel(
     Ok(answer(&window, window.funnel(&shop.log).await?))
 }
 
-/// What was ordered and what fell, minute by minute.
+/// What was ordered and what fell, minute by minute or day by day.
 pub(super) async fn sales(
     State(shop): State<Shop>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    if let Per::Day = wanted.per {
+        let window = wanted.window("30d", LONGEST.2)?;
+        wait_for::<SalesDay>(&shop, &headers).await?;
+        let day = |row: SalesDay| {
+            let SalesDay { day, orders, units, gross, returned, .. } = row;
+            json!({ "day": day, "orders": orders, "units": units, "revenue": gross, "returned": returned })
+        };
+        let days: Vec<_> = window.sales_days(&shop.log).await?.into_iter().map(day).collect();
+        return Ok(answer(&window, json!({ "days": days })));
+    }
     let window = wanted.window("1h", LONGEST.1)?;
     wait_for::<SalesMinute>(&shop, &headers).await?;
     let minutes = window.sales(&shop.log).await?;
@@ -120,6 +144,17 @@ pub(super) async fn sales(
     };
     let minutes: Vec<_> = minutes.into_iter().map(minute).collect();
     Ok(answer(&window, json!({ "minutes": minutes })))
+}
+
+/// The clicks and page loads of each day.
+pub(super) async fn clicks_per_day(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let window = wanted.window("14d", LONGEST.2)?;
+    wait_for::<ClickDay>(&shop, &headers).await?;
+    Ok(answer(&window, json!({ "days": window.click_days(&shop.log).await? })))
 }
 
 /// How often each button was pressed.

@@ -210,6 +210,94 @@ async fn the_time_machine_goes_to_any_position() {
     page.is_quiet(&shop.address);
 }
 
+/// From the press of a button to the confirmation; also when the server was killed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_event_log_tells_where_an_event_comes_from() {
+    let folder = Folder::new();
+    let shop = serve(&folder.log(), "0");
+    let (address, port) =
+        (shop.address.clone(), shop.address.rsplit_once(':').unwrap().1.to_owned());
+    let mut page = Page::new().await;
+    page.open(&address, "/").await;
+    page.click("[data-button=the-chemex-kit]").await;
+    page.until_there_are(1, "#lines li").await;
+    page.click("#checkout").await;
+    page.until_there_are(2, "#steps .done").await;
+
+    page.open(&address, "/dashboard").await;
+    page.until("all are listed", "document.querySelectorAll('#events tr').length > 10").await;
+    wanted(&mut page, "order.*").await;
+    page.until_there_are(2, "#events tr").await;
+    assert_eq!(page.texts("#events .type").await, ["order.confirmed", "order.placed"]);
+    page.click("#events tr:last-child button").await;
+    page.until_there_are(4, ".tree li").await;
+    let chain = page.texts(".tree button").await;
+    let types: Vec<_> = chain.iter().filter_map(|name| name.split(' ').next_back()).collect();
+    assert_eq!(types, ["button.clicked", "cart.checked_out", "order.placed", "order.confirmed"]);
+    page.click(".tree button").await;
+    page.until(
+        "the press of the button is shown",
+        "document.querySelector('#inspected pre').textContent.includes('\"button_id\": \"checkout\"')",
+    )
+    .await;
+    wanted(&mut page, "or*der").await;
+    page.until("why not", "document.getElementById('wanted-words').textContent.length > 20").await;
+    wanted(&mut page, "session-elsewhere").await;
+    page.until("there is none", "document.querySelectorAll('#events tr').length === 0").await;
+
+    let press = |folder: &Folder, id: u32| {
+        let data = format!("{{\"button_id\":\"{id}\"}}");
+        let append = ["append", "session-elsewhere", "button.clicked", "--data", &data];
+        assert_eq!(folder.shop(append).code, 0);
+    };
+    press(&folder, 1);
+    page.until_there_are(1, "#events tr").await;
+    shop.end("-KILL");
+    press(&folder, 2);
+    let shop = serve(&folder.log(), &port);
+    press(&folder, 3);
+    page.until_there_are(3, "#events tr").await;
+    let versions = page.texts("#events td:nth-child(4)").await;
+    assert_eq!(versions, ["3", "2", "1"], "each once, and in order");
+    page.click("#hold").await;
+    press(&folder, 4);
+    page.click("#hold").await;
+    page.until_there_are(4, "#events tr").await;
+    drop(shop);
+}
+
+/// Types what is to be listed into the event log.
+async fn wanted(page: &mut Page, text: &str) {
+    let typed = format!(
+        "((it) => {{ it.value = {text:?}; it.dispatchEvent(new Event('input')); return true; }})\
+         (document.getElementById('wanted'))"
+    );
+    page.until("it is typed", &typed).await;
+}
+
+/// The windows end with what happened last, and the charts reach back to what is long past.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_is_shown_by_its_own_clock() {
+    let folder = Folder::new();
+    let sold = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\r\n\
+                1,S1,Kettle,2,2011-03-01T10:00:00,30.00,,France\r\n\
+                2,S2,Grinder,1,2011-03-02T12:30:00,40.00,,France\r\n";
+    let imported = folder.import("online-retail", &folder.file("sold.csv", sold));
+    assert_eq!(imported.added().1, 4, "{imported:?}");
+    let web = ["web", "--port", "0", "--clock", "log"];
+    let shop = Serving::start(command::shop(&folder.log()).args(web));
+    let mut page = Page::new().await;
+    page.open(&shop.address, "/dashboard").await;
+    let there = |id: &str, text: &str| {
+        format!("document.getElementById('{id}').textContent.includes({text:?})")
+    };
+    page.until("its time is told", &there("where", "2011-03-02 12:30:00 UTC")).await;
+    page.until("30 days are shown", &there("sales-sum", "2 orders for £100")).await;
+    page.until("of the day", &there("products", "Grinder")).await;
+    assert!(!page.text("#products").await.contains("Kettle"), "it was sold the day before");
+    page.is_quiet(&shop.address);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_dashboard_moves_by_itself() {
     let folder = Folder::new();
@@ -217,17 +305,13 @@ async fn the_dashboard_moves_by_itself() {
     let mut page = Page::new().await;
     page.open(&demo.address, "/dashboard").await;
     page.until("an order", "Number(document.getElementById('orders').textContent) > 2").await;
-    for id in ["position", "orders", "open", "revenue", "rate", "minute"] {
+    for id in ["position", "orders", "open", "revenue", "rate", "clicks", "sales-sum"] {
         let text = page.text(&format!("#{id}")).await;
         assert!(text.contains(|c: char| c.is_ascii_digit()), "{id} shows {text:?}");
     }
     let all = shop::app().names().len();
     assert_eq!(page.texts("#projections tr").await.len(), all, "each projection has a row");
     for drawn in [
-        "path.line",
-        "#clicks-chart .second path.line",
-        "#sales-chart .column",
-        "#days-chart .column",
         "#products .track",
         "#buttons-all .track",
         "#buttons-now .track",
@@ -235,6 +319,18 @@ async fn the_dashboard_moves_by_itself() {
         "[data-category=cart]",
     ] {
         page.until(drawn, &format!("document.querySelector({drawn:?})")).await;
+    }
+    let (water, coffee) = ([14, 117, 132], [180, 105, 42]);
+    for (chart, colours) in [
+        ("rate", vec![water]),
+        ("clicks", vec![water, coffee]),
+        ("sales", vec![water, coffee]),
+        ("days", vec![water, coffee]),
+    ] {
+        for colour in colours {
+            let drawn = format!("{}({chart:?}, {colour:?})", include_str!("drawn.js"));
+            page.until(&format!("{chart} is drawn in {colour:?}"), &drawn).await;
+        }
     }
     let row = "[data-projection=sales_days]";
     page.click(&format!("{row} [data-act=rebuild]")).await;
@@ -281,6 +377,8 @@ async fn the_dashboard_moves_by_itself() {
     }
     page.picture("demo").await;
     page.prefer("dark").await;
+    let drawn = format!("{}(\"rate\", [76, 186, 200])", include_str!("drawn.js"));
+    page.until("charts are drawn in the colours of the dark", &drawn).await;
     let paper = "getComputedStyle(document.body).backgroundColor";
     assert_eq!(page.eval(paper).await, "rgb(14, 20, 23)", "it is dark");
     page.prefer("light").await;
