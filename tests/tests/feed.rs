@@ -105,13 +105,13 @@ async fn everybody_gets_everything(url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_05_s_06_s_07_everybody_gets_everything_on_sqlite() {
+async fn s_05_s_06_s_07_s_35_everybody_gets_everything_on_sqlite() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("log.db").display());
     everybody_gets_everything(&url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn s_05_s_06_s_07_everybody_gets_everything_on_postgresql() {
+async fn s_05_s_06_s_07_s_35_everybody_gets_everything_on_postgresql() {
     everybody_gets_everything(postgres::database().await.url()).await;
 }

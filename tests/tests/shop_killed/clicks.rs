@@ -13,7 +13,13 @@ use headwater::{Position, connect};
 use headwater_testkit::{eventually, postgres, seed};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
 use crate::{
@@ -89,12 +95,47 @@ async fn s_03_s_04_s_10_s_17_a_click_on_postgresql_is_there_when_the_page_is_tol
 const CLICKS: u32 = 10_000;
 const KILLS: u32 = 20;
 
+/// The positions of all clicks, as a page has them that follows the feed and goes on where it was whenever it was cut
+/// off.
+async fn viewed(address: watch::Receiver<String>) -> Vec<i64> {
+    let mut seen = Vec::new();
+    while seen.len() < usize::try_from(CLICKS).unwrap() {
+        let now = address.borrow().clone();
+        let _ = follow(&now, &mut seen).await;
+        sleep(Duration::from_millis(20)).await;
+    }
+    seen
+}
+
+/// Follows the clicks behind those that were seen, until there are all or the server is gone.
+async fn follow(address: &str, seen: &mut Vec<i64>) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(address).await?;
+    let last = seen.last().copied().unwrap_or(0);
+    let request = format!(
+        "GET /log/feed?types=button.clicked HTTP/1.0\r\nhost: localhost\r\nlast-event-id: {last}\r\n\r\n"
+    );
+    server.write_all(request.as_bytes()).await?;
+    let (mut lines, mut id) = (BufReader::new(server).lines(), None);
+    while let Some(line) = lines.next_line().await? {
+        if let Some(text) = line.strip_prefix("id:") {
+            id = text.trim().parse::<i64>().ok();
+        } else if line.trim_end().ends_with("button.clicked") && line.starts_with("event:") {
+            seen.extend(id);
+        }
+        if seen.len() == usize::try_from(CLICKS).unwrap() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// S-8: sends all clicks while the service, with the projections in it, is killed and started again.
 async fn killed_while_clicks_flow(url: &str, seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let (mut process, first) = serve(url).await;
     let (addresses, address) = watch::channel(first);
     let next = Arc::new(AtomicU32::new(0));
+    let views = [(); 3].map(|()| tokio::spawn(viewed(address.clone())));
     let mut pages = JoinSet::new();
     for _ in 0..16 {
         let (address, next) = (address.clone(), next.clone());
@@ -131,6 +172,10 @@ async fn killed_while_clicks_flow(url: &str, seed: u64) {
     while let Some(page) = pages.join_next().await {
         page.unwrap();
     }
+    let mut positions = Vec::new();
+    for view in views {
+        positions.push(timeout(Duration::from_secs(60), view).await.expect("a view ends").unwrap());
+    }
     assert!(kill(&mut process).await);
     run(url, &["projections", "run", "--once"]).await;
     let log = connect(url).await.unwrap();
@@ -142,6 +187,10 @@ async fn killed_while_clicks_flow(url: &str, seed: u64) {
         assert_eq!(row.get::<i64>(column).unwrap(), i64::from(CLICKS), "{column}");
     }
     assert!(log.ceiling().await.unwrap().position >= Position(CLICKS.into()));
+    let sql = "select position from {all_events} where type = 'button.clicked' order by position";
+    let all = log.query(sql, &[]).await.unwrap();
+    let all: Vec<i64> = all.iter().map(|row| row.get("position").unwrap()).collect();
+    assert!(positions.iter().all(|seen| *seen == all), "a view has a gap or a double");
     log.close().await;
 }
 

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use chrono::{DateTime, Utc};
+use headwater::ReadModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -55,8 +56,15 @@ struct Of<T> {
 }
 
 impl Wanted {
-    /// The window, of this length where none is given, and not longer than so many seconds.
-    fn window(&self, usual: &str, longest: i64) -> Result<Window, Problem> {
+    /// The window, of this length where none is given and not longer than so many seconds, once the read model `R` that
+    /// tells of it is as far as the request wants it.
+    async fn window<R: ReadModel>(
+        &self,
+        shop: &Shop,
+        headers: &HeaderMap,
+        usual: &str,
+        longest: i64,
+    ) -> Result<Window, Problem> {
         let wrong = |detail: String| Problem::new(Kind::MalformedRequest, detail);
         let text = self.window.as_deref().unwrap_or(usual);
         let length: Length = text.parse().map_err(|error: NoLength| wrong(error.to_string()))?;
@@ -66,6 +74,7 @@ impl Wanted {
         if window.seconds() > longest {
             return Err(wrong(format!("a window of this statistic has {longest} s at most")));
         }
+        wait_for::<R>(shop, headers).await?;
         Ok(window)
     }
 }
@@ -80,8 +89,7 @@ pub(super) async fn rates(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window("60s", LONGEST.0)?;
-    wait_for::<ClickSecond>(&shop, &headers).await?;
+    let window = wanted.window::<ClickSecond>(&shop, &headers, "60s", LONGEST.0).await?;
     Ok(answer(&window, window.rates(&shop.log).await?))
 }
 
@@ -91,8 +99,7 @@ pub(super) async fn buttons(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window("5m", LONGEST.2)?;
-    wait_for::<ButtonMinute>(&shop, &headers).await?;
+    let window = wanted.window::<ButtonMinute>(&shop, &headers, "5m", LONGEST.2).await?;
     let buttons = window.buttons(&shop.log).await?;
     Ok(answer(&window, json!({ "buttons": buttons })))
 }
@@ -103,8 +110,7 @@ pub(super) async fn top_products(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window("5m", LONGEST.2)?;
-    wait_for::<ProductMinute>(&shop, &headers).await?;
+    let window = wanted.window::<ProductMinute>(&shop, &headers, "5m", LONGEST.2).await?;
     Ok(answer(&window, window.top_products(&shop.log, wanted.by).await?))
 }
 
@@ -114,8 +120,7 @@ pub(super) async fn funnel(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window("1h", LONGEST.2)?;
-    wait_for::<Visit>(&shop, &headers).await?;
+    let window = wanted.window::<Visit>(&shop, &headers, "1h", LONGEST.2).await?;
     Ok(answer(&window, window.funnel(&shop.log).await?))
 }
 
@@ -126,8 +131,7 @@ pub(super) async fn sales(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     if let Per::Day = wanted.per {
-        let window = wanted.window("30d", LONGEST.2)?;
-        wait_for::<SalesDay>(&shop, &headers).await?;
+        let window = wanted.window::<SalesDay>(&shop, &headers, "30d", LONGEST.2).await?;
         let day = |row: SalesDay| {
             let SalesDay { day, orders, units, gross, returned, .. } = row;
             json!({ "day": day, "orders": orders, "units": units, "revenue": gross, "returned": returned })
@@ -135,8 +139,7 @@ pub(super) async fn sales(
         let days: Vec<_> = window.sales_days(&shop.log).await?.into_iter().map(day).collect();
         return Ok(answer(&window, json!({ "days": days })));
     }
-    let window = wanted.window("1h", LONGEST.1)?;
-    wait_for::<SalesMinute>(&shop, &headers).await?;
+    let window = wanted.window::<SalesMinute>(&shop, &headers, "1h", LONGEST.1).await?;
     let minutes = window.sales(&shop.log).await?;
     let minute = |row: SalesMinute| {
         let SalesMinute { minute, orders, revenue, rejected, cancelled } = row;
@@ -152,8 +155,7 @@ pub(super) async fn clicks_per_day(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window("14d", LONGEST.2)?;
-    wait_for::<ClickDay>(&shop, &headers).await?;
+    let window = wanted.window::<ClickDay>(&shop, &headers, "14d", LONGEST.2).await?;
     Ok(answer(&window, json!({ "days": window.click_days(&shop.log).await? })))
 }
 
