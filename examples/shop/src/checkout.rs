@@ -24,6 +24,8 @@ use crate::{
 pub struct CheckedOut {
     /// The order.
     pub order_id: OrderId,
+    /// The types of the events, in their order.
+    pub events: Vec<String>,
     /// The position of the last event.
     pub position: Position,
     /// The metadata that the events were recorded with.
@@ -59,11 +61,13 @@ impl Shop {
                 return self.earlier(order_id, command_id).await;
             }
             let appends = self.decide(cart_id, &cart, order_id, &options)?;
+            let events = appends.iter().flat_map(|append| &append.events);
+            let events = events.map(|event| event.event_type.clone()).collect();
             match self.log.append_all(appends).await {
                 Ok(appended) => {
                     let (position, metadata) = (appended.position(), options.metadata);
                     let repeated = appended.repeated;
-                    return Ok(CheckedOut { order_id, position, metadata, repeated });
+                    return Ok(CheckedOut { order_id, events, position, metadata, repeated });
                 }
                 Err(Error::VersionConflict { stream, .. }) if stream.category() == "order" => {
                     return Err(refused(OrderError::AlreadyPlaced));
@@ -110,7 +114,10 @@ impl Shop {
         };
         let last = events.iter().rfind(own).ok_or_else(|| refused(CartError::Closed(order_id)))?;
         let (position, metadata) = (last.position, last.metadata.clone());
-        Ok(CheckedOut { order_id, position, metadata, repeated: true })
+        let closed = ["cart.checked_out".to_owned()];
+        let placed = events.iter().filter(own).map(|event| event.event.event_type.clone());
+        let events = closed.into_iter().chain(placed).collect();
+        Ok(CheckedOut { order_id, events, position, metadata, repeated: true })
     }
 }
 

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod import;
+mod length;
 mod page;
 pub mod report;
 mod shop;

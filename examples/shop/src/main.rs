@@ -38,7 +38,7 @@ enum Command {
     /// Keep the read models up to date, without serving: the worker of a platform
     #[command(after_help = WORKER_EXAMPLES)]
     Worker,
-    /// Prepare the database for this version: the release of a platform; the same as migrate
+    /// Prepare the database that is named for this version: the release of a platform
     #[command(after_help = RELEASE_EXAMPLES)]
     Release,
     /// Bring the trade of a real shop into the log
@@ -64,6 +64,7 @@ own commands take that one then.
 Examples:
   shop demo
   shop events --follow
+  shop verify          # the log against itself, and the numbers of the dashboard against the log
   export DATABASE_URL=sqlite://year.db
   shop import online-retail online-retail.csv.gz
   shop report
@@ -71,7 +72,7 @@ Examples:
 
 const WORKER_EXAMPLES: &str = "\
 Examples:
-  shop release && shop web & shop worker";
+  shop release && { shop web & shop worker & }";
 
 const RELEASE_EXAMPLES: &str = "\
 Examples:

@@ -1,4 +1,4 @@
-//! The shop's two pages, to buy and to see it at work, and the one endpoint that feeds the second.
+//! The shop's two pages, to buy and to see it at work, and what the second asks beside `/stats` and `/log`.
 //!
 //! Its files are part of the binary, so it needs no build step and works offline.
 

@@ -1,36 +1,25 @@
 //! What the read models say of the last minutes and hours: the numbers of the dashboard and of `/stats`.
 //!
-//! A window is a stretch of time that ends now, or when one says. Its sums are added up from rows for each second or
-//! minute, in which an event counts by the time at which it happened, whenever it came. The second or minute that is
-//! running belongs to it.
+//! A window is a stretch of time that ends now, or when one says. Its sums are added up from rows for each second, minute
+//! or day, in which an event counts by the time at which it happened, whenever it came. It is made of as many whole rows as
+//! it takes; the one that is running is the last.
 
-use std::{collections::HashMap, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive};
 
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, Utc};
 use headwater::{Log, Result, Row, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::views::{ButtonClicks, ClickDay, SalesDay, SalesMinute};
-
-/// The longest window, in seconds.
-const LONGEST: i64 = 400 * 86_400;
+use crate::{
+    length::Length,
+    views::{ButtonClicks, ClickDay, SalesDay, SalesMinute},
+};
 
 /// The years in which a window may end: all that both databases write in the same way.
 const YEARS: RangeInclusive<i32> = 1971..=9_998;
 
 /// How many products are told of.
 const PRODUCTS: i64 = 9;
-
-/// How long a window is: `60s`, `5m`, `24h`, `7d`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Length(i64);
-
-/// A text that names no length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a window is a number of seconds, minutes, hours or days, such as 60s, 5m, 24h or 7d, and 400d at most"
-)]
-pub struct NoLength;
 
 /// A stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,41 +145,21 @@ pub struct Carts {
     pub abandoned_value: i64,
 }
 
-impl FromStr for Length {
-    type Err = NoLength;
-
-    fn from_str(text: &str) -> Result<Self, NoLength> {
-        let unit = text.chars().last().ok_or(NoLength)?;
-        let number = text.strip_suffix(unit).and_then(|number| number.parse::<u32>().ok());
-        let seconds = match unit {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return Err(NoLength),
-        };
-        let length = number.map(|number| i64::from(number) * seconds).ok_or(NoLength)?;
-        if (1..=LONGEST).contains(&length) { Ok(Self(length)) } else { Err(NoLength) }
-    }
-}
-
-impl Length {
-    /// The same as time.
-    pub(crate) fn duration(self) -> Duration {
-        Duration::from_secs(self.0.unsigned_abs())
-    }
-}
-
 impl Window {
-    /// The window of this length that ends with the second, or minute, that holds this moment; none outside of the
+    /// The window of this length that ends with the second, minute or day that holds this moment; none outside of the
     /// years that the databases agree on.
     pub fn new(length: Length, until: DateTime<Utc>) -> Option<Self> {
-        YEARS.contains(&until.year()).then_some(Self { length, until })
+        Self::may_end(until).then_some(Self { length, until })
+    }
+
+    /// Whether a window may end at this moment.
+    pub fn may_end(until: DateTime<Utc>) -> bool {
+        YEARS.contains(&until.year())
     }
 
     /// How long it is, in seconds.
     pub fn seconds(&self) -> i64 {
-        self.length.0
+        self.length.seconds()
     }
 
     /// When it ends.
@@ -201,7 +170,8 @@ impl Window {
     /// Behind which row it begins, and the last one, where a row stands for so many seconds.
     fn bounds(&self, row: i64) -> [DateTime<Utc>; 2] {
         let last = self.until.timestamp().div_euclid(row) * row;
-        let rows = (self.length.0 / row).max(1);
+        // Whole rows, so that none of what is asked for is missing.
+        let rows = (self.length.seconds() + row - 1) / row;
         [last - rows * row, last].map(|at| DateTime::from_timestamp(at, 0).unwrap_or(self.until))
     }
 
@@ -219,7 +189,7 @@ impl Window {
         let sql =
             "select second, clicks, loads from {click_seconds} where second > $1 and second <= $2";
         let first = self.bounds(1)[0].timestamp() + 1;
-        let length = usize::try_from(self.length.0).unwrap_or(1);
+        let length = usize::try_from(self.length.seconds()).unwrap_or(1);
         let (mut clicks, mut loads) = (vec![0; length], vec![0; length]);
         for row in log.query(sql, &self.parameters(1)).await? {
             let second: DateTime<Utc> = row.get("second")?;
@@ -234,8 +204,8 @@ impl Window {
             loads,
             clicks_total,
             loads_total,
-            clicks_per_second: mean(clicks_total, self.length.0),
-            loads_per_second: mean(loads_total, self.length.0),
+            clicks_per_second: mean(clicks_total, self.length.seconds()),
+            loads_per_second: mean(loads_total, self.length.seconds()),
         })
     }
 
@@ -282,7 +252,8 @@ impl Window {
                           count(case when added then 1 end) as added, \
                           count(case when ordered then 1 end) as ordered \
                    from {visits} where began_at > $1 and began_at <= $2";
-        let bounds = [self.until - TimeDelta::seconds(self.length.0), self.until].map(Into::into);
+        let bounds =
+            [self.until - TimeDelta::seconds(self.length.seconds()), self.until].map(Into::into);
         let rows = log.query(sql, &bounds).await?;
         rows.first().map_or_else(
             || Ok(Funnel::default()),
@@ -303,7 +274,16 @@ impl Window {
         log.find(condition, &self.parameters(60)).await
     }
 
-    /// Its days in which something was ordered or came back, the oldest first. The first day counts as a whole.
+    /// How many orders it has, and what they cost.
+    pub async fn ordered(&self, log: &Log) -> Result<(i64, i64)> {
+        let minutes = self.sales(log).await?;
+        Ok((
+            minutes.iter().map(|row| row.orders).sum(),
+            minutes.iter().map(|row| row.revenue).sum(),
+        ))
+    }
+
+    /// Its days in which something was ordered or came back, the oldest first.
     pub async fn sales_days(&self, log: &Log) -> Result<Vec<SalesDay>> {
         let days = self.days().map(Into::into);
         log.find("where day >= $1 and day <= $2 order by day", &days).await
@@ -405,18 +385,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_length_is_a_number_and_a_unit() {
-        for (text, seconds) in
-            [("1s", 1), ("60s", 60), ("5m", 300), ("24h", 86_400), ("400d", LONGEST)]
-        {
-            assert_eq!(text.parse(), Ok(Length(seconds)));
-        }
-        for text in ["", "5", "m", "0s", "-1s", "401d", "1.5h", "5 m", "5µ", "99999999999s"] {
-            assert_eq!(text.parse::<Length>(), Err(NoLength), "{text}");
-        }
-    }
-
-    #[test]
     fn the_row_that_is_running_belongs_to_a_window() {
         let until: DateTime<Utc> = "2024-05-07T10:20:31.5Z".parse().unwrap();
         let bounds = |length: &str, row| {
@@ -426,5 +394,6 @@ mod tests {
         assert_eq!(bounds("60s", 1), ["10:19:31", "10:20:31"]);
         assert_eq!(bounds("5m", 60), ["10:15:00", "10:20:00"]);
         assert_eq!(bounds("10s", 60), ["10:19:00", "10:20:00"], "a minute at least");
+        assert_eq!(bounds("90s", 60), ["10:18:00", "10:20:00"], "two whole ones");
     }
 }

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use self::{mix::Mix, visitor::Visitor};
-use crate::{Shop, domain::catalogue::coffee_shop, statistics::Length};
+use crate::{Shop, domain::catalogue::coffee_shop, length::Length};
 
 /// Shown below the help of the command.
 pub const EXAMPLES: &str = "\
@@ -63,12 +63,12 @@ pub(crate) struct Traffic {
     shop: Shop,
     options: TrafficOptions,
     pace: Pace,
-    told: Told,
+    added: Added,
 }
 
-/// What the log has acknowledged, of each type of event; and not what it had before.
+/// How many events of each type the log has acknowledged, and not had before.
 #[derive(Default)]
-struct Told(SyncMutex<BTreeMap<&'static str, u64>>);
+struct Added(SyncMutex<BTreeMap<String, u64>>);
 
 /// Runs `shop traffic`.
 ///
@@ -79,7 +79,7 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::listen(Exit::Failed)?;
     let log = options.connect().await?;
     let traffic = Traffic::new(Shop::new(&log)?, args.options);
-    let end = args.duration.map(|length| Instant::now() + length.duration());
+    let end = args.duration.map(|length| Instant::now() + Duration::from(length));
     let ended = tokio::select! {
         () = interrupt.requested() => Ok(()),
         () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
@@ -87,21 +87,21 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     };
     log.close().await;
     ended?;
-    let (told, mut out) = (traffic.told(), Output::new(options));
-    let events = told.values().sum::<u64>();
+    let (added, mut out) = (traffic.added.0.into_inner().unwrap_or_default(), Output::new(options));
+    let events = added.values().sum::<u64>();
     if out.is_json() {
-        out.object(&serde_json::json!({ "events": events, "types": told }))?;
+        out.object(&serde_json::json!({ "events": events, "types": added }))?;
     } else {
-        told.iter().try_for_each(|(name, count)| out.line(format!("{count:8} {name}")))?;
+        added.iter().try_for_each(|(name, count)| out.line(format!("{count:8} {name}")))?;
         out.line(format!("{events:8} events were added"))?;
     }
     out.flush()
 }
 
-impl Told {
-    fn add(&self, types: impl IntoIterator<Item = &'static str>) {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        types.into_iter().for_each(|name| *told.entry(name).or_default() += 1);
+impl Added {
+    fn count(&self, types: Vec<String>) {
+        let mut added = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        types.into_iter().for_each(|name| *added.entry(name).or_default() += 1);
     }
 }
 
@@ -109,12 +109,7 @@ impl Traffic {
     /// Visitors for a shop.
     pub(crate) fn new(shop: Shop, options: TrafficOptions) -> Self {
         let pace = Pace::new(options.rps, options.seed);
-        Self { shop, options, pace, told: Told::default() }
-    }
-
-    /// How many events of each type were added so far.
-    pub(crate) fn told(&self) -> BTreeMap<&'static str, u64> {
-        self.told.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        Self { shop, options, pace, added: Added::default() }
     }
 
     /// Fills the catalogue, and sends visitors until it is dropped. A log that is away is waited
@@ -124,7 +119,7 @@ impl Traffic {
             let list =
                 self.shop.products.execute(&offer.sku, |product| product.list(offer.clone()));
             // A refusal says that it is or was there.
-            self.told.add(visitor::new_events(list.await)?);
+            self.added.count(visitor::new_events(list.await)?);
         }
         let visitors = usize::try_from(self.options.visitors).unwrap_or(usize::MAX);
         // Some who came long before the last ones have not ended; those who have take no time.
@@ -135,7 +130,7 @@ impl Traffic {
 
     async fn visit(&self, number: u64) -> Result<()> {
         let visitor = Visitor::new(self.options.seed, self.options.mix, number);
-        while let Err(error) = visitor.visit(&self.shop, &self.pace, &self.told).await {
+        while let Err(error) = visitor.visit(&self.shop, &self.pace, &self.added).await {
             if error.kind() != ErrorKind::Retry {
                 return Err(error);
             }

@@ -2,6 +2,8 @@
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const drawn = new Set();
+// Without the legend, which takes as many lines as it needs.
+const HEIGHT = 230;
 
 // A round number at or above `value`, so that the axis does not twitch with each event.
 function roundUp(value) {
@@ -26,13 +28,13 @@ function fade(name) {
   };
 }
 
-function shape({ name, of, kind, words, scale = "y" }) {
+function shape({ name, of, kind, words, dash, scale = "y" }) {
   const stroke = () => colour(of);
   const value = (_, number) => (number == null ? "–" : words(number));
   const look = {
     area: { stroke, fill: fade(of), width: 2, paths: uPlot.paths.spline() },
     line: { stroke, width: 2, paths: uPlot.paths.spline() },
-    mean: { stroke, width: 1.5, dash: [5, 4], paths: uPlot.paths.spline() },
+    mean: { stroke, width: 1.5, dash: dash ?? [5, 4], paths: uPlot.paths.spline() },
     bars: { stroke, fill: stroke, width: 0, paths: uPlot.paths.bars({ size: [0.75, 40], radius: 0.15 }) },
   };
   return { label: name, value, scale, points: { show: false }, ...look[kind] };
@@ -50,17 +52,23 @@ export function chart(host, series) {
   });
   const range = (_, low, high, scale) => [0, roundUp(Math.max(first(scale).least ?? 1, high ?? 0) * 1.05)];
   const scales = [...new Set(series.map(scaleOf))];
+  // The first and the last bar are as wide as the others.
+  const bars = series.some(({ kind }) => kind === "bars");
+  const span = (u, low, high) => {
+    const half = bars ? (u.data[0][1] - u.data[0][0]) / 2 : 0;
+    return [low - half, high + half];
+  };
   let [plot, data] = [null, null];
 
   // The legend tells what lies under the pointer, and otherwise what came last.
   const atRest = (u) => u.cursor.left < 0 && u.setLegend({ idx: u.data[0].length - 1 }, false);
   const make = () => new uPlot({
-    width: host.clientWidth, height: host.clientHeight - 30,
+    width: host.clientWidth, height: HEIGHT,
     padding: [10, scales.length > 1 ? 0 : 30, 0, 0],
     tzDate: (at) => uPlot.tzDate(new Date(at * 1e3), "Etc/UTC"),
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     hooks: { setCursor: [atRest] },
-    scales: { x: { time: true }, ...Object.fromEntries(scales.map((scale) => [scale, { range }])) },
+    scales: { x: { time: true, range: span }, ...Object.fromEntries(scales.map((scale) => [scale, { range }])) },
     axes: [
       { stroke: () => colour("--dim"), font: "12px system-ui, sans-serif", grid: { show: false }, ticks: { show: false }, size: 28,
         space: 90, values: (_, splits, __, ___, step) => splits.map((at) => timesOf(step).format(at * 1e3)) },
@@ -85,7 +93,7 @@ export function chart(host, series) {
     },
   };
   drawn.add(whole);
-  new ResizeObserver(() => plot?.setSize({ width: host.clientWidth, height: host.clientHeight - 30 })).observe(host);
+  new ResizeObserver(() => plot?.setSize({ width: host.clientWidth, height: HEIGHT })).observe(host);
   return whole;
 }
 

@@ -14,9 +14,9 @@ let price = money("USD", { notation: "compact", maximumFractionDigits: 1 });
 const rateChart = chart($("rate-chart"), [{ name: "events", of: "--water", kind: "area", words: short.format, least: 10 }]);
 const clicksChart = chart($("clicks-chart"), [
   { name: "clicks", of: "--water", kind: "area", words: short.format, least: 2 },
-  { name: "page loads", of: "--coffee", kind: "area", words: short.format },
-  { name: "mean of 60 s", of: "--water", kind: "mean", words: tenths },
-  { name: "mean of 60 s", of: "--coffee", kind: "mean", words: tenths }]);
+  { name: "page loads", of: "--coffee", kind: "line", words: short.format },
+  { name: "clicks, mean", of: "--water", kind: "mean", words: tenths },
+  { name: "page loads, mean", of: "--coffee", kind: "mean", dash: [1, 4], words: tenths }]);
 const salesChart = chart($("sales-chart"), [
   { name: "revenue", of: "--coffee", kind: "bars", words: (minor) => price(minor), least: 1000 },
   { name: "orders", of: "--water", kind: "line", words: short.format, scale: "right", least: 4 }]);
@@ -24,7 +24,8 @@ const daysChart = chart($("days-chart"), [
   { name: "clicks", of: "--water", kind: "bars", words: short.format, least: 4 },
   { name: "page loads", of: "--coffee", kind: "line", words: short.format }]);
 
-const picked = (id) => [$(id).value, $(id).selectedOptions[0].textContent];
+// What is picked, and what it is called.
+const picked = (id) => ({ is: $(id).value, words: $(id).selectedOptions[0].textContent });
 // Times of so many rows, the last of which is the one that holds `until`.
 const times = (until, count, step) =>
   Array.from({ length: count }, (_, i) => (Math.floor(until / step) - count + 1 + i) * step);
@@ -35,16 +36,16 @@ async function ask(path) {
   return answer.json();
 }
 
-function tiles({ log, position, played, until, sales, carts }, hour) {
+function tiles({ log, position, played, until, sales, hour, carts }) {
   const words = money(sales.currency, { maximumFractionDigits: 0 });
   const closed = sales.orders + carts.abandoned;
-  const time = played ? `; its windows end at ${until.slice(0, 19).replace("T", " ")} UTC, with its latest event` : "";
+  const time = played ? `; its windows end at ${until.slice(0, 19).replace("T", " ")} UTC, with its newest event` : "";
   set("position", whole.format(position));
   set("where", `An event-sourced coffee shop on ${log}${time}`);
   set("revenue", words(sales.revenue));
-  set("revenue-sub", `${words(sum(hour.map(({ revenue }) => revenue)))} ordered in the last hour`);
+  set("revenue-sub", `${words(hour.revenue)} ordered in the last hour`);
   set("orders", whole.format(sales.orders));
-  set("orders-sub", `${whole.format(sum(hour.map(({ orders }) => orders)))} in the last hour`);
+  set("orders-sub", `${whole.format(hour.orders)} in the last hour`);
   set("open", whole.format(carts.open));
   set("open-sub", `${words(carts.open_value)} in them`);
   set("abandoned", whole.format(carts.abandoned));
@@ -59,35 +60,43 @@ function eventRate({ events_per_second: rates, now }) {
     `Events per second: ${rate.toFixed(0)} on average now, at most ${whole.format(Math.max(...rates))} in the last two minutes`);
 }
 
-// The window was asked for with the minute before it, so that each of its seconds has a mean.
+// The window was asked for with the minute before it, so that each of its seconds has a mean, and with the second that is
+// running, which is left out.
 function clickRates({ clicks, loads, until }) {
-  const count = clicks.length - 60;
+  const count = clicks.length - 61;
   const means = (values) => Array.from({ length: count }, (_, i) => sum(values.slice(i + 1, i + 61)) / 60);
   const [clicked, loaded] = [means(clicks), means(loads)];
   set("clicks", tenths(clicked.at(-1)));
   set("loads", tenths(loaded.at(-1)));
-  clicksChart.show(times(Date.parse(until) / 1000, count, 1), [clicks.slice(60), loads.slice(60), clicked, loaded],
+  clicksChart.show(times(Date.parse(until) / 1000 - 1, count, 1), [clicks.slice(60, -1), loads.slice(60, -1), clicked, loaded],
     `${tenths(clicked.at(-1))} clicks and ${tenths(loaded.at(-1))} page loads a second, on average in the last minute`);
 }
 
-// Rows of a minute or a day, added up to as many bars as can be told apart.
-const SPANS = { "1h": [60, 60, "minute"], "24h": [96, 900, "quarter of an hour"], "30d": [30, 86_400, "day"] };
+// Where the sales of a window come from, and into how many bars of how many seconds they are added up.
+const SALES = {
+  "1h": { path: "sales?window=1h", how: "sales_minutes", count: 60, step: 60, per: "minute" },
+  "24h": { path: "sales?window=24h", how: "sales_minutes", count: 96, step: 900, per: "quarter of an hour" },
+  "30d": { path: "sales-per-day?window=30d", how: "sales_days", count: 30, step: 86_400, per: "day" },
+};
 
-function sales(rows, until, window) {
-  const [count, step, name] = SPANS[window];
+function sales({ minutes, days }, until, { how, count, step, per }) {
   const at = times(Date.parse(until) / 1000, count, step);
+  const all = days?.map(({ day, gross, orders }) => ({ at: day, revenue: gross, orders })) ??
+    minutes.map((row) => ({ at: row.minute, ...row }));
+  const barOf = (row) => Math.floor((Date.parse(row.at) / 1000 - at[0]) / step);
+  // The first bar begins with a whole quarter of an hour.
+  const rows = all.filter((row) => barOf(row) >= 0 && barOf(row) < count);
   const [revenue, orders] = [new Array(count).fill(0), new Array(count).fill(0)];
   for (const row of rows) {
-    const bar = Math.floor((Date.parse(row.minute ?? row.day) / 1000 - at[0]) / step);
-    if (bar < 0 || bar >= count) continue;
-    revenue[bar] += row.revenue;
-    orders[bar] += row.orders;
+    revenue[barOf(row)] += row.revenue;
+    orders[barOf(row)] += row.orders;
   }
-  const of = (column) => whole.format(sum(rows.map((row) => row[column] ?? 0)));
-  set("sales-what", `per ${name}`);
+  const of = (column) => whole.format(sum(rows.map((row) => row[column])));
+  document.querySelector(".sales").dataset.how = how;
+  set("sales-what", `per ${per}`);
   set("sales-sum", `${of("orders")} orders for ${price(sum(revenue))}` +
-    (step < 86_400 ? `, ${of("cancelled")} called off, ${of("rejected")} refused` : ""));
-  salesChart.show(at, [revenue, orders], `Revenue per ${name}: ${price(sum(revenue))} in all, ${of("orders")} orders`);
+    (minutes ? `, ${of("cancelled")} called off, ${of("rejected")} refused` : ""));
+  salesChart.show(at, [revenue, orders], `Revenue per ${per}: ${price(sum(revenue))} in all, ${of("orders")} orders`);
 }
 
 function clickDays(days) {
@@ -98,30 +107,30 @@ function clickDays(days) {
 const button = ({ button_id, clicks }) => ({ name: button_id, value: clicks, words: whole.format(clicks) });
 const trend = (now, before) => (now > before ? "▲" : now < before ? "▼" : "＝");
 
-function products({ generation, products: list }, currency) {
-  const [[by, byWords], [length, span]] = [picked("by"), picked("window")];
-  const words = by === "revenue" ? money(currency, { maximumFractionDigits: 0 }) : (n) => whole.format(n);
-  set("products-what", `${byWords}, last ${span}, build ${generation}`);
+function products({ generation, products: list }, by, span, currency) {
+  const words = by.is === "revenue" ? money(currency, { maximumFractionDigits: 0 }) : (n) => whole.format(n);
+  set("products-what", `${by.words}, last ${span.words}, build ${generation}`);
   bars($("products"), list.map((product) => ({
-    name: product.title ?? product.sku, value: product[by], title: `${words(product.before)} in the ${span} before`,
+    name: product.title ?? product.sku, value: product[by.is], title: `${words(product.before)} in the ${span.words} before`,
     // A minute that is running is not compared with a whole one.
-    words: length === "1m" ? words(product[by]) : `${words(product[by])} ${trend(product[by], product.before)}`,
+    words: span.is === "1m" ? words(product[by.is]) : `${words(product[by.is])} ${trend(product[by.is], product.before)}`,
   })));
 }
 
 // How a number comes about, and the count over the events that gives the same.
-async function how(event) {
-  const details = event.currentTarget;
-  if (!details.open || details.childElementCount > 1) return;
+async function how({ currentTarget: details }) {
+  if (!details.open) return;
+  const { how: check } = details.parentElement.dataset;
   const explained = await ask("/api/explained").catch(() => []);
-  const found = explained.find(({ check }) => check === details.parentElement.dataset.how);
-  details.append(found ? element("div", {}, "From the read model ", element("b", {}, found.check), ":",
+  const found = explained.find((one) => one.check === check);
+  const words = found ? ["From the read model ", element("b", {}, found.check), ":",
     element("pre", {}, found.read_model), "which is, counted from the events themselves:", element("pre", {}, found.events),
-    element("code", {}, "shop verify"), " compares them.") : element("div", {}, "The shop does not answer."));
+    element("code", {}, "shop verify"), " compares them."] : ["The shop does not answer."];
+  details.lastChild.replaceChildren(...words);
 }
 
 for (const panel of document.querySelectorAll("[data-how]")) {
-  const details = element("details", {}, element("summary", {}, "How is this computed?"));
+  const details = element("details", {}, element("summary", {}, "How is this computed?"), element("div"));
   details.addEventListener("toggle", how);
   panel.append(details);
 }
@@ -132,10 +141,10 @@ function state(name, words) {
 }
 
 const [events, machine] = [eventLog(), timeMachine()];
-let [next, played] = [null, false];
+let [next, again, played] = [null, false, false];
 
 async function refresh() {
-  next = null;
+  [next, again] = [null, false];
   try {
     const live = await ask("/api/live");
     const { currency } = live.sales;
@@ -143,38 +152,38 @@ async function refresh() {
     // Of a past that is played a day may pass in a second.
     if (live.played && !played) [$("sold").value, $("window").value] = ["30d", "24h"];
     played = live.played;
+    tiles(live);
     eventRate(live);
+    clickDays(live.click_days);
+    bars($("buttons-all"), live.buttons.all.map(button));
+    bars($("buttons-now"), live.buttons.now.slice(0, 12).map(button));
     projections(live);
     latecomer(live);
     machine(live);
     events(live);
-    // All windows end at one moment.
+    // What is picked may change while the answer is on its way. All windows end at one moment.
+    const [seconds, span, by, sold] = [picked("seconds"), picked("window"), picked("by"), SALES[$("sold").value]];
     const stats = (path) => ask(`/stats/${path}&until=${encodeURIComponent(live.until)}`);
-    const [[seconds], [window, span], [sold]] = [picked("seconds"), picked("window"), picked("sold")];
-    const [rates, now, top, funnel, hour, rows, days] = await Promise.all([
-      stats(`rates?window=${Number(seconds) + 60}s`), stats("buttons?window=5m"),
-      stats(`top-products?window=${window}&by=${$("by").value}`), stats(`funnel?window=${window}`), stats("sales?window=1h"),
-      stats(`sales?window=${sold}&per=${sold === "30d" ? "day" : "minute"}`), stats("clicks-per-day?window=14d")]);
-    tiles(live, hour.minutes);
+    const [rates, top, funnel, rows] = await Promise.all([
+      stats(`rates?window=${Number(seconds.is) + 61}s`), stats(`top-products?window=${span.is}&by=${by.is}`),
+      stats(`funnel?window=${span.is}`), stats(sold.path)]);
     clickRates(rates);
-    sales(rows.days ?? rows.minutes, live.until, sold);
-    clickDays(days.days);
-    bars($("buttons-all"), live.buttons.map(button));
-    bars($("buttons-now"), now.buttons.slice(0, 12).map(button));
-    products(top, currency);
-    set("funnel-what", `visits that began in the last ${span}`);
+    sales(rows, live.until, sold);
+    products(top, by, span, currency);
+    set("funnel-what", `visits that began in the last ${span.words}`);
     bars($("funnel"), funnelBars(funnel));
     state("live", "live");
   } catch (error) {
     console.warn(error);
     state("lost", "no answer, trying again");
   }
-  next = setTimeout(refresh, 1000);
+  next = setTimeout(refresh, again ? 0 : 1000);
 }
 
-// What is chosen is shown at once, where no answer is on its way that will show it.
+// What is picked is shown at once.
 for (const id of ["seconds", "sold", "by", "window"]) {
   $(id).addEventListener("change", () => {
+    again = true;
     if (next === null) return;
     clearTimeout(next);
     refresh();

@@ -1,19 +1,19 @@
 // The last events: as many as fit, what one wants of them, and what each came from and led to.
 
-import { $, element, eventRow, set, TYPES, whole } from "/page.js";
+import { $, element, eventRow, follow, set, whole } from "/page.js";
 
 const KEPT = 200;
 // How far before and behind an event its causes and effects are looked for.
 const NEAR = 500;
 
 export function eventLog() {
-  let [feed, paused, seen, begun] = [null, false, 0, 0];
+  let [end, timer, paused, seen, begun, asked] = [() => {}, null, false, 0, 0, 0];
   // Came since the page was last drawn: a busy log brings more than a page can draw one by one.
   let waiting = [];
   // The log is shown to this machine alone, or with a token: a page without one has only what it is told.
   let closed = false;
 
-  // Names of streams hold a hyphen, types of events do not.
+  // Names of streams hold a hyphen, types of events do not. An event fits where its stream and its type do.
   function wanted() {
     const words = $("wanted").value.split(",").map((word) => word.trim()).filter(Boolean);
     const [streams, types] = [words.filter((word) => word.includes("-")), words.filter((word) => !word.includes("-"))];
@@ -56,47 +56,53 @@ export function eventLog() {
       : seconds < 172_800 ? `${Math.floor(seconds / 3600)} h` : `${whole.format(Math.floor(seconds / 86_400))} d`;
   }
 
+  const ask = (query) => fetch(`/log/all?${query}`, { signal: AbortSignal.timeout(5000) }).catch(() => null);
+
   // The last ones that are wanted, and what comes behind them. Where there is none, behind the end that the log had before.
   async function begin(head) {
-    feed?.close();
-    const mine = ++begun;
-    const query = wanted();
-    const answer = await fetch(`/log/all?${query}&direction=backward&limit=${KEPT}`).catch(() => null);
-    closed = answer?.status === 401 || answer?.status === 403 || answer?.status === 404;
-    if (closed || paused || mine !== begun) return;
-    if (!answer?.ok) {
-      set("wanted-words", answer?.status === 400 ? (await answer.json()).detail : "no answer, trying again");
-      return void (answer?.status === 400 || setTimeout(() => begin(head), 2000));
-    }
-    const { events } = await answer.json();
+    end();
+    clearTimeout(timer);
+    const [mine, query] = [++begun, wanted()];
+    const answer = await ask(`${query}&direction=backward&limit=${KEPT}`);
+    const told = await answer?.json().catch(() => null);
     if (mine !== begun) return;
+    closed = [401, 403, 404].includes(answer?.status);
+    if (closed) return;
+    if (!answer?.ok || !told) {
+      set("wanted-words", answer?.status === 400 ? told?.detail ?? "" : "no answer, trying again");
+      if (answer?.status !== 400) timer = setTimeout(() => begin(head), 2000);
+      return;
+    }
     [waiting, seen] = [[], 0];
     $("events").replaceChildren();
-    events.reverse().forEach((event) => add(event, false));
-    set("wanted-words", events.length ? "" : "nothing so far");
-    query.set("from", Math.max(head, seen) || "beginning");
-    feed = new EventSource(`/log/feed?${query}`);
-    feed.addEventListener("error", () => feed?.readyState === EventSource.CLOSED && setTimeout(() => begin(0), 2000));
-    const show = ({ data }) => { set("wanted-words", ""); add(JSON.parse(data)); };
-    for (const type of TYPES) feed.addEventListener(type, show);
+    told.events.reverse().forEach((event) => add(event, false));
+    const both = query.has("streams") && query.has("types") ? "of these types in these streams" : "";
+    set("wanted-words", told.events.length ? both : `nothing so far ${both}`);
+    if (paused) return;
+    end = follow(query, Math.max(head, seen), (event) => { set("wanted-words", both); add(event); });
   }
 
-  async function near(query) {
-    const answer = await fetch(`/log/all?${query}`).catch(() => null);
-    return answer?.ok ? (await answer.json()).events : [];
-  }
-
-  // The event with all that it came from and led to, as a tree.
+  // The event with what it came from and led to, as a tree: as far as that lies nearby.
   async function inspect(position) {
-    const [before, behind] = await Promise.all([
-      near(`from=${position}&limit=${NEAR}&direction=backward`), near(`from=${position}&limit=${NEAR}`)]);
-    const found = new Map([...before.reverse(), ...behind].map((event) => [event.event_id, event]));
+    const mine = ++asked;
+    const pages = await Promise.all([`from=${position}&limit=${NEAR}&direction=backward`, `from=${position}&limit=${NEAR}`].map(ask));
+    const [before, behind] = await Promise.all(pages.map((page) => (page?.ok ? page.json() : { events: [] })));
+    if (mine !== asked) return;
+    const found = new Map([...before.events.reverse(), ...behind.events].map((event) => [event.event_id, event]));
     const event = [...found.values()].find((one) => one.position === position);
-    if (!event) return;
+    const close = element("button", {}, "Close");
+    close.addEventListener("click", () => { $("inspected").hidden = true; $("wanted").focus(); });
+    $("inspected").replaceChildren(...(event ? told(event, found, close) : [element("p", { class: "pick" }, "No answer, try again.", close)]));
+    $("inspected").hidden = false;
+    $("inspected").focus();
+  }
+
+  function told(event, found, close) {
+    // A cause lies before its effects, whatever a writer says.
     let root = event;
-    while (found.has(root.causation_id)) root = found.get(root.causation_id);
+    for (let cause; (cause = found.get(root.causation_id)) && cause.position < root.position;) root = cause;
     const tree = (one) => {
-      const effects = [...found.values()].filter(({ causation_id: cause }) => cause === one.event_id);
+      const effects = [...found.values()].filter(({ causation_id: cause, position }) => cause === one.event_id && position > one.position);
       const name = element("button", { class: "link", "aria-current": String(one === event) },
         `${whole.format(one.position)} ${one.type}`);
       name.addEventListener("click", () => inspect(one.position));
@@ -104,24 +110,20 @@ export function eventLog() {
         ...(effects.length ? [element("ul", {}, ...effects.map(tree))] : []));
     };
     const alike = [...found.values()].filter(({ correlation_id: id }) => id && id === event.correlation_id).length;
-    const close = element("button", {}, "Close");
-    close.addEventListener("click", () => { $("inspected").hidden = true; });
-    $("inspected").replaceChildren(
-      element("p", { class: "pick" }, element("b", {}, `${event.type} at position ${whole.format(position)}`), close),
+    const further = root.causation_id ? " What caused the first lies further back in the log." : "";
+    return [
+      element("p", { class: "pick" }, element("b", {}, `${event.type} at position ${whole.format(event.position)}`), close),
       element("ul", { class: "tree" }, tree(root)),
-      element("p", { class: "key" }, alike ? `${alike} events nearby are of the same visit.` : "It belongs to no visit."),
-      element("pre", {}, JSON.stringify(event, null, 2)));
-    $("inspected").hidden = false;
-    $("inspected").focus();
+      element("p", { class: "key" }, (alike ? `${alike} events nearby are of the same visit.` : "It belongs to no visit.") + further),
+      element("pre", {}, JSON.stringify(event, null, 2))];
   }
 
   let typing = null;
   $("wanted").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(() => begin(seen), 300); });
   $("hold").addEventListener("click", () => {
     paused = !paused;
-    $("hold").textContent = paused ? "Go on" : "Pause";
     $("hold").setAttribute("aria-pressed", String(paused));
-    if (paused) feed?.close();
+    if (paused) end();
     else begin(seen);
   });
 

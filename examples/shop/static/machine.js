@@ -49,7 +49,6 @@ export function timeMachine() {
 
   function stop() {
     playing = false;
-    $("play").textContent = "Play";
     $("play").setAttribute("aria-pressed", "false");
   }
 
@@ -58,7 +57,6 @@ export function timeMachine() {
     if (Number($("at").value) >= Number($("at").max)) $("at").value = 1;
     playing = true;
     before = performance.now();
-    $("play").textContent = "Stop";
     $("play").setAttribute("aria-pressed", "true");
     requestAnimationFrame(play);
   });

@@ -18,16 +18,48 @@ export function element(name, attributes = {}, ...children) {
   return node;
 }
 
-// A list of bars; each with a name, a value, and the value in words.
+// Follows the log behind a position, also when it was cut off, or refused because the server was starting. Each event comes
+// once and in order, as an object; `query` says which are wanted. Yields what ends it.
+export function follow(query, from, show) {
+  let [feed, last, timer] = [null, from, null];
+  const open = () => {
+    const all = new URLSearchParams(query);
+    all.set("from", last);
+    feed = new EventSource(`/log/feed?${all}`);
+    const come = ({ lastEventId, data }, event) => {
+      if (Number(lastEventId) <= last) return;
+      last = Number(lastEventId);
+      if (event) show(JSON.parse(data));
+    };
+    for (const type of TYPES) feed.addEventListener(type, (message) => come(message, true));
+    feed.addEventListener("checkpoint", (message) => come(message, false));
+    // A browser comes back by itself where the connection broke, and not where it was refused.
+    feed.addEventListener("error", () => {
+      if (feed.readyState === EventSource.CLOSED) timer = setTimeout(open, 2000);
+    });
+  };
+  open();
+  return () => { clearTimeout(timer); feed.close(); };
+}
+
+// A list of bars; each with a name, a value, and the value in words. Those that stay move to their new length.
 export function bars(list, rows) {
   if (!rows.length) return list.replaceChildren(element("li", { class: "empty" }, "Nothing."));
   const most = Math.max(1, ...rows.map(({ value }) => value));
-  list.replaceChildren(...rows.map(({ name, value, words, title }) => {
-    const bar = element("i", { "aria-hidden": "true" });
-    bar.style.width = `${Math.max(1, (100 * value) / most)}%`;
-    return element("li", {}, element("span", { class: "name", title: title ?? name }, name),
-      element("b", {}, words), element("div", { class: "track" }, bar));
-  }));
+  rows.forEach(({ name, value, words, title }, i) => {
+    let item = list.children[i];
+    if (!item?.matches(":not(.empty)")) {
+      const made = element("li", {}, element("span", { class: "name" }), element("b"),
+        element("div", { class: "track" }, element("i", { "aria-hidden": "true" })));
+      if (item) item.replaceWith(made);
+      else list.append(made);
+      item = made;
+    }
+    const [label, number, track] = item.children;
+    [label.textContent, label.title, number.textContent] = [name, title ?? name, words];
+    track.firstChild.style.width = `${Math.max(1, (100 * value) / most)}%`;
+  });
+  while (list.children.length > rows.length) list.lastChild.remove();
 }
 
 // The steps of a funnel, each as a part of the one before.

@@ -4,6 +4,8 @@ import { $, element, refusal, set, short, whole } from "/page.js";
 
 // Where each build was when it was last looked at, and how many positions a second it has made since.
 const places = new Map();
+// The row of each read model; it stays, so that a button that is about to be pressed does.
+const rows = new Map();
 
 function pace({ name, generation, position }) {
   const [key, now] = [`${name} ${generation}`, performance.now()];
@@ -15,43 +17,64 @@ function pace({ name, generation, position }) {
   return even;
 }
 
+function rowOf(name) {
+  if (!rows.has(name)) {
+    const cell = (...classes) => element("td", { class: classes.join(" ") });
+    const row = element("tr", { "data-projection": name },
+      element("th", { scope: "row" }, element("i", { class: "light", "aria-hidden": "true" }), name, element("div", { class: "failure" })),
+      cell("right"), cell("right"), cell("right"), cell("right"), element("td", {}, element("div", { class: "acts" })));
+    rows.set(name, row);
+    $("projections").append(row);
+  }
+  return rows.get(name);
+}
+
 // One row for each read model in service; its next build shows as progress.
 export function projections({ projections: list, operable }) {
   const live = list.filter(({ state }) => state !== "building");
-  $("projections").replaceChildren(...live.map((projection) => {
+  for (const [name, row] of rows) {
+    if (!live.some((one) => one.name === name)) {
+      row.remove();
+      rows.delete(name);
+    }
+  }
+  for (const projection of live) {
     const { name, generation, position, lag, failure, paused } = projection;
-    const build = list.find((other) => other.name === name && other.state === "building");
     // A few events are on their way at any time.
     const state = failure ? "failed" : lag < 1000 ? "live" : "behind";
     const words = failure ? "stands still" : paused ? `paused, ${whole.format(lag)} behind`
       : lag === 0 ? "up to date" : `${whole.format(lag)} behind`;
-    const row = element("tr", { "data-projection": name },
-      element("th", { scope: "row" }, element("i", { class: `light ${state}`, "aria-hidden": "true" }), name),
-      element("td", { class: "right" }, whole.format(generation)),
-      element("td", { class: "right" }, whole.format(position)),
-      element("td", { class: "right" }, short.format(Math.round(pace(projection)))),
-      element("td", { class: `right ${state}` }, words),
-      element("td", {}, element("div", { class: "acts" }, ...(build ? progress(build) : acts(projection, operable)))));
-    if (failure) row.title = failure;
-    return row;
-  }));
+    const [head, build, place, rate, behind, last] = rowOf(name).cells;
+    head.firstChild.className = `light ${state}`;
+    head.lastChild.textContent = failure ?? "";
+    build.textContent = whole.format(generation);
+    place.textContent = whole.format(position);
+    rate.textContent = short.format(Math.round(pace(projection)));
+    [behind.textContent, behind.className] = [words, `right ${state}`];
+    acts(last.firstChild, projection, list.find((other) => other.name === name && other.state === "building"), operable);
+  }
 }
 
-function progress(build) {
+// What can be done with it, or how far its next build is.
+function acts(place, { name, paused }, build, operable) {
+  const offered = build ? "build" : operable ? (paused ? "resume" : "pause") : "";
+  if (place.dataset.offered !== offered) {
+    place.dataset.offered = offered;
+    place.replaceChildren(...(build
+      ? [element("span", { class: "dim" }), element("progress", { "aria-label": `${name} is rebuilt` })]
+      : offered ? ["rebuild", offered].map((act) => button(name, act)) : []));
+  }
+  if (!build) return;
+  const [words, bar] = place.children;
   const rate = pace(build);
-  const bar = element("progress", { max: Math.max(1, build.head), "aria-label": `${build.name} is rebuilt` });
-  bar.value = build.position;
-  const seconds = rate > 0 ? Math.ceil((build.head - build.position) / rate) : null;
-  return [element("span", { class: "dim" }, seconds === null ? "begins" : `${whole.format(seconds)} s left`), bar];
+  words.textContent = rate > 0 ? `${whole.format(Math.ceil((build.head - build.position) / rate))} s left` : "begins";
+  [bar.max, bar.value] = [Math.max(1, build.head), build.position];
 }
 
-function acts({ name, paused }, operable) {
-  if (!operable) return [];
-  return ["rebuild", paused ? "resume" : "pause"].map((act) => {
-    const button = element("button", { "data-act": act, "aria-label": `${act} ${name}` }, act);
-    button.addEventListener("click", () => operate(name, act));
-    return button;
-  });
+function button(name, act) {
+  const made = element("button", { "data-act": act, "aria-label": `${act} ${name}` }, act);
+  made.addEventListener("click", () => operate(name, act));
+  return made;
 }
 
 // The instance that has the projection does it within a second.

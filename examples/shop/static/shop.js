@@ -1,6 +1,6 @@
 // The shop: the catalogue, a cart that is folded from its events, and the visit as the log has it.
 
-import { $, element, eventRow, money, refusal, set, TYPES, whole } from "/page.js";
+import { $, element, eventRow, follow, money, refusal, set, whole } from "/page.js";
 
 // A visit lasts as long as the page is open, as in the system that the shop stands beside.
 const visit = crypto.randomUUID();
@@ -11,7 +11,8 @@ let offers = [];
 let shelf = "all";
 let order = null;
 let seen = null;
-let feed = null;
+// Ends what is followed.
+let end = () => {};
 // Positions that are shown, and that of the cart as it was last read.
 const shown = new Set();
 let cartAt = 0;
@@ -58,9 +59,11 @@ function tell(...what) {
   return told;
 }
 
-// A command, which follows from what was told last: the press of its button. So it goes out behind it.
+// A command, which follows from what was told last: the press of its button. So it goes out behind it, unless that takes
+// long: a purchase does not wait for telemetry.
 async function command(method, path, body) {
-  return ask(method, path, body, await told);
+  const long = new Promise((done) => setTimeout(done, 1000, null));
+  return ask(method, path, body, await Promise.race([told, long]));
 }
 
 async function send(path, topic, properties, at) {
@@ -68,7 +71,7 @@ async function send(path, topic, properties, at) {
   const { position } = await ask("POST", path, message);
   if (seen === null) {
     seen = position - 1;
-    follow();
+    followAll();
   }
   return message.event_id;
 }
@@ -113,7 +116,7 @@ async function put({ sku, price }) {
     if (!kept.cart) {
       const opened = await command("POST", "/carts", { currency: price.currency });
       kept.cart = opened.body.cart_id;
-      follow(opened.position - 1);
+      followAll(opened.position - 1);
     }
     try {
       await command("POST", `/carts/${kept.cart}/items`, { sku, quantity: 1 });
@@ -127,7 +130,8 @@ async function put({ sku, price }) {
 }
 
 async function showCart() {
-  const cart = kept.cart && (await ask("GET", `/carts/${kept.cart}`).catch(() => null))?.body;
+  const gone = (error) => { if (/not-found/.test(error.type)) return null; throw error; };
+  const cart = kept.cart && (await ask("GET", `/carts/${kept.cart}`).catch(gone))?.body;
   if (!cart || cart.order_id) kept.cart = null;
   const lines = kept.cart ? cart.lines : [];
   if (kept.cart) cartAt = cart.position;
@@ -155,7 +159,7 @@ async function checkOut() {
   const { body } = await command("POST", `/carts/${kept.cart}/checkout`, {});
   order = { id: body.order_id, steps: [] };
   // What was told meanwhile may lie behind the order's events already.
-  follow(cartAt);
+  followAll(cartAt);
   await showCart();
   showOrder();
 }
@@ -176,15 +180,11 @@ function showOrder() {
 }
 
 // Follows the visit, its cart and its order, from what was seen last, or from before.
-function follow(from = seen) {
+function followAll(from = seen) {
   if (seen === null) return;
-  feed?.close();
+  end();
   const streams = [`session-${visit}`, kept.cart && `cart-${kept.cart}`, order && `order-${order.id}`];
-  const query = new URLSearchParams({ streams: streams.filter(Boolean).join(","), from: Math.min(from, seen) });
-  feed = new EventSource(`/log/feed?${query}`);
-  feed.addEventListener("checkpoint", (message) => { seen = Math.max(seen, Number(message.lastEventId)); });
-  const show = (message) => {
-    const event = JSON.parse(message.data);
+  end = follow({ streams: streams.filter(Boolean).join(",") }, Math.min(from, seen), (event) => {
     if (shown.has(event.position)) return;
     shown.add(event.position);
     seen = Math.max(seen, event.position);
@@ -198,8 +198,7 @@ function follow(from = seen) {
       order.steps.push(event);
       showOrder();
     }
-  };
-  for (const type of TYPES) feed.addEventListener(type, show);
+  });
 }
 
 async function readCatalogue() {

@@ -93,12 +93,12 @@ fn an_invoice_larger_than_an_append_is_imported_whole() {
     assert_eq!(folder.import("online-retail", &sales).added(), (0, 0, 0));
 }
 
-/// Two sales an hour apart, at an hour in a second.
+/// Two sales an hour apart, at an hour in a second, in the order in which they were sold; that of the file is another.
 #[test]
 fn a_past_is_played_at_the_speed_that_one_says() {
     let folder = Folder::new();
     let later = sale(2, 3).replace("T10:", "T11:");
-    let sales = folder.file("sales.csv", file(&(sale(1, 3) + &later)));
+    let sales = folder.file("sales.csv", file(&(later + &sale(1, 3))));
     let play = |speed| {
         let import = ["import", "online-retail", sales.to_str().unwrap(), "--json"];
         folder.shop([&import[..], &["--no-progress", "--speed", speed]].concat())
@@ -107,6 +107,9 @@ fn a_past_is_played_at_the_speed_that_one_says() {
     assert_eq!((played["events"].as_i64(), played["streams"].as_i64()), (Some(14), Some(4)));
     let seconds = played["seconds"].as_f64().unwrap();
     assert!((1.0..20.0).contains(&seconds), "it took {seconds} s");
+    let events = folder.shop(["events", "--json"]).out;
+    let first: Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    assert!(first["occurred_at"].as_str().unwrap().contains("T10:"), "{first}");
     assert_eq!(play("max").json()["events"], 0, "the same events at any speed");
     let wrong = play("fast");
     assert_eq!(wrong.code, 2, "{wrong:?}");

@@ -215,12 +215,14 @@ async fn a_window_is_what_its_sql_says(place: Place) {
     };
     let orders = place.query("select count(*) from {order_views}").await;
     assert_eq!(sum("/stats/sales?window=1h", "minutes", "orders"), orders[0][0]);
-    assert_eq!(sum("/stats/sales?window=2d&per=day", "days", "orders"), orders[0][0]);
+    assert_eq!(sum("/stats/sales-per-day?window=2d", "days", "orders"), orders[0][0]);
     let clicks = place.query("select cast(sum(clicks) as bigint) from {click_days}").await;
     assert_eq!(sum("/stats/clicks-per-day?window=2d", "days", "clicks"), clicks[0][0]);
     let two = json(&serving, "/stats/clicks-per-day?window=2d");
     assert_eq!(two["days"].as_array().unwrap().len(), 2, "also one without clicks: {two}");
-    for wrong in ["sales?per=week", "sales?window=2d", "sales?per=day&window=0d"] {
+    let two = json(&serving, "/stats/clicks-per-day?window=36h");
+    assert_eq!(two["days"].as_array().unwrap().len(), 2, "whole days: {two}");
+    for wrong in ["sales?by=units", "sales?window=2d", "sales-per-day?window=0d"] {
         assert!(serving.get(&format!("/stats/{wrong}")).0.contains(" 400 "), "{wrong}");
     }
     let early = json(&serving, "/stats/top-products?window=24h&until=2001-01-01T00:00:00Z");

@@ -61,5 +61,5 @@ fn those_come_whom_the_mix_names() {
     let wrong = folder.shop(["traffic", "--mix", "thief=1"]);
     assert!(wrong.code == 2 && wrong.err.contains("browser=70"), "{wrong:?}");
     let wrong = folder.shop(["traffic", "--duration", "soon"]);
-    assert!(wrong.code == 2 && wrong.err.contains("such as 60s"), "{wrong:?}");
+    assert!(wrong.code == 2 && wrong.err.contains("a length of time is"), "{wrong:?}");
 }

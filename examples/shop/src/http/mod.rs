@@ -73,6 +73,7 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .route("/stats/top-products", get(statistics::top_products))
         .route("/stats/funnel", get(statistics::funnel))
         .route("/stats/sales", get(statistics::sales))
+        .route("/stats/sales-per-day", get(statistics::sales_per_day))
         .route("/stats/clicks-per-day", get(statistics::clicks_per_day))
         .route("/api/clickCount", get(statistics::click_count))
         .route("/api/clickHistory", get(statistics::click_history))

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::{Kind, Problem, consistency::wait_for, request::Query};
 use crate::{
     Shop,
-    statistics::{By, Length, NoLength, Window},
+    length::{Length, NoLength},
+    statistics::{By, Window},
     views::{
         ButtonClicks, ButtonMinute, ClickDay, ClickSecond, ProductMinute, SalesDay, SalesMinute,
         Visit,
@@ -25,25 +26,22 @@ use crate::{
 /// The longest windows, in seconds: of what is told second by second, of what is told minute by minute, and of sums.
 const LONGEST: (i64, i64, i64) = (3_600, 86_400, 400 * 86_400);
 
-/// A window, and what is wanted of it.
+/// A window.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     window: Option<String>,
     until: Option<DateTime<Utc>>,
-    #[serde(default)]
-    by: By,
-    #[serde(default)]
-    per: Per,
 }
 
-/// What a row of sales stands for.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Per {
-    #[default]
-    Minute,
-    Day,
+/// A window, and what its products are sorted by.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedProducts {
+    window: Option<String>,
+    until: Option<DateTime<Utc>>,
+    #[serde(default)]
+    by: By,
 }
 
 /// The answer for a window.
@@ -58,7 +56,7 @@ struct Of<T> {
 impl Wanted {
     /// The window, of this length where none is given and not longer than so many seconds, once the read model `R` that
     /// tells of it is as far as the request wants it.
-    async fn window<R: ReadModel>(
+    async fn once_read<R: ReadModel>(
         &self,
         shop: &Shop,
         headers: &HeaderMap,
@@ -89,7 +87,7 @@ pub(super) async fn rates(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window::<ClickSecond>(&shop, &headers, "60s", LONGEST.0).await?;
+    let window = wanted.once_read::<ClickSecond>(&shop, &headers, "60s", LONGEST.0).await?;
     Ok(answer(&window, window.rates(&shop.log).await?))
 }
 
@@ -99,7 +97,7 @@ pub(super) async fn buttons(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window::<ButtonMinute>(&shop, &headers, "5m", LONGEST.2).await?;
+    let window = wanted.once_read::<ButtonMinute>(&shop, &headers, "5m", LONGEST.2).await?;
     let buttons = window.buttons(&shop.log).await?;
     Ok(answer(&window, json!({ "buttons": buttons })))
 }
@@ -107,11 +105,12 @@ pub(super) async fn buttons(
 /// The products that were looked at, put into carts and ordered.
 pub(super) async fn top_products(
     State(shop): State<Shop>,
-    Query(wanted): Query<Wanted>,
+    Query(WantedProducts { window, until, by }): Query<WantedProducts>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window::<ProductMinute>(&shop, &headers, "5m", LONGEST.2).await?;
-    Ok(answer(&window, window.top_products(&shop.log, wanted.by).await?))
+    let wanted = Wanted { window, until };
+    let window = wanted.once_read::<ProductMinute>(&shop, &headers, "5m", LONGEST.2).await?;
+    Ok(answer(&window, window.top_products(&shop.log, by).await?))
 }
 
 /// How far visits have come.
@@ -120,26 +119,17 @@ pub(super) async fn funnel(
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window::<Visit>(&shop, &headers, "1h", LONGEST.2).await?;
+    let window = wanted.once_read::<Visit>(&shop, &headers, "1h", LONGEST.2).await?;
     Ok(answer(&window, window.funnel(&shop.log).await?))
 }
 
-/// What was ordered and what fell, minute by minute or day by day.
+/// What was ordered and what fell, minute by minute.
 pub(super) async fn sales(
     State(shop): State<Shop>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    if let Per::Day = wanted.per {
-        let window = wanted.window::<SalesDay>(&shop, &headers, "30d", LONGEST.2).await?;
-        let day = |row: SalesDay| {
-            let SalesDay { day, orders, units, gross, returned, .. } = row;
-            json!({ "day": day, "orders": orders, "units": units, "revenue": gross, "returned": returned })
-        };
-        let days: Vec<_> = window.sales_days(&shop.log).await?.into_iter().map(day).collect();
-        return Ok(answer(&window, json!({ "days": days })));
-    }
-    let window = wanted.window::<SalesMinute>(&shop, &headers, "1h", LONGEST.1).await?;
+    let window = wanted.once_read::<SalesMinute>(&shop, &headers, "1h", LONGEST.1).await?;
     let minutes = window.sales(&shop.log).await?;
     let minute = |row: SalesMinute| {
         let SalesMinute { minute, orders, revenue, rejected, cancelled } = row;
@@ -149,13 +139,28 @@ pub(super) async fn sales(
     Ok(answer(&window, json!({ "minutes": minutes })))
 }
 
+/// What was ordered and what came back, day by day.
+pub(super) async fn sales_per_day(
+    State(shop): State<Shop>,
+    Query(wanted): Query<Wanted>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let window = wanted.once_read::<SalesDay>(&shop, &headers, "30d", LONGEST.2).await?;
+    let day = |row: SalesDay| {
+        let SalesDay { day, orders, units, gross, returned, .. } = row;
+        json!({ "day": day, "orders": orders, "units": units, "gross": gross, "returned": returned })
+    };
+    let days: Vec<_> = window.sales_days(&shop.log).await?.into_iter().map(day).collect();
+    Ok(answer(&window, json!({ "days": days })))
+}
+
 /// The clicks and page loads of each day.
 pub(super) async fn clicks_per_day(
     State(shop): State<Shop>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let window = wanted.window::<ClickDay>(&shop, &headers, "14d", LONGEST.2).await?;
+    let window = wanted.once_read::<ClickDay>(&shop, &headers, "14d", LONGEST.2).await?;
     Ok(answer(&window, json!({ "days": window.click_days(&shop.log).await? })))
 }
 

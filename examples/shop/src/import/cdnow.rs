@@ -56,6 +56,10 @@ impl Dataset for Cdnow {
         })
     }
 
+    fn at(line: &Line) -> DateTime<Utc> {
+        line.at
+    }
+
     fn group(line: &Line) -> String {
         line.row.to_string()
     }

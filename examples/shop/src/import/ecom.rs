@@ -65,6 +65,10 @@ impl Dataset for Ecom {
         })
     }
 
+    fn at(line: &Line) -> DateTime<Utc> {
+        line.at
+    }
+
     fn group(line: &Line) -> String {
         line.session.clone()
     }

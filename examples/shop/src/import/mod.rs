@@ -17,6 +17,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use csv::StringRecord;
 use headwater::{Append, Log};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
@@ -38,7 +39,7 @@ pub struct ImportArgs {
     dataset: DatasetName,
     /// Its file, plain or packed with gzip
     file: PathBuf,
-    /// How fast: max, realtime, or so many times that
+    /// How fast: max, realtime, or so many times that; what was imported before is waited for as well
     #[arg(long, default_value = "max", value_name = "SPEED")]
     speed: Speed,
 }
@@ -67,6 +68,9 @@ trait Dataset: Send + Sync + 'static {
 
     /// Reads a line; `row` is its number, from 1. The error says what is wrong with it.
     fn read(row: u64, fields: &StringRecord) -> Result<Self::Line, String>;
+
+    /// When it happened.
+    fn at(line: &Self::Line) -> DateTime<Utc>;
 
     /// What the lines that belong together have in common.
     fn group(line: &Self::Line) -> String;
@@ -124,10 +128,22 @@ async fn import<D: Dataset>(
     let groups = Groups::<D>::of(file)?;
     let mut progress = Progress::begin(groups.total(), show);
     let ids = Ids::of(D::NAME);
-    let appends = groups.map(|lines| Ok(D::appends(ids, &lines?)?));
-    let written = write::write(log, appends, speed, &mut progress).await;
+    let appends = |lines: Result<Vec<D::Line>, Failure>| Ok(D::appends(ids, &lines?)?);
+    let written = if speed.plays() {
+        let groups = by_time::<D>(groups)?.into_iter().map(Ok);
+        write::write(log, groups.map(appends), speed, &mut progress).await
+    } else {
+        write::write(log, groups.map(appends), speed, &mut progress).await
+    };
     progress.end();
     Ok(Imported { seconds: progress.seconds(), ..written? })
+}
+
+/// All groups, in the order in which the last of each happened, whatever that of the file is.
+fn by_time<D: Dataset>(groups: Groups<D>) -> Result<Vec<Vec<D::Line>>, Failure> {
+    let mut groups = groups.collect::<Result<Vec<_>, _>>()?;
+    groups.sort_by_cached_key(|lines| lines.iter().map(D::at).max());
+    Ok(groups)
 }
 
 fn print(imported: &Imported, out: &mut Output) -> Result<(), Failure> {

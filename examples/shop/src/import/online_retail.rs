@@ -71,6 +71,10 @@ impl Dataset for OnlineRetail {
         })
     }
 
+    fn at(line: &Line) -> DateTime<Utc> {
+        line.at
+    }
+
     fn group(line: &Line) -> String {
         line.invoice.clone()
     }

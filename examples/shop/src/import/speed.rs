@@ -3,19 +3,18 @@
 use std::{str::FromStr, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::write::Group;
 
-/// What is appended together when a past is played happened within so much of the player's time.
+/// Of a past that is played, what falls within so much of the player's time is appended together.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How many seconds of the past go into a second; `None` where nothing is waited for.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Speed(Option<f64>);
 
-/// A past that is being played.
-#[derive(Clone, Copy)]
+/// A past that is being played, which must come in the order in which it happened.
 pub(super) struct Playing {
     speed: f64,
     begun: Instant,
@@ -38,7 +37,12 @@ impl FromStr for Speed {
 }
 
 impl Speed {
-    /// Begins to play, where it is not at once.
+    /// Whether it is not all at once.
+    pub(super) fn plays(self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Begins to play, where it is not all at once.
     pub(super) fn begin(self) -> Option<Playing> {
         self.0.map(|speed| Playing { speed, begun: Instant::now(), from: None })
     }
@@ -47,13 +51,14 @@ impl Speed {
 impl Playing {
     /// Whether a group is appended together with these.
     pub(super) fn together(&self, pack: &[Group], group: &Group) -> bool {
-        let (Some(first), Some(at)) = (happened(pack), happened([group])) else { return true };
+        let first = pack.iter().find_map(ended);
+        let (Some(first), Some(at)) = (first, ended(group)) else { return true };
         self.after(at - first) <= TICK
     }
 
-    /// When these groups are due. What lies before the one that it began with is due at once.
+    /// When these groups are due: when all of the first one has happened. The first of all is due at once.
     pub(super) fn due(&mut self, pack: &[Group]) -> Instant {
-        let Some(at) = happened(pack) else { return self.begun };
+        let Some(at) = pack.iter().find_map(ended) else { return self.begun };
         let from = *self.from.get_or_insert(at);
         self.begun + self.after(at - from)
     }
@@ -66,17 +71,9 @@ impl Playing {
     }
 }
 
-/// Waits until then, where it is to be waited for.
-pub(super) async fn until(due: Option<Instant>) {
-    if let Some(due) = due {
-        sleep_until(due).await;
-    }
-}
-
-/// When the first event of these groups happened; `None` where they are no trade.
-fn happened<'a>(groups: impl IntoIterator<Item = &'a Group>) -> Option<DateTime<Utc>> {
-    let mut events = groups.into_iter().flatten().flat_map(|append| &append.events);
-    events.find_map(|event| event.occurred_at)
+/// When the last event of a group happened; `None` where no event says so.
+fn ended(group: &Group) -> Option<DateTime<Utc>> {
+    group.iter().flat_map(|append| &append.events).filter_map(|event| event.occurred_at).max()
 }
 
 #[cfg(test)]

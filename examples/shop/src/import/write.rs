@@ -1,16 +1,17 @@
 //! Groups of events into the log: packed into appends of a useful size, several under way at once.
 //!
 //! Each group keeps its order, and groups do not depend on each other, so appends may overtake each
-//! other. The same file always yields the same appends, by which the log knows a second import.
+//! other. Groups are always the same, by which the log knows a second import; how they are packed depends on the speed.
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use headwater::{Append, Error, ExpectedVersion, Log, Result};
 use headwater_cli::Failure;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Imported,
     progress::Progress,
-    speed::{self, Playing, Speed},
+    speed::{Playing, Speed},
 };
 
 /// How many events an append takes: as many as the log allows by default.
@@ -30,17 +31,17 @@ pub(super) async fn write(
     progress: &mut Progress,
 ) -> Result<Imported, Failure> {
     let mut imported = Imported::default();
-    let mut playing = speed.begin();
-    let appends = stream::iter(Packs { groups, playing, next: None }).map(|pack| {
-        let pack = pack?;
-        let due = playing.as_mut().map(|playing| playing.due(&pack));
-        Ok::<_, Failure>(async move {
-            speed::until(due).await;
-            Ok((append(log, &pack).await?, pack))
-        })
+    let packs = Packs { groups, playing: speed.begin(), next: None };
+    let appends = stream::iter(packs).map(async |pack| {
+        let Pack { groups, due } = pack?;
+        if let Some(due) = due {
+            sleep_until(due).await;
+        }
+        Ok::<_, Failure>((append(log, &groups).await?, groups))
     });
-    let mut appends = std::pin::pin!(appends.try_buffer_unordered(IN_FLIGHT));
-    while let Some(((events, streams), pack)) = appends.try_next().await? {
+    let mut appends = std::pin::pin!(appends.buffer_unordered(IN_FLIGHT));
+    while let Some(written) = appends.next().await {
+        let ((events, streams), pack) = written?;
         imported.events += count(events);
         imported.streams += count(streams);
         imported.ignored += count(pack.iter().filter(|group| group.is_empty()).count());
@@ -50,6 +51,13 @@ pub(super) async fn write(
 }
 
 /// Groups for one append. One that is larger than an append stands alone.
+struct Pack {
+    groups: Vec<Group>,
+    /// When they are to be appended, where a past is played.
+    due: Option<Instant>,
+}
+
+/// The packs that groups make.
 struct Packs<I> {
     groups: I,
     /// Where a past is played, what is not due at the same moment does not go together.
@@ -57,8 +65,15 @@ struct Packs<I> {
     next: Option<Group>,
 }
 
+impl<I> Packs<I> {
+    fn pack(&mut self, groups: Vec<Group>) -> Pack {
+        let due = self.playing.as_mut().map(|playing| playing.due(&groups));
+        Pack { groups, due }
+    }
+}
+
 impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
-    type Item = Result<Vec<Group>, Failure>;
+    type Item = Result<Pack, Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut pack: Vec<_> = self.next.take().into_iter().collect();
@@ -67,13 +82,13 @@ impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
             let group = match self.groups.next() {
                 Some(Ok(group)) => group,
                 Some(Err(failure)) => return Some(Err(failure)),
-                None => return (!pack.is_empty()).then_some(Ok(pack)),
+                None => return (!pack.is_empty()).then(|| Ok(self.pack(pack))),
             };
             size += events_of(&group);
             let apart = self.playing.as_ref().is_some_and(|play| !play.together(&pack, &group));
             if (size > APPEND || apart) && !pack.is_empty() {
                 self.next = Some(group);
-                return Some(Ok(pack));
+                return Some(Ok(self.pack(pack)));
             }
             pack.push(group);
         }
@@ -84,7 +99,7 @@ impl<I: Iterator<Item = Result<Group, Failure>>> Iterator for Packs<I> {
 async fn append(log: &Log, pack: &[Group]) -> Result<(usize, usize)> {
     if pack.iter().map(events_of).sum::<usize>() <= APPEND {
         match append_once(log, pack.concat()).await {
-            // The file has grown since it was last imported, so its packs are others; groups are not.
+            // The file has grown since it was last imported, or was played, so its packs are others; groups are not.
             Err(Error::IdempotencyConflict { .. }) => {}
             done => return done,
         }

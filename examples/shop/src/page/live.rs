@@ -1,4 +1,5 @@
-//! What the page shows of no window, as one JSON object: the log, totals, and where projections stand.
+//! The part of the dashboard that is the same whatever one picks, as one JSON object: the log, totals, some windows, and
+//! where projections stand.
 
 use std::{
     sync::Arc,
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::{latecomer::Latecomer, recent::Recent};
-use crate::statistics;
+use crate::statistics::{self, Window};
 
 /// How old an answer may be: however many look at the page, the database is asked twice a second.
 const FRESH: Duration = Duration::from_millis(500);
@@ -21,7 +22,7 @@ const FRESH: Duration = Duration::from_millis(500);
 pub enum Clock {
     /// Now
     Now,
-    /// When the latest event of the log happened: for a past that is played, or one that has ended
+    /// When the newest event of the log happened: for a past that is played, or one that has ended
     Log,
 }
 
@@ -90,17 +91,27 @@ impl Live {
     async fn ask(&self, status: &[ProjectionStatus]) -> Result<String> {
         let now = Utc::now();
         let late = self.latecomer.status().await?;
+        let until = self.until(now);
+        let last = |length: &str| {
+            Window::new(length.parse().expect("it is a length"), until).expect("it is such a year")
+        };
+        let (orders, revenue) = last("1h").ordered(&self.log).await?;
         let shown = status.iter().chain(&late).filter(|s| s.state != GenerationState::Verifying);
         let answer = json!({
             "log": self.database,
             "now": now,
-            "until": self.until(now),
+            "until": until,
             "played": self.clock == Clock::Log,
             "position": self.log.ceiling().await?.position,
             "events_per_second": self.recent.seconds(now),
             "sales": statistics::sales(&self.log).await?,
             "carts": statistics::carts(&self.log).await?,
-            "buttons": statistics::buttons(&self.log).await?,
+            "buttons": {
+                "all": statistics::buttons(&self.log).await?,
+                "now": last("5m").buttons(&self.log).await?,
+            },
+            "hour": { "orders": orders, "revenue": revenue },
+            "click_days": last("14d").click_days(&self.log).await?,
             "busy_hours": if late.is_empty() { Vec::new() } else { self.busy_hours().await? },
             "events": self.recent.last(),
             "projections": shown.map(projection).collect::<Vec<_>>(),
@@ -113,7 +124,7 @@ impl Live {
     fn until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self.clock {
             Clock::Now => now,
-            Clock::Log => self.recent.happened().unwrap_or(now),
+            Clock::Log => self.recent.happened().filter(|at| Window::may_end(*at)).unwrap_or(now),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What was recorded lately, kept in memory by a live subscriber: what the page draws of the log itself.
+//! What was recorded lately, kept in memory by a live subscriber: what the dashboard shows of the log itself.
 //!
 //! It is a window and no read model: it may be lost at any time, and is filled from the log again.
 
@@ -32,7 +32,7 @@ struct State {
     /// The newest event first, as the page lists it.
     last: VecDeque<Value>,
     newest: Position,
-    /// When the latest of all that was seen happened.
+    /// When the newest event happened.
     happened: Option<DateTime<Utc>>,
 }
 
@@ -47,7 +47,8 @@ impl Recent {
         while let Err(error) = self.follow_until_failure().await {
             tracing::warn!(%error, "the page's window begins anew");
             tokio::time::sleep(Duration::from_secs(1)).await;
-            *self.lock() = State::default();
+            let mut state = self.lock();
+            *state = State { happened: state.happened, ..State::default() };
         }
     }
 
@@ -58,7 +59,7 @@ impl Recent {
         {
             let mut state = self.lock();
             state.newest = newest.first().map_or(Position::START, |event| event.position);
-            state.happened = newest.iter().map(|event| event.occurred_at).max();
+            state.happened = newest.first().map(|event| event.occurred_at);
             state.last = newest.iter().map(listed).collect();
         }
         let begin = self.log.position_at(Utc::now() - TimeDelta::seconds(SECONDS)).await?;
@@ -72,9 +73,8 @@ impl Recent {
     fn take_in(&self, event: &StoredEvent) {
         let mut state = self.lock();
         *state.seconds.entry(event.recorded_at.timestamp()).or_default() += 1;
-        state.happened = state.happened.max(Some(event.occurred_at));
         if state.newest < event.position {
-            state.newest = event.position;
+            (state.newest, state.happened) = (event.position, Some(event.occurred_at));
             state.last.push_front(listed(event));
             state.last.truncate(LISTED);
         }
@@ -90,7 +90,7 @@ impl Recent {
         (now - SECONDS..now).map(|at| state.seconds.get(&at).copied().unwrap_or_default()).collect()
     }
 
-    /// When the latest event happened; `None` in an empty log, or before it is read.
+    /// When the newest event happened; `None` in an empty log, or before it is read.
     pub(crate) fn happened(&self) -> Option<DateTime<Utc>> {
         self.lock().happened
     }

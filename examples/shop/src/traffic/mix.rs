@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use rand::{RngExt as _, rngs::StdRng};
+use rand::{rngs::StdRng, seq::IndexedRandom as _};
 
 /// What a visitor has come for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,9 @@ pub(super) struct Mix([u32; 4]);
 impl Mix {
     /// A kind by lot.
     pub(super) fn draw(&self, random: &mut StdRng) -> Kind {
-        let mut lot = random.random_range(0..self.0.iter().sum());
-        for ((kind, _), parts) in KINDS.iter().zip(self.0) {
-            if lot < parts {
-                return *kind;
-            }
-            lot -= parts;
-        }
-        unreachable!("the lot is one of all parts")
+        let kinds: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).zip(self.0).collect();
+        let drawn = kinds.choose_weighted(random, |(_, parts)| *parts);
+        drawn.expect("a mix has one part at least").0
     }
 }
 

@@ -6,6 +6,7 @@
 mod command;
 mod page;
 
+use chrono::Utc;
 use command::{Folder, Serving, shop};
 use headwater_testkit::{eventually, postgres};
 use page::Page;
@@ -295,6 +296,13 @@ async fn a_past_is_shown_by_its_own_clock() {
     page.until("30 days are shown", &there("sales-sum", "2 orders for £100")).await;
     page.until("of the day", &there("products", "Grinder")).await;
     assert!(!page.text("#products").await.contains("Kettle"), "it was sold the day before");
+    // A visit of today is the newest event, until the past goes on.
+    let data = "{\"button_id\":\"today\"}";
+    assert_eq!(folder.shop(["append", "session-1", "button.clicked", "--data", data]).code, 0);
+    page.until("it is today", &there("where", &Utc::now().format("%Y-%m-").to_string())).await;
+    let later = sold.replace("1,S1", "3,S3").replace("2,S2", "4,S4").replace("2011", "2012");
+    folder.import("online-retail", &folder.file("later.csv", later)).json();
+    page.until("the past goes on", &there("where", "2012-03-02 12:30:00 UTC")).await;
     page.is_quiet(&shop.address);
 }
 
