@@ -6,9 +6,10 @@
 use std::{fmt::Write as _, fs, io, path::Path, sync::Arc};
 
 use axum::{
+    Router,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, header},
-    middleware::Next,
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
 use sha2::{Digest as _, Sha256};
@@ -41,7 +42,11 @@ impl Role {
 
 /// Who may do what.
 #[derive(Clone, Debug)]
-pub struct Access(Rule);
+pub struct Access {
+    rule: Rule,
+    /// What those may do who need no token.
+    allowed: Arc<[Role]>,
+}
 
 #[derive(Clone, Debug)]
 enum Rule {
@@ -61,18 +66,46 @@ impl Access {
     /// Whoever can reach the service may do everything: for one that has a guard of its own in front. The pages of other
     /// sites change nothing, unless [`Api::origin`](crate::Api::origin) names them.
     pub fn everybody() -> Self {
-        Self(Rule::Everybody)
+        Self::by(Rule::Everybody)
     }
 
     /// Whoever is on this machine may do everything: for a service that listens there alone. A request for another
     /// host's name is refused, as a page in a browser would send it that has had its own name led here.
     pub fn this_machine() -> Self {
-        Self(Rule::ThisMachine)
+        Self::by(Rule::ThisMachine)
+    }
+
+    fn by(rule: Rule) -> Self {
+        Self { rule, allowed: Role::ALL.into() }
+    }
+
+    /// The same, where those who need no token may do this alone: for a service whose aggregates decide what may be
+    /// appended, say. What a token is for stays as it is.
+    #[must_use]
+    pub fn only(self, roles: &[Role]) -> Self {
+        Self { allowed: roles.into(), ..self }
+    }
+
+    /// Routes of the service's own, for those who may do this. A refusal is a [`Problem`] for
+    /// [`render`](crate::problem::render).
+    pub fn guard<S: Clone + Send + Sync + 'static>(
+        &self,
+        role: Role,
+        routes: Router<S>,
+    ) -> Router<S> {
+        let (needs, nobody) = ((self.clone(), role), (self.clone(), Arc::from([])));
+        let routes = routes.route_layer(middleware::from_fn_with_state(needs, guard));
+        routes.route_layer(middleware::from_fn_with_state(nobody, without_token))
     }
 
     /// Whether a token is needed.
     pub fn needs_tokens(&self) -> bool {
-        matches!(self.0, Rule::Tokens(_))
+        matches!(self.rule, Rule::Tokens(_))
+    }
+
+    /// Whether everybody who gets here may do this, without a token.
+    pub fn lets_all(&self, role: Role) -> bool {
+        !self.needs_tokens() && self.allowed.contains(&role)
     }
 
     /// Those who have a token of this file. Each line is `ROLES SHA256`, such as `read,append 9f86d08...`, where the
@@ -95,7 +128,7 @@ impl Access {
             };
             Token::parse(line).ok_or_else(wrong)
         });
-        Ok(Self(Rule::Tokens(tokens.collect::<io::Result<_>>()?)))
+        Ok(Self::by(Rule::Tokens(tokens.collect::<io::Result<_>>()?)))
     }
 
     /// The same, where the file is there; otherwise makes it, for its owner alone, with one token that may do
@@ -119,16 +152,19 @@ impl Access {
 
     /// Those who have this token, for these roles: for a service that keeps its tokens elsewhere.
     pub fn token(self, token: &str, roles: &[Role]) -> Self {
-        let known = match self.0 {
+        let known = match self.rule {
             Rule::Everybody | Rule::ThisMachine => Vec::new(),
             Rule::Tokens(tokens) => tokens.to_vec(),
         };
         let token = Token { sha256: sha256(token), roles: roles.to_vec() };
-        Self(Rule::Tokens(known.into_iter().chain([token]).collect()))
+        Self::by(Rule::Tokens(known.into_iter().chain([token]).collect()))
     }
 
     fn check(&self, role: Role, headers: &HeaderMap) -> Result<(), Problem> {
-        let Rule::Tokens(tokens) = &self.0 else { return Ok(()) };
+        let Rule::Tokens(tokens) = &self.rule else {
+            let refused = || Problem::new(FORBIDDEN, format!("nobody may {} here", role.as_str()));
+            return self.allowed.contains(&role).then_some(()).ok_or_else(refused);
+        };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = given.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
@@ -174,7 +210,7 @@ pub(crate) async fn without_token(
     let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str()).or(named);
     let foreign = !request.method().is_safe() && comes_from_elsewhere(&request, host, &origins);
-    let refused = match access.0 {
+    let refused = match access.rule {
         Rule::ThisMachine if !host.is_none_or(is_loopback) => {
             "without tokens it serves this machine alone, as localhost"
         }

@@ -141,7 +141,11 @@ struct Unknown {
 /// stream. Sent again with the same event ids it changes nothing, and is answered as the first time.
 #[utoipa::path(
     post, path = "/streams/{stream}", tag = "append",
-    params(("stream" = String, Path, description = "category-id")),
+    params(
+        ("stream" = String, Path, description = "category-id"),
+        ("If-Match" = Option<String>, Header, description = "The version that the stream is believed to have, in quotes"),
+        ("If-None-Match" = Option<String>, Header, description = "`*`: the stream is believed not to be there"),
+    ),
     request_body = AppendToStream,
     responses(
         (status = 201, description = "Appended", body = AppendedToStream),

@@ -19,6 +19,7 @@ mod access;
 mod append;
 mod changes;
 mod consumers;
+mod described;
 mod feed;
 mod health;
 mod operate;
@@ -30,7 +31,7 @@ mod sse;
 mod tags;
 mod wanted;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -41,7 +42,6 @@ use axum::{
     routing::get,
 };
 use headwater::{App, Log, Operator};
-use tokio::time::timeout;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer};
 use utoipa::{OpenApi, openapi::Server};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -55,15 +55,12 @@ pub use self::{
     tags::POSITION,
 };
 use self::{
-    problem::{KINDS, METHOD_NOT_ALLOWED, NOT_FOUND, REQUEST_TIMEOUT},
+    problem::{KINDS, METHOD_NOT_ALLOWED, NOT_FOUND},
     request::RequestId,
 };
 
 /// The largest body that is read: an append has 16 MiB at most.
 const BODY_BYTES: usize = 16 << 20;
-
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The routes over a log.
 #[derive(Clone)]
@@ -138,13 +135,13 @@ impl Api {
         self
     }
 
-    /// The routes, to serve or to merge with others.
+    /// The routes, to serve or to merge with others. What limits the time of a request is [`serve`].
     pub fn router(self) -> Router {
         let (routes, mut description) = self.routes().split_for_parts();
         if !self.path.is_empty() {
             description.servers = Some(vec![Server::new(&*self.path)]);
         }
-        let description = Arc::new(description);
+        let description = Arc::new(described::complete(&description, &self.access));
         let describe = move || async move { axum::Json(&*description).into_response() };
         let cors = CorsLayer::new()
             .allow_origin(self.origins.clone())
@@ -167,7 +164,6 @@ impl Api {
             .fallback(no_route)
             .method_not_allowed_fallback(no_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES))
-            .layer(middleware::from_fn(within_time))
             .layer(middleware::from_fn_with_state(guarded, access::without_token))
             .layer(middleware::from_fn_with_state(self.path, converse))
             .layer(cors)
@@ -219,19 +215,11 @@ async fn converse(State(path): State<Arc<str>>, request: Request, next: Next) ->
     response
 }
 
-/// Ends a request whose answer does not begin in time: its body comes too slowly, or the database does.
-async fn within_time(request: Request, next: Next) -> Response {
-    match timeout(PATIENCE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(REQUEST_TIMEOUT, "it took longer than a minute").into_response(),
-    }
-}
-
 /// `GET /problems/{name}`: what a problem means, and what to do about it.
 async fn explain(Path(name): Path<String>) -> Result<String, Problem> {
     let kind = KINDS.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or_else(|| Problem::new(NOT_FOUND, "there is no such problem"))?;
-    Ok(format!("{} ({})\n\n{}\n", kind.title, kind.status, kind.help))
+    Ok(kind.explanation())
 }
 
 async fn no_route() -> Problem {

@@ -118,7 +118,7 @@ pub(crate) struct Manner {
 /// A running instance of the service does it within a second; `GET /projections` shows how far it is.
 #[utoipa::path(
     post, path = "/projections/{name}/{act}", tag = "operate",
-    params(("name" = String, Path), ("act" = Act, Path), Manner),
+    params(("name" = String, Path), ("act" = inline(Act), Path), Manner),
     responses(
         (status = 200, body = Acted), (status = 404, description = "No such projection"),
         (status = 409, description = "That cannot be done now"),

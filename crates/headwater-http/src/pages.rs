@@ -85,7 +85,10 @@ pub(crate) struct Page {
 /// Read a stream
 #[utoipa::path(
     get, path = "/streams/{stream}", tag = "read",
-    params(("stream" = String, Path, description = "category-id"), StreamPage),
+    params(
+        ("stream" = String, Path, description = "category-id"), StreamPage,
+        ("If-None-Match" = Option<String>, Header, description = "The ETag of the page that one has"),
+    ),
     responses((status = 200, body = Page), (status = 304), (status = 404, description = "No such stream"))
 )]
 pub(crate) async fn of_stream(

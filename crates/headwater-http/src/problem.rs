@@ -25,6 +25,13 @@ pub struct Kind {
     pub help: &'static str,
 }
 
+impl Kind {
+    /// What it means, and what to do about it: the page to which the `type` of a problem leads.
+    pub fn explanation(&self) -> String {
+        format!("{} ({})\n\n{}\n", self.title, self.status, self.help)
+    }
+}
+
 macro_rules! kinds {
     ($($constant:ident = $status:ident $name:literal: $title:literal, $help:literal;)+) => {
         $(

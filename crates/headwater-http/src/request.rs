@@ -11,9 +11,12 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use uuid::Uuid;
 
-use crate::problem::{
-    MALFORMED_JSON, MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, Problem,
-    UNSUPPORTED_MEDIA_TYPE,
+use crate::{
+    BODY_BYTES,
+    problem::{
+        MALFORMED_JSON, MALFORMED_REQUEST, NOT_FOUND, PAYLOAD_TOO_LARGE, Problem,
+        UNSUPPORTED_MEDIA_TYPE,
+    },
 };
 
 /// The conversation that a request belongs to; a UUID.
@@ -96,12 +99,19 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             let detail = format!("it is {media_type:?}, and should be application/json");
             return Err(Problem::new(UNSUPPORTED_MEDIA_TYPE, detail));
         }
+        let too_large = || {
+            let detail = format!("the body has more than {BODY_BYTES} bytes");
+            Problem::new(PAYLOAD_TOO_LARGE, detail)
+        };
+        // One that says so is not read first.
+        let length = text(request.headers(), &header::CONTENT_LENGTH)?;
+        if length.and_then(|length| length.parse().ok()) > Some(BODY_BYTES) {
+            return Err(too_large());
+        }
         let bytes =
             Bytes::from_request(request, state).await.map_err(|rejection| {
                 match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => {
-                        Problem::new(PAYLOAD_TOO_LARGE, "the body is over the limit of this route")
-                    }
+                    StatusCode::PAYLOAD_TOO_LARGE => too_large(),
                     _ => Problem::new(MALFORMED_REQUEST, "the body ended too early"),
                 }
             })?;
@@ -137,7 +147,10 @@ fn without_content(error: &serde_json::Error) -> String {
     // `invalid type: string "...", expected u64 at line 1 column 8`
     let what = text.split(" at line ").next().unwrap_or_default();
     match what.split_once(", expected ") {
-        Some((_, expected)) if what.starts_with("invalid ") => format!("it should be {expected}"),
+        Some((_, expected)) if what.starts_with("invalid ") => {
+            let object = expected.starts_with("struct ") || expected == "a map";
+            format!("it should be {}", if object { "an object" } else { expected })
+        }
         _ => what.to_owned(),
     }
 }

@@ -99,11 +99,14 @@ impl Pattern {
 
 fn patterns(text: Option<&str>) -> Result<Vec<Pattern>, Problem> {
     let Some(text) = text else { return Ok(Vec::new()) };
-    let wrong = "names are separated by commas, and a star stands at the end alone: order-*,cart-7";
+    let wrong = "names are separated by commas, hold no control characters, and a star stands at the end alone: \
+                 order-*,cart-7";
     let pattern = |text: &str| {
         let text = text.trim();
         let star = text.find('*').is_some_and(|place| place + 1 < text.len());
-        if text.is_empty() || star {
+        // No name holds one, and no database is to be asked for it.
+        let control = text.contains(char::is_control);
+        if text.is_empty() || star || control {
             return Err(Problem::new(MALFORMED_REQUEST, wrong));
         }
         Ok(Pattern::parse(text))

@@ -17,6 +17,7 @@ use std::{
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use chrono::DateTime;
+use headwater_http::Access;
 use headwater_testkit::postgres;
 use serde_json::{Value, json};
 use shop::{Shop, http};
@@ -40,7 +41,8 @@ type Figures = (f64, Duration);
 async fn main() {
     let database = postgres::database().await;
     let log = headwater::connect(database.url()).await.unwrap();
-    let headwater = serve(http::router(Shop::new(&log).unwrap(), Router::new())).await;
+    let headwater =
+        serve(http::router(Shop::new(&log).unwrap(), &Access::everybody(), Router::new())).await;
     let by_hand = serve(by_hand(database.url()).await).await;
     let forgetful = serve(Router::new().route(PATH, post(forget))).await;
     let mut runs = [const { Vec::new() }; 3];

@@ -1,13 +1,21 @@
 //! The shop as code uses it: its aggregates over one log, and how a command reaches them.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use headwater::{Aggregate, Command, CommandError, Done, Log, Repository, Result, RetryPolicy};
 use uuid::Uuid;
 
-use crate::domain::{
-    cart::{Cart, CartError, CartEvent},
-    catalogue::{CatalogueError, Product},
-    ids::{CartId, Sku},
-    order::{Order, OrderError},
+use crate::{
+    app,
+    domain::{
+        cart::{Cart, CartError, CartEvent},
+        catalogue::{CatalogueError, Product},
+        ids::{CartId, Sku},
+        order::{Order, OrderError},
+    },
 };
 
 /// The shop. Cloning is cheap.
@@ -21,6 +29,8 @@ pub struct Shop {
     pub orders: Repository<Order>,
     /// The products.
     pub products: Repository<Product>,
+    /// Whether all read models were seen.
+    built: Arc<AtomicBool>,
 }
 
 /// What surrounds a command: all of it may be left out.
@@ -68,7 +78,18 @@ impl Shop {
             carts: Repository::new(log)?.retry(retry.clone()),
             orders: Repository::new(log)?.retry(retry.clone()),
             products: Repository::new(log)?.retry(retry),
+            built: Arc::default(),
         })
+    }
+
+    /// Whether the read models are there. A shop that has just begun is making them.
+    pub(crate) async fn is_built(&self) -> Result<bool> {
+        if !self.built.load(Ordering::Relaxed) {
+            let known = self.log.checkpoints().await?;
+            let built = |name: &&str| known.iter().any(|known| known.projection == *name);
+            self.built.store(app().names().iter().all(built), Ordering::Relaxed);
+        }
+        Ok(self.built.load(Ordering::Relaxed))
     }
 
     /// Puts so many of a product into a cart, at the price that the catalogue says now.

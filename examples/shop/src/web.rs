@@ -11,7 +11,7 @@ use std::{
 use axum::http::HeaderValue;
 use headwater::Log;
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output, Prometheus, redact};
-use headwater_http::{Access, Api, Bounds};
+use headwater_http::{Access, Api, Bounds, Role};
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
@@ -48,8 +48,8 @@ pub struct WebArgs {
         help = "Let pages of this origin use the shop, such as https://coffee.example (may be repeated)"
     )]
     origin: Vec<HeaderValue>,
-    /// The file of those who may use the log under /log, as `headwater serve --tokens` makes it; without one this
-    /// machine alone may, and the network not at all
+    /// The file of those who may use the log under /log and change the catalogue, as `headwater serve --tokens` makes it;
+    /// without one this machine alone may, and the network not at all
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
     /// When the windows of the dashboard end
@@ -65,8 +65,11 @@ impl WebArgs {
                 Failure::bad_input(format!("the tokens in {path} cannot be read: {error}"))
             })
         });
-        let access =
-            tokens.transpose()?.or_else(|| self.host.is_loopback().then(Access::this_machine));
+        // What is appended the shop's aggregates decide, and not whoever is there. Nobody is known in the network.
+        let here = Access::this_machine().only(&[Role::Read, Role::Operate]);
+        let nobody = Access::everybody().only(&[]);
+        let or_here = if self.host.is_loopback() { here } else { nobody };
+        let access = tokens.transpose()?.unwrap_or(or_here);
         Ok(Guests { origins: self.origin.clone(), access, clock: self.clock })
     }
 }
@@ -75,8 +78,8 @@ impl WebArgs {
 struct Guests {
     /// The origins whose pages may.
     origins: Vec<HeaderValue>,
-    /// Who may use the log under `/log`, if anybody may.
-    access: Option<Access>,
+    /// Who may use the log under `/log`, and change the catalogue.
+    access: Access,
     /// When the windows end that they see.
     clock: Clock,
 }
@@ -127,18 +130,17 @@ async fn until_asked_to_end(
 ) -> Result<(), Failure> {
     let (shop, app) = (Shop::new(log)?, Arc::new(crate::app()));
     let recent = Arc::new(Recent::new(log));
-    let operable = access.as_ref().is_some_and(|access| !access.needs_tokens());
+    let operable = access.lets_all(Role::Operate);
     let latecomer = Arc::new(Latecomer::new(log));
     let live =
         Live::new(log, app.clone(), recent.clone(), clock, latecomer.clone(), operable).await?;
     say(options, &live, listener.local_addr()?)?;
-    let health = http::health(log, &app, metrics);
-    let mut others = page::router(live, latecomer.clone()).merge(health);
-    if let Some(access) = access {
-        let api = Api::new(log).app(app.clone()).access(access);
-        others = others.merge(api.below("/log").router());
-    }
-    let routes = http::router(shop.clone(), others).layer(http::cors(origins));
+    let health = http::health(log, &app, &access, metrics);
+    let others = page::router(live, latecomer.clone()).merge(health);
+    let routes = http::router(shop.clone(), &access, others).layer(http::cors(origins.clone()));
+    let api = Api::new(log).app(app.clone()).access(access).below("/log");
+    let api = origins.into_iter().fold(api, Api::origin).router();
+    let routes = routes.merge(http::feed(api.clone())).merge(api);
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async {
         let _ = stopped.await;

@@ -1,16 +1,25 @@
-use axum::http::Method;
+use axum::{
+    Router,
+    http::Method,
+    routing::{get, post},
+};
 use headwater_http::{Access, Api, Role};
 use serde_json::json;
 
 use crate::support::Service;
 
-/// A route for each role, and whether it needs a body.
-const ROUTES: [(Role, Method, &str); 9] = [
+/// What each route needs; that each that is described stands here is looked at below.
+const ROUTES: [(Role, Method, &str); 14] = [
     (Role::Read, Method::GET, "/streams/cart-1"),
     (Role::Read, Method::GET, "/all"),
     (Role::Read, Method::GET, "/feed"),
     (Role::Read, Method::GET, "/consumers"),
+    (Role::Read, Method::PUT, "/consumers/a"),
+    (Role::Read, Method::GET, "/consumers/a"),
+    (Role::Read, Method::GET, "/consumers/a/events"),
+    (Role::Read, Method::POST, "/consumers/a/ack"),
     (Role::Read, Method::GET, "/projections"),
+    (Role::Read, Method::GET, "/projections/a/changes"),
     (Role::Append, Method::POST, "/streams/cart-1"),
     (Role::Append, Method::POST, "/events"),
     (Role::Operate, Method::DELETE, "/consumers/a"),
@@ -44,7 +53,12 @@ async fn each_route_needs_a_token_for_its_role() {
     }
     let in_address = service.get("/all?access_token=read").await;
     assert_eq!(in_address.outcome(), (401, "unauthorized"));
-    assert_eq!(service.get("/openapi.json").await.status, 200);
+    let description = service.get("/openapi.json").await.body;
+    let paths = description["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let guarded = operations.filter(|operation| operation["security"].is_null()).count();
+    assert_eq!(guarded, ROUTES.len(), "a route is described and not tried here");
+    assert_eq!(description["security"], json!([{ "token": [] }]));
 }
 
 #[tokio::test]
@@ -112,4 +126,34 @@ async fn pages_of_other_origins_are_let_in_by_name_alone() {
         let asked = asked.header("access-control-request-method", "POST").reply().await;
         assert_eq!(asked.header("access-control-allow-origin"), allowed);
     }
+}
+
+/// Also where nobody needs a token, and for routes of the service's own.
+#[tokio::test]
+async fn what_nobody_may_do_is_refused() {
+    let mut service = Service::on_sqlite().await;
+    let access = Access::this_machine().only(&[Role::Read]);
+    let own = Router::new().route("/staff", post(async || "done"));
+    let own = access.guard(Role::Operate, own).merge(access.guard(
+        Role::Read,
+        Router::new().route("/list", get(async || "here it is").post(async || "done")),
+    ));
+    service.routes = Api::new(&service.log).access(access).below("/log").router().merge(own);
+    for (method, path, status) in [
+        (Method::GET, "/log/all", 200),
+        (Method::POST, "/log/streams/a-1", 403),
+        (Method::DELETE, "/log/consumers/a", 403),
+        (Method::POST, "/staff", 403),
+        (Method::GET, "/list", 200),
+        (Method::POST, "/list", 200),
+    ] {
+        let event = json!({"type": "a.b", "data": 1}).to_string();
+        let answered = service.send(method, path).json(&event).reply().await;
+        assert_eq!(answered.status, status, "{path}: {answered:?}");
+    }
+    for (name, value) in [("host", "evil.example"), ("origin", "https://evil.example")] {
+        let sent = service.send(Method::POST, "/list").header(name, value);
+        assert_eq!(sent.reply().await.status, 403, "{name}");
+    }
+    assert_eq!(service.count().await, 0);
 }

@@ -1,6 +1,6 @@
 use axum::http::Method;
 use futures_util::TryStreamExt as _;
-use headwater::{Filter, Position};
+use headwater::{Error, Filter, Position};
 use headwater_testkit::gate::{Fate, Gate};
 use serde_json::json;
 use uuid::Uuid;
@@ -195,6 +195,40 @@ pub async fn of_many_lines_the_wrong_ones_are_rejected_by_their_numbers(service:
         service.log.read(Filter::all(), Position::START).try_collect().await.unwrap();
     let found: Vec<_> = events.iter().map(|e| (e.stream.as_str(), &*e.event.data)).collect();
     assert_eq!(found, [("a-1", "1"), ("a-1", "2"), ("b-1", "3"), ("a-1", "4")]);
+}
+
+/// The places in an array are told like the lines of a text, from 1; empty lines count.
+pub async fn the_wrong_ones_of_an_array_are_rejected_by_their_places(service: Service) {
+    let right = || json!({"stream": "a-1", "type": "a.b", "data": 1});
+    let array =
+        json!([right(), {"stream": "a-1"}, right(), {"stream": "a", "type": "a.b", "data": 1}]);
+    let reply = service.post("/events", &array).await;
+    let rejected = reply.body["rejected"].as_array().unwrap();
+    let places: Vec<_> = rejected.iter().map(|entry| entry["line"].as_u64().unwrap()).collect();
+    assert_eq!((places, &reply.body["accepted"]), (vec![2, 4], &json!(2)));
+}
+
+/// What was taken before the store failed stays so, and counts as a duplicate when all is sent again.
+pub async fn a_store_that_fails_in_the_middle_is_told(service: Service) {
+    let gate = Gate::before(&service.log);
+    let before = Service::over(gate.log().clone());
+    let taken = Uuid::now_v7();
+    service.post("/streams/a-1", &json!({"type": "a.b", "data": 1, "event_id": taken})).await;
+    let line = |n: u32, id| json!({"stream": "a-2", "type": "a.b", "data": n, "event_id": id});
+    let array = json!([line(1, taken), line(2, Uuid::now_v7()), line(3, Uuid::now_v7())]);
+    // All in one, then one by one: the first is refused, the second is taken, and the third finds nobody.
+    for _ in 0..3 {
+        gate.next(Fate::Pass);
+    }
+    for _ in 0..20 {
+        gate.next(Fate::Fail(Error::Overloaded));
+    }
+    let failed = before.post("/events", &array).await;
+    assert_eq!(failed.outcome(), (429, "overloaded"));
+    assert_eq!(failed.header("retry-after"), "1");
+    assert_eq!(service.count().await, 2);
+    let again = service.post("/events", &array).await.body;
+    assert_eq!((&again["accepted"], &again["duplicates"]), (&json!(1), &json!(1)), "{again}");
 }
 
 pub async fn many_lines_again_are_duplicates(service: Service) {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use axum::http::Method;
 use headwater_http::problem::KINDS;
+use serde_json::Value;
 
 use crate::support::Service;
 
@@ -23,12 +24,39 @@ async fn every_route_is_described() {
         "/projections",
         "/projections/{name}/{act}",
         "/projections/{name}/changes",
+        "/healthz",
+        "/readyz",
+        "/problems/{name}",
     ];
     assert_eq!(paths, expected.map(str::to_owned).into());
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, route) in methods.as_object().unwrap() {
             assert!(route["summary"].is_string(), "{method} {path} has no summary");
+            let problem = &route["responses"]["default"]["$ref"];
+            assert!(problem.is_string() || route["security"].is_array(), "{method} {path}");
         }
+    }
+    assert!(description["security"].is_null(), "none needs a token here");
+    for reference in references(&description) {
+        let place = reference.strip_prefix('#').unwrap();
+        assert!(description.pointer(place).is_some(), "nothing is at {reference}");
+    }
+    let kinds = description.pointer("/components/schemas/Problem/properties/type/pattern").unwrap();
+    assert!(KINDS.iter().all(|kind| kinds.as_str().unwrap().contains(kind.name)));
+}
+
+/// All that it refers to.
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match (name.as_str(), value.as_str()) {
+                ("$ref", Some(reference)) => vec![reference.to_owned()],
+                _ => references(value),
+            })
+            .collect(),
+        Value::Array(entries) => entries.iter().flat_map(references).collect(),
+        _ => Vec::new(),
     }
 }
 

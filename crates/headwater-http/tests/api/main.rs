@@ -46,6 +46,8 @@ on_both_databases! {
         a_wrong_version_is_refused_where_it_stood,
         what_cannot_be_accepted_changes_nothing,
         of_many_lines_the_wrong_ones_are_rejected_by_their_numbers,
+        the_wrong_ones_of_an_array_are_rejected_by_their_places,
+        a_store_that_fails_in_the_middle_is_told,
         many_lines_again_are_duplicates,
         an_append_of_unknown_outcome_is_settled_by_its_ids;
     pages:

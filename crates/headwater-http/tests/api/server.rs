@@ -83,6 +83,153 @@ async fn more_connections_than_there_is_room_for_wait_for_their_turn() {
     assert!(get(&server).await.starts_with("HTTP/1.1 200"), "the idle ones are cut");
 }
 
+/// Whoever wants something is served, however many others hold a connection and send nothing: their turn is over first.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_idle_connections_keep_nobody_waiting() {
+    let service = Service::on_sqlite().await;
+    let server = server(&service, Bounds::default()).await;
+    let mut idle = Vec::new();
+    for _ in 0..10_000 {
+        match TcpStream::connect(server.address).await {
+            Ok(stream) => idle.push(stream),
+            // This machine lets no process open so many files.
+            Err(_) => break,
+        }
+    }
+    assert!(idle.len() > 300, "{} connections", idle.len());
+    // Room for those who follow, where the files are short.
+    idle.truncate(idle.len() - 50);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert!(get(&server).await.starts_with("HTTP/1.1 200"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// One that waits between two requests gives its place up as well; one whose answer is on its way keeps it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_one_who_is_served_is_not_given_away() {
+    let service = Service::on_sqlite().await;
+    service.fill("a-1", "a.b", 1).await;
+    let server = server(&service, bounds(|bounds| bounds.connections = 2)).await;
+    let mut feed = TcpStream::connect(server.address).await.unwrap();
+    feed.write_all(b"GET /feed?from=0 HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut read = [0; 1_000];
+    assert!(within("an event", feed.read(&mut read)).await.unwrap() > 0);
+    let mut waits = TcpStream::connect(server.address).await.unwrap();
+    waits.write_all(b"GET /all HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert!(within("an answer", waits.read(&mut read)).await.unwrap() > 0);
+    assert!(get(&server).await.starts_with("HTTP/1.1 200"));
+    let gone = async { while waits.read(&mut read).await.is_ok_and(|read| read > 0) {} };
+    within("the one that waits is closed", gone).await;
+    service.fill("a-1", "a.c", 1).await;
+    let mut text = String::new();
+    within("the next event", async {
+        while !text.contains("event: a.c") {
+            let count = feed.read(&mut read).await.unwrap();
+            assert!(count > 0, "the feed was closed");
+            text += &String::from_utf8_lossy(&read[..count]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_too_slowly_is_refused_and_nothing_of_it_is_stored() {
+    let service = Service::on_sqlite().await;
+    let quick = bounds(|bounds| bounds.answer = Duration::from_millis(500));
+    let server = server(&service, quick).await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let head = "POST /streams/a-1 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 1000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let (mut reads, mut writes) = slow.split();
+    let byte_by_byte = async {
+        for byte in b"{\"type\":".iter().cycle() {
+            if writes.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let mut answer = String::new();
+    let answered = async {
+        let _ = reads.read_to_string(&mut answer).await;
+    };
+    within("it is cut", async {
+        tokio::select! { () = byte_by_byte => {} () = answered => {} }
+    })
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("/problems/request-timeout")
+    );
+    assert_eq!(service.count().await, 0);
+}
+
+/// A body and a head that are too large; the head is looked at as it comes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_refused() {
+    let service = Service::on_sqlite().await;
+    let server = server(&service, Bounds::default()).await;
+    let sent = async |request: Vec<u8>| {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        // It may be refused before all of it is sent.
+        let _ = stream.write_all(&request).await;
+        let mut answer = vec![0; 12];
+        within("an answer", stream.read_exact(&mut answer)).await.unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let head =
+        format!("GET /all HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    assert_eq!(sent(head.into()).await, "HTTP/1.1 431");
+    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let many = format!("GET /all HTTP/1.1\r\n{many}\r\n");
+    assert_eq!(sent(many.into()).await, "HTTP/1.1 431");
+    let length = (16 << 20) + 1;
+    let body = format!(
+        "POST /streams/a-1 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n"
+    );
+    assert_eq!(sent(body.into()).await, "HTTP/1.1 413");
+    assert_eq!(service.count().await, 0);
+}
+
+/// Where nothing happens a dead connection is found all the same, and a client told when to come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_has_a_heartbeat() {
+    let service = Service::on_sqlite().await;
+    let server = server(&service, Bounds::default()).await;
+    let mut feed = TcpStream::connect(server.address).await.unwrap();
+    feed.write_all(b"GET /feed HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let (mut text, mut read) = (String::new(), [0; 1_000]);
+    let begun = Instant::now();
+    within("a heartbeat", async {
+        while !text.contains(": hb") {
+            let count = feed.read(&mut read).await.unwrap();
+            assert!(count > 0, "the feed was closed");
+            text += &String::from_utf8_lossy(&read[..count]);
+        }
+    })
+    .await;
+    assert!(text.contains("retry: 2000"), "{text}");
+    assert!((10..20).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_long_is_packed_for_who_wants_it() {
+    let service = Service::on_sqlite().await;
+    service.fill("a-1", "a.b", 100).await;
+    let packed = service.send(axum::http::Method::GET, "/all").header("accept-encoding", "gzip");
+    assert_eq!(packed.response().await.headers()["content-encoding"], "gzip");
+    assert_eq!(service.get("/all").await.header("content-encoding"), "");
+    let feed = service.send(axum::http::Method::GET, "/feed").header("accept-encoding", "gzip");
+    assert!(
+        !feed.response().await.headers().contains_key("content-encoding"),
+        "its events are sent at once"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_never_reads_is_cut() {
     let service = Service::on_sqlite().await;

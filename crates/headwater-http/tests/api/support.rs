@@ -124,7 +124,8 @@ impl Sent<'_> {
     pub async fn reply(self) -> Reply {
         let response = self.response().await;
         let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let bytes = to_bytes(response.into_body(), usize::MAX);
+        let bytes = within("the whole answer", bytes).await.unwrap();
         let text = String::from_utf8_lossy(&bytes);
         let body = serde_json::from_str(&text).unwrap_or_else(|_| json!(text));
         Reply { status, headers, body }

@@ -25,6 +25,8 @@ use axum::{
     response::Response,
     routing::{get, post, put},
 };
+use headwater_http::{Access, Role};
+use tower::ServiceExt as _;
 use tower_http::cors::CorsLayer;
 use uuid::Uuid;
 
@@ -51,9 +53,13 @@ pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 /// The largest body that the shop reads.
 const BODY_BYTES: usize = 16 * 1024;
 
-/// The routes of the shop, and others beside them: its pages, its health.
-pub fn router(shop: Shop, others: Router) -> Router {
+/// The routes of the shop, and others beside them: its pages, its health. Those who may operate change the catalogue.
+pub fn router(shop: Shop, staff: &Access, others: Router) -> Router {
+    let catalogue = Router::new()
+        .route("/products", post(products::add))
+        .route("/products/{sku}/price", put(products::change_price));
     Router::new()
+        .merge(staff.guard(Role::Operate, catalogue))
         .route("/carts", post(carts::open))
         .route("/carts/{id}", get(carts::show))
         .route("/carts/{id}/events", get(carts::events))
@@ -63,9 +69,8 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .route("/orders/{id}", get(orders::show))
         .route("/orders/{id}/events", get(orders::events))
         .route("/orders/{id}/cancel", post(orders::cancel))
-        .route("/products", get(products::list).post(products::add))
+        .route("/products", get(products::list))
         .route("/products/{sku}", get(products::show))
-        .route("/products/{sku}/price", put(products::change_price))
         .route("/produceClickMessage", post(relay::produce))
         .route("/producePageLoad", post(relay::produce))
         .route("/stats/rates", get(statistics::rates))
@@ -84,6 +89,16 @@ pub fn router(shop: Shop, others: Router) -> Router {
         .method_not_allowed_fallback(problems::no_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn(converse))
+}
+
+/// The feed of the log also where a reader of the shop looks for it, at `/feed`.
+pub fn feed(log: Router) -> Router {
+    let follow = async |log: Router, mut request: Request| {
+        let query = request.uri().query().unwrap_or_default();
+        *request.uri_mut() = format!("/log/feed?{query}").parse().unwrap_or_default();
+        log.oneshot(request).await
+    };
+    Router::new().route("/feed", get(move |request: Request| follow(log.clone(), request)))
 }
 
 /// Lets pages of these origins use the shop, and of no other.
@@ -114,7 +129,9 @@ async fn converse(mut request: Request, next: Next) -> Response {
     let id: Uuid = given.unwrap_or_else(Uuid::now_v7);
     let instance = request.uri().path().to_owned();
     request.extensions_mut().insert(Conversation(id));
-    let mut response = problems::render(next.run(request).await, &instance, id);
+    let response = problems::render(next.run(request).await, &instance, id);
+    // What the log's own guard refuses.
+    let mut response = headwater_http::problem::render(response, "", &instance, id);
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(CORRELATION_ID, id);
     }

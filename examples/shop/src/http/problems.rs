@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use headwater::{CommandError, Error};
+use headwater_http::problem::KINDS;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -211,9 +212,13 @@ pub(super) fn render(mut response: Response, instance: &str, trace_id: Uuid) -> 
 
 /// `GET /problems/{name}`: what a problem means, and what to do about it.
 pub(super) async fn explain(Path(name): Path<String>) -> Result<String, Problem> {
-    let kind = Kind::ALL.iter().find(|kind| kind.name() == name);
+    if let Some(kind) = Kind::ALL.iter().find(|kind| kind.name() == name) {
+        return Ok(format!("{} ({})\n\n{}\n", kind.title(), kind.status(), kind.help()));
+    }
+    // What the server refuses, before the shop hears of it.
+    let kind = KINDS.iter().find(|kind| kind.name == name);
     let kind = kind.ok_or_else(|| Problem::new(Kind::NotFound, "there is no such problem"))?;
-    Ok(format!("{} ({})\n\n{}\n", kind.title(), kind.status(), kind.help()))
+    Ok(kind.explanation())
 }
 
 pub(super) async fn no_route() -> Problem {
@@ -232,6 +237,9 @@ impl From<Error> for Problem {
                 Self::new(Kind::IdempotencyKeyReused, "the key came with another command before")
             }
             Error::TooLarge { .. } => Self::new(Kind::PayloadTooLarge, error.to_string()),
+            Error::InvalidInput(_) | Error::InvalidName { .. } => {
+                Self::validation("", error.to_string())
+            }
             Error::Unavailable { .. } | Error::Overloaded => {
                 Self::new(Kind::StoreUnavailable, "nothing was changed").caused_by(error)
             }

@@ -56,9 +56,12 @@ impl Message {
         let event = properties.event(&topic)?;
         let mut context =
             Context { description: properties.text("description")?, ..Context::default() };
-        // What the shop does not know is kept beside what it knows.
+        // What the shop does not know is kept beside what it knows; of two members of one name, both.
         context.extra = self.0;
-        context.extra.extend(properties.0);
+        for (name, value) in properties.0 {
+            let taken = context.extra.contains_key(&name);
+            context.extra.insert(if taken { format!("properties.{name}") } else { name }, value);
+        }
         // Nothing of the request itself: one that comes again with its id is the same event.
         let mut event = NewEvent::of(&event(context))?.correlation_id(visit);
         if let Some(millis) = at {
@@ -72,7 +75,8 @@ impl Message {
 
     /// The event of a topic, once it has its context.
     fn event(&mut self, topic: &str) -> Result<Box<dyn FnOnce(Context) -> SessionEvent>, Problem> {
-        match topic {
+        // While it is developed, the reference system's pages name topics of their own.
+        match topic.strip_suffix("-local").unwrap_or(topic) {
             "edm-ui-click" => {
                 let button_id: String = self.needs("button_id")?;
                 if !is_name(&button_id) {

@@ -157,10 +157,39 @@ async fn what_looks_like_a_page_is_shown_as_text() {
     });
     let listed = ["append", "product-evil", "product.listed", "--data", &offer.to_string()];
     assert_eq!(folder.shop(listed).code, 0);
+    // Every text that comes from outside: what is told by pages, customers, names of streams and types.
+    let told = |topic: &str, properties: Value| {
+        let visit = "24d9ab20-e4f5-11e8-9f32-f2801f1b9fd1";
+        let message =
+            serde_json::json!({ "topic": topic, "uuid": visit, "properties": properties });
+        assert_eq!(shop.post("/producePageLoad", "application/json", &message.to_string()), 200);
+    };
+    let words =
+        serde_json::json!({ "url": evil, "user_agent": evil, "description": evil, evil: evil });
+    told("edm-ui-pageload", words);
+    told("edm-ui-click", serde_json::json!({ "button_id": evil, "description": evil }));
+    let cart = serde_json::json!({ "currency": "USD", "customer": evil });
+    assert_eq!(shop.post("/carts", "application/json", &cart.to_string()), 201);
+    let named = ["append", "elsewhere-<img src=x onerror=alert(2)>", evil, "--data", "{}"];
+    assert_eq!(folder.shop(named).code, 0);
     let mut page = Page::new().await;
     for path in ["/", "/dashboard"] {
         page.open(&shop.address, path).await;
         page.until("it is shown", "document.querySelector('.offers li.panel, #events tr')").await;
+        if path == "/dashboard" {
+            for id in ["events", "buttons-all", "buttons-now"] {
+                let shown =
+                    format!("document.getElementById('{id}').textContent.includes('<img src=x')");
+                page.until(id, &shown).await;
+            }
+            page.click("#events button").await;
+            page.until("it is inspected", "document.querySelector('#inspected pre')").await;
+            let at = "((at) => { at.value = at.max; at.dispatchEvent(new Event('input')); return true; })\
+                      (document.getElementById('at'))";
+            page.until("the slider is moved", at).await;
+            let shown = "document.getElementById('at-buttons').textContent.includes('<img src=x')";
+            page.until("the time machine shows it", shown).await;
+        }
         assert_eq!(page.eval("document.querySelectorAll('img[src=x]').length").await, 0);
         assert!(page.text("title").await.starts_with("Headwater shop"));
     }

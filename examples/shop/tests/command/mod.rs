@@ -102,28 +102,40 @@ impl Serving {
 
     /// The answer to a request: head, in small letters, and body.
     pub fn get(&self, path: &str) -> (String, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
         let request =
             format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let answer = self.ask(&request);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.to_lowercase(), body.into())
     }
 
     /// The status of the answer to a body of this kind.
     pub fn post(&self, path: &str, kind: &str, body: &str) -> u16 {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n\
              content-length: {length}\r\n\r\n{body}"
         );
+        let answer = self.ask(&request);
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The answer to a request that is written out.
+    pub fn ask(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
+        answer
+    }
+
+    /// The first line that begins so of an answer that goes on.
+    pub fn first_of(&self, path: &str, begin: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        lines.find(|line| line.starts_with(begin)).unwrap()
     }
 
     /// Asks it to end, and yields its exit code and how long it took.

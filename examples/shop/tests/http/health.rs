@@ -7,6 +7,7 @@ use std::{
 
 use headwater::{Log, Operator};
 use headwater_cli::Prometheus;
+use headwater_http::Access;
 use headwater_testkit::{
     eventually,
     postgres::{self, Server},
@@ -33,8 +34,9 @@ impl Running {
         let metrics = Prometheus::install().unwrap();
         let log = headwater::connect(url).await.unwrap();
         let (shop, app) = (Shop::new(&log).unwrap(), Arc::new(shop::app()));
-        let health = http::health(&log, &app, metrics);
-        let client = Client { log: log.clone(), router: http::router(shop, health) };
+        let health = http::health(&log, &app, &Access::everybody(), metrics);
+        let client =
+            Client { log: log.clone(), router: http::router(shop, &Access::everybody(), health) };
         let (stop, stopped) = oneshot::channel::<()>();
         let app =
             tokio::spawn(async move { app.run_until(&log, async { drop(stopped.await) }).await });

@@ -13,6 +13,7 @@ async fn a_history_is_told_in_envelopes() {
     let added = shop
         .post(format!("{cart}/items"), json!({ "sku": KIT, "quantity": 1 }))
         .header("x-correlation-id", conversation)
+        .header("x-causation-id", Uuid::max())
         .reply()
         .await;
     assert_eq!(added.header("x-correlation-id"), conversation.to_string());
@@ -24,6 +25,7 @@ async fn a_history_is_told_in_envelopes() {
     assert_eq!((&event["version"], &event["schema"]), (&json!(2), &json!(2)));
     assert_eq!(event["type"], "cart.item_added");
     assert_eq!(event["correlation_id"], conversation.to_string());
+    assert_eq!(event["causation_id"], Uuid::max().to_string());
     assert_eq!(event["data"]["unit_price"], json!({ "amount": 39_696, "currency": "USD" }));
     for member in ["event_id", "occurred_at", "recorded_at"] {
         assert!(event[member].is_string(), "{member}: {event}");

@@ -18,6 +18,7 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use headwater::Log;
+use headwater_http::Access;
 use serde_json::{Value, json};
 use shop::{
     Shop,
@@ -64,7 +65,14 @@ impl Client {
             let list = |product: &Product| product.list(offer.clone());
             shop.products.execute(&offer.sku, list).await.unwrap();
         }
-        Self { log, router: shop::http::router(shop, Router::new()) }
+        Self { log, router: shop::http::router(shop, &Access::everybody(), Router::new()) }
+    }
+
+    /// Of a shop in a log that is there.
+    fn at(log: &Log) -> Self {
+        let router =
+            shop::http::router(Shop::new(log).unwrap(), &Access::everybody(), Router::new());
+        Self { log: log.clone(), router }
     }
 
     fn send(&self, method: Method, path: impl Into<String>) -> Sent<'_> {

@@ -1,4 +1,4 @@
-use super::{Client, checkout, conditions, keys, products};
+use super::{Client, checkout, conditions, keys, products, relay};
 
 /// The stores hold the same contract, so a selection will do: what races, and what asks in SQL.
 #[tokio::test]
@@ -11,5 +11,6 @@ async fn the_shop_is_the_same_on_postgresql() {
     keys::one_change_however_often_it_comes(&shop).await;
     conditions::no_command_to_another_version(&shop).await;
     products::a_list_as_far_as_its_reader_wants(&shop).await;
+    relay::the_recorded_requests_are_answered_as_recorded(&shop).await;
     shop.log.close().await;
 }

@@ -3,7 +3,8 @@ use std::time::Duration;
 use axum::http::Method;
 use chrono::{TimeDelta, Utc};
 use futures_util::TryStreamExt as _;
-use headwater::StreamName;
+use headwater::{Error, StreamName};
+use headwater_testkit::gate::{Fate, Gate};
 use serde_json::{Value, json};
 
 use super::{Client, Reply};
@@ -107,12 +108,52 @@ async fn a_message_that_comes_twice_with_its_id_is_one_event() {
     send(&shop, other).await.problem(422, "idempotency-key-reused");
 }
 
+/// The requests of the reference system's two pages as they were recorded, with its answers, byte for byte.
+pub async fn the_recorded_requests_are_answered_as_recorded(shop: &Client) {
+    let click = r#"{"topic":"edm-ui-click","uuid":"24d9ab20-e4f5-11e8-9f32-f2801f1b9fd1","event_timestamp":1541792811040,"properties":{"button_id":"the-camper's-kit","description":"button click"}}"#;
+    let load = r#"{"topic":"edm-ui-pageload","uuid":"24d9ab20-e4f5-11e8-9f32-f2801f1b9fd1","event_timestamp":1541792811000,"properties":{"user_agent":"Mozilla/5.0 (Macintosh)","description":"fix coffee page page loaded","url":"https://fix.coffee/"}}"#;
+    let local = click.replace("edm-ui-click", "edm-ui-click-local");
+    for (path, body) in [
+        ("/producePageLoad", load),
+        ("/produceClickMessage", click),
+        ("/produceClickMessage", &*local),
+    ] {
+        for kind in ["application/json", "text/plain;charset=UTF-8"] {
+            let sent = shop.send(Method::POST, path).header("content-type", kind);
+            let answered = sent.body(body.to_owned()).reply().await.is(200);
+            assert_eq!(answered.body.to_string(), r#"{"message":"Success!"}"#);
+        }
+    }
+    shop::app().catch_up(&shop.log).await.unwrap();
+    let counts = shop.get("/api/clickCount").reply().await.is(200).body.to_string();
+    assert_eq!(counts, r#"[{"button_id":"the-camper's-kit","sum":"4"}]"#);
+    let days = shop.get("/api/clickHistory").reply().await.is(200).body.to_string();
+    assert_eq!(days, r#"[{"Day":"2018-11-09T00:00:00.000Z","clicks":"4"}]"#);
+    let loads =
+        shop.get("/stats/clicks-per-day?window=1d&until=2018-11-09T23:00:00Z").reply().await;
+    assert_eq!(loads.is(200).body["days"][0]["loads"], 2);
+}
+
 #[tokio::test]
-async fn a_page_may_send_it_as_text_as_it_goes() {
+async fn the_recorded_requests_are_answered_as_recorded_on_sqlite() {
+    the_recorded_requests_are_answered_as_recorded(&Client::new().await).await;
+}
+
+/// Whoever is told that it was stored may rely on it; where nobody knows, he is not told so.
+#[tokio::test]
+async fn what_may_not_be_stored_is_not_called_a_success() {
     let shop = Client::new().await;
-    let beacon = shop.send(Method::POST, "/produceClickMessage");
-    let beacon = beacon.header("content-type", "text/plain;charset=UTF-8");
-    beacon.body(click().to_string()).reply().await.is(200);
+    for (fate, status, kind) in [
+        (Fate::LoseAnswer, 503, "store-unavailable"),
+        (Fate::Fail(Error::Overloaded), 429, "rate-limited"),
+    ] {
+        let gate = Gate::before(&shop.log);
+        // As often as it may be tried again.
+        (0..20).for_each(|_| gate.next(fate.clone()));
+        let refused = send(&Client::at(gate.log()), click()).await;
+        refused.problem(status, kind);
+        assert_eq!(refused.header("retry-after"), "1");
+    }
 }
 
 #[tokio::test]
@@ -147,10 +188,25 @@ async fn what_cannot_be_an_event_is_refused_and_nothing_is_stored() {
     };
     raw("application/json", "{\"topic\":".into()).await.problem(400, "malformed-json");
     raw("application/json", "[".repeat(10_000)).await.problem(400, "malformed-json");
+    // A log takes 64 levels, a reader of JSON some more.
+    for depth in [64, 100, 120] {
+        let nested = (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        send(&shop, with("/properties/x", nested)).await.problem(422, "validation");
+    }
     raw("application/xml", click().to_string()).await.problem(415, "unsupported-media-type");
     let large = with("/properties/more", json!("x".repeat(16 * 1024))).to_string();
     raw("application/json", large).await.problem(413, "payload-too-large");
     assert!(visit(&shop).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_members_of_one_name_both_are_kept() {
+    let shop = Client::new().await;
+    let mut message = with("/properties/x", json!("of the properties"));
+    message["x"] = json!("of the message");
+    send(&shop, message).await.is(200);
+    let extra = &visit(&shop).await[0].1["extra"];
+    assert_eq!(*extra, json!({ "x": "of the message", "properties.x": "of the properties" }));
 }
 
 /// A browser asks before it sends; it is told of the origins that were configured, and of no other.
