@@ -5,9 +5,14 @@ mod cart;
 mod catalogue;
 mod order;
 
+use headwater::Event as _;
 use shop::domain::{
-    catalogue::{Offer, coffee_shop},
+    cart::CartEvent,
+    catalogue::{Offer, ProductEvent, coffee_shop},
     money::{Currency, Money},
+    order::OrderEvent,
+    returns::ReturnEvent,
+    session::SessionEvent,
 };
 
 /// A product of the coffee shop.
@@ -17,4 +22,20 @@ fn offer(sku: &str) -> Offer {
 
 fn usd(amount: i64) -> Money {
     Money::new(amount, Currency::Usd)
+}
+
+/// A page hears of the types that it knows by name: of all that the shop has.
+#[test]
+fn the_pages_know_every_type_of_event() {
+    let page = include_str!("../../static/page.js");
+    let all = [
+        CartEvent::types(),
+        OrderEvent::types(),
+        ProductEvent::types(),
+        ReturnEvent::types(),
+        SessionEvent::types(),
+    ];
+    for event_type in all.iter().flatten() {
+        assert!(page.contains(&format!("\"{}\"", event_type.name)), "{}", event_type.name);
+    }
 }
