@@ -18,6 +18,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// How often a cursor looks again while writers below the ceiling are under way.
 const SETTLING: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
+/// How old a look may be below which a cursor reads on.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// How many bytes of data a batch holds at most, where it has more than one event.
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -37,13 +40,15 @@ pub struct Cursor {
     due: Instant,
     /// Everything at or below is delivered.
     position: Position,
+    /// The ceiling that the last look found.
+    ceiling: Position,
     /// The reading under way, and the ceiling it ends at.
     reading: Option<(EventStream, Position)>,
     /// Read and not yet delivered; kept here so that a dropped `next_batch` loses nothing.
     pending: VecDeque<StoredEvent>,
     /// The bytes of data in `pending`.
     bytes: usize,
-    /// The ceiling of a reading that has ended, with its last events still in `pending`.
+    /// How far a reading came that has ended, with its last events still in `pending`.
     ended: Option<Position>,
     /// Since it has caught up for the first time.
     following: Option<Follower>,
@@ -72,6 +77,7 @@ impl Cursor {
             patience: POLL,
             due: Instant::now(),
             position: after,
+            ceiling: after,
             reading: None,
             pending: VecDeque::new(),
             bytes: 0,
@@ -108,8 +114,8 @@ impl Cursor {
     /// where it is, and the next call tries again.
     pub async fn next_batch(&mut self, limit: usize) -> Result<Batch> {
         if !self.is_reading() {
-            let raised = self.ceiling_raised().await?;
-            self.read(raised).await?;
+            self.ceiling_raised().await?;
+            self.read(limit).await?;
         }
         self.batch(limit).await
     }
@@ -122,8 +128,11 @@ impl Cursor {
     /// As for [`Cursor::next_batch`].
     pub async fn available(&mut self, limit: usize) -> Result<Option<Batch>> {
         if !self.is_reading() {
-            let Some(raised) = self.look(Instant::now()).await? else { return Ok(None) };
-            self.read(raised).await?;
+            let since = self.recently().unwrap_or_else(Instant::now);
+            if !self.look(since).await? {
+                return Ok(None);
+            }
+            self.read(limit).await?;
         }
         self.batch(limit).await.map(Some)
     }
@@ -163,23 +172,30 @@ impl Cursor {
         let end = self.ended.take_if(|_| self.pending.is_empty());
         let last = events.last().map_or(self.position, |event| event.position);
         self.position = end.unwrap_or(last);
-        if end.is_some() {
+        let caught_up = end.is_some_and(|end| end >= self.ceiling);
+        if caught_up {
             self.follow();
         }
-        Batch { events, position: self.position, caught_up: end.is_some() }
+        Batch { events, position: self.position, caught_up }
     }
 
     /// Waits until the ceiling is above the position.
-    async fn ceiling_raised(&mut self) -> Result<Position> {
+    async fn ceiling_raised(&mut self) -> Result<()> {
         loop {
-            let since = match self.looked {
-                Some(looked) => self.hinted(looked).await,
-                None => Instant::now(),
+            let since = match (self.recently(), self.looked) {
+                (Some(recently), _) => recently,
+                (None, Some(looked)) => self.hinted(looked).await,
+                (None, None) => Instant::now(),
             };
-            if let Some(raised) = self.look(since).await? {
-                return Ok(raised);
+            if self.look(since).await? {
+                return Ok(());
             }
         }
+    }
+
+    /// Since when a look does where there is more below the last one's ceiling.
+    fn recently(&self) -> Option<Instant> {
+        (self.position < self.ceiling).then(|| Instant::now() - RECENT)
     }
 
     /// Waits for a hint sent after the last look, or until the next one is due; returns since when
@@ -197,14 +213,15 @@ impl Cursor {
         hinted.unwrap_or_else(|_due| Instant::now() - self.patience / 2)
     }
 
-    /// The ceiling where it is above the position, by a look that began after `since`.
-    async fn look(&mut self, since: Instant) -> Result<Option<Position>> {
+    /// Whether the ceiling is above the position, by a look that began after `since`.
+    async fn look(&mut self, since: Instant) -> Result<bool> {
         // Who is behind reads by itself, with its own filter.
         let after = self.following.is_some().then_some(self.position);
         let (ceiling, began) = self.log.tail().look(self.log.store(), after, since).await?;
-        let raised = Some(ceiling.position).filter(|ceiling| *ceiling > self.position);
-        self.patience = self.next_patience(ceiling.unsettled, raised.is_some());
-        if raised.is_none() {
+        self.ceiling = ceiling.position;
+        let raised = self.ceiling > self.position;
+        self.patience = self.next_patience(ceiling.unsettled, raised);
+        if !raised {
             // Only now: a call that found more and is dropped looks again.
             self.looked = Some(began);
             // After a look that takes long, too, it pauses.
@@ -227,14 +244,17 @@ impl Cursor {
         self.following.get_or_insert_with(|| self.log.tail().follow());
     }
 
-    async fn read(&mut self, until: Position) -> Result<()> {
+    /// Begins to read on, up to the ceiling. Of what others have read it takes `limit` events alone: a thousand cursors
+    /// that are slow would hold all that is shared a thousand times.
+    async fn read(&mut self, limit: usize) -> Result<()> {
+        let (limit, until) = (limit.max(1), self.ceiling);
         if self.following.is_some() {
             let (log, filter) = (&self.log, &self.filter);
-            let newest = log.tail().read(log.store(), filter, self.position, until).await?;
-            if let Some(newest) = newest {
+            let newest = log.tail().read(log.store(), filter, self.position, until, limit).await?;
+            if let Some((newest, reached)) = newest {
                 self.bytes += newest.iter().map(StoredEvent::size).sum::<usize>();
                 self.pending.extend(newest);
-                self.ended = Some(until);
+                self.ended = Some(reached);
                 return Ok(());
             }
         }
@@ -246,6 +266,7 @@ impl Cursor {
 
     // After a broken reading the events that were read and not delivered are read anew.
     fn rewind(&mut self) {
+        self.ceiling = self.position;
         self.reading = None;
         self.pending.clear();
         self.bytes = 0;

@@ -7,14 +7,17 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use futures_util::TryStreamExt as _;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::Instant,
+};
 
 use crate::{
     Ceiling, Direction, Filter, Position, Reading, Result, Store, StoredEvent, meters::CeilingMeter,
@@ -28,11 +31,17 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The newest events of a log. Cloning is cheap and shares them.
 #[derive(Clone, Default)]
-pub(crate) struct Tail {
+pub(crate) struct Tail(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
     followers: Arc<AtomicUsize>,
-    looked: Arc<Mutex<Option<Looked>>>,
-    window: Arc<Mutex<Window>>,
-    meter: Arc<CeilingMeter>,
+    looks: Turns,
+    looked: Mutex<Option<Looked>>,
+    readings: Turns,
+    /// Changes only in a turn of `readings`.
+    window: Mutex<Window>,
+    meter: CeilingMeter,
 }
 
 /// What the last look found, and when it began. One that failed is told by its end.
@@ -62,8 +71,8 @@ impl Drop for Follower {
 impl Tail {
     /// One more who has caught up.
     pub(crate) fn follow(&self) -> Follower {
-        self.followers.fetch_add(1, Ordering::Relaxed);
-        Follower(self.followers.clone())
+        self.0.followers.fetch_add(1, Ordering::Relaxed);
+        Follower(self.0.followers.clone())
     }
 
     /// The ceiling as of a look that began after `since`, and when that was: the last look where it will
@@ -75,40 +84,63 @@ impl Tail {
         since: Instant,
     ) -> Result<(Ceiling, Instant)> {
         let called = Instant::now();
-        let mut looked = self.looked.lock().await;
-        // However many wait behind a look, the next one is for all of them. One that failed is for those
-        // as well who came meanwhile: one after the other, each would wait for a connection anew.
-        match &*looked {
-            Some(Looked { at, ceiling: Ok(ceiling) }) if *at > since => {
-                return Ok((*ceiling, *at));
+        loop {
+            let turn = self.0.looks.try_take();
+            if let Some(known) = self.known(since, called) {
+                return known;
             }
-            Some(Looked { at, ceiling: Err(error) }) if *at >= called => return Err(error.clone()),
-            _ => {}
+            match turn {
+                Ok(_turn) => return self.look_anew(store, after).await,
+                Err(over) => over.await,
+            }
         }
+    }
+
+    /// What the last look found, where it will do.
+    ///
+    /// However many wait for a look, the next one is for all of them. One that failed is for those
+    /// as well who came meanwhile: one after the other, each would wait for a connection anew.
+    fn known(&self, since: Instant, called: Instant) -> Option<Result<(Ceiling, Instant)>> {
+        match &*locked(&self.0.looked) {
+            Some(Looked { at, ceiling: Ok(ceiling) }) if *at > since => Some(Ok((*ceiling, *at))),
+            Some(Looked { at, ceiling: Err(error) }) if *at >= called => Some(Err(error.clone())),
+            _ => None,
+        }
+    }
+
+    async fn look_anew(
+        &self,
+        store: &dyn Store,
+        after: Option<Position>,
+    ) -> Result<(Ceiling, Instant)> {
         let began = Instant::now();
         // Where somebody reads on just now, nobody waits for that.
-        let mut window = after.and_then(|_| self.window.try_lock().ok());
-        let behind = window.as_mut().zip(after).map(|(window, after)| window.resume(after));
+        let reading = after.and_then(|after| Some((self.0.readings.try_take().ok()?, after)));
+        let behind = reading.as_ref().map(|(_, after)| self.window().resume(*after));
         let look = store.look(behind).await;
         let ceiling = look.map(|look| {
             let ceiling = look.ceiling.position;
-            match &mut window {
-                // The log is another one than it was.
-                Some(window) if ceiling < window.end => **window = Window::behind(ceiling),
-                Some(window) if !look.newest.is_empty() => window.take_in(look.newest, ceiling),
-                _ => {}
+            if reading.is_some() {
+                let mut window = self.window();
+                if ceiling < window.end {
+                    // The log is another one than it was.
+                    *window = Window::behind(ceiling);
+                } else if !look.newest.is_empty() {
+                    window.take_in(look.newest, ceiling);
+                }
             }
             look.ceiling
         });
         let at = if ceiling.is_ok() { began } else { Instant::now() };
-        *looked = Some(Looked { at, ceiling: ceiling.clone() });
+        *locked(&self.0.looked) = Some(Looked { at, ceiling: ceiling.clone() });
         ceiling.map(|ceiling| {
-            self.meter.found(&ceiling, began);
+            self.0.meter.found(&ceiling, began);
             (ceiling, began)
         })
     }
 
-    /// The events above `after`, up to the ceiling `until`, that the filter lets through.
+    /// The first `limit` events above `after`, up to the ceiling `until`, that the filter lets through, and how far
+    /// they reach.
     ///
     /// [`None`] where it is better to read by oneself: because nobody else follows the log, or for
     /// more events than are kept.
@@ -118,21 +150,87 @@ impl Tail {
         filter: &Filter,
         after: Position,
         until: Position,
-    ) -> Result<Option<Vec<StoredEvent>>> {
-        let mut window = self.window.lock().await;
-        window.resume(after);
-        if after < window.start {
-            return Ok(None);
-        }
-        if until > window.end {
-            let shared = self.followers.load(Ordering::Relaxed) > 1;
-            if !shared || !window.extend(store, until).await? {
-                return Ok(None);
+        limit: usize,
+    ) -> Result<Option<(Vec<StoredEvent>, Position)>> {
+        let part = || self.window().part(filter, after, until, limit);
+        loop {
+            let turn = self.0.readings.try_take();
+            if let Some(part) = part() {
+                return Ok(Some(part));
+            }
+            match turn {
+                Ok(_turn) => {
+                    // None also where what was new has driven out what this one still lacks.
+                    let extended = self.extend(store, after, until).await?;
+                    return Ok(extended.then(part).flatten());
+                }
+                Err(over) => over.await,
             }
         }
-        let first = window.events.partition_point(|event| event.position <= after);
-        let wanted = window.events.range(first..).take_while(|event| event.position <= until);
-        Ok(Some(wanted.filter(|event| filter.lets_through(event)).cloned().collect()))
+    }
+
+    /// Reads on up to `until`; `false` where that is better left to who is at `after`. What is read in vain, since
+    /// the reader goes away or the reading breaks off, is read again.
+    async fn extend(&self, store: &dyn Store, after: Position, until: Position) -> Result<bool> {
+        let (start, end) = {
+            let mut window = self.window();
+            window.resume(after);
+            (window.start, window.end)
+        };
+        if after < start || self.0.followers.load(Ordering::Relaxed) <= 1 {
+            return Ok(false);
+        }
+        let (filter, direction) = (Filter::all(), Direction::Forward);
+        let mut reading = store.read(Reading::Log { filter, after: end, until, direction });
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        while let Some(event) = reading.try_next().await? {
+            bytes += event.size();
+            read.push(event);
+            if read.len() > KEPT.0 || bytes > KEPT.1 {
+                *self.window() = Window::behind(until);
+                return Ok(false);
+            }
+        }
+        self.window().take_in(read, until);
+        Ok(true)
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        locked(&self.0.window)
+    }
+}
+
+/// Held for a moment only, and never over an `await`.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What one does for all: the others wait until it is over, and then look whether that will do for them.
+///
+/// In a fair mutex, which hands itself on from one to the next, a thousand that wait would run one after the other,
+/// on one thread.
+#[derive(Default)]
+struct Turns {
+    taken: AtomicBool,
+    over: Notify,
+}
+
+impl Turns {
+    /// The turn, or the end of somebody else's that is under way.
+    fn try_take(&self) -> std::result::Result<Turn<'_>, Notified<'_>> {
+        // Made before, so that an end in between is not missed.
+        let over = self.over.notified();
+        if self.taken.swap(true, Ordering::Acquire) { Err(over) } else { Ok(Turn(self)) }
+    }
+}
+
+/// Over when it is dropped.
+struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.taken.store(false, Ordering::Release);
+        self.0.over.notify_waiters();
     }
 }
 
@@ -151,28 +249,34 @@ impl Window {
     /// Where to read on for somebody at `after`: behind what is kept, unless that is old, or does not
     /// reach him.
     fn resume(&mut self, after: Position) -> Position {
-        if after > self.end || self.read.elapsed() > FRESH {
+        if after > self.end || self.is_old() {
             *self = Self::behind(after);
         }
         self.end
     }
 
-    /// Reads on up to `until`; `false` where that is more than is kept. What is read in vain, since the
-    /// reader goes away or the reading breaks off, is read again.
-    async fn extend(&mut self, store: &dyn Store, until: Position) -> Result<bool> {
-        let (filter, after, direction) = (Filter::all(), self.end, Direction::Forward);
-        let mut reading = store.read(Reading::Log { filter, after, until, direction });
-        let (mut read, mut bytes) = (Vec::new(), 0);
-        while let Some(event) = reading.try_next().await? {
-            bytes += event.size();
-            read.push(event);
-            if read.len() > KEPT.0 || bytes > KEPT.1 {
-                *self = Self::behind(until);
-                return Ok(false);
-            }
+    /// What [`Tail::read`] yields; `None` where not all of that is here.
+    fn part(
+        &self,
+        filter: &Filter,
+        after: Position,
+        until: Position,
+        limit: usize,
+    ) -> Option<(Vec<StoredEvent>, Position)> {
+        if after < self.start || after > self.end || until > self.end || self.is_old() {
+            return None;
         }
-        self.take_in(read, until);
-        Ok(true)
+        let first = self.events.partition_point(|event| event.position <= after);
+        let read = self.events.range(first..).take_while(|event| event.position <= until);
+        let wanted = read.filter(|event| filter.lets_through(event)).take(limit);
+        let events: Vec<_> = wanted.cloned().collect();
+        let last = events.last().filter(|_| events.len() == limit);
+        let reached = last.map_or(until, |last| last.position);
+        Some((events, reached))
+    }
+
+    fn is_old(&self) -> bool {
+        self.read.elapsed() > FRESH
     }
 
     /// Takes in all events behind the end, up to `until`.

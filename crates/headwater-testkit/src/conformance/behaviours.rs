@@ -100,6 +100,7 @@ macro_rules! conformance {
                 large_events_come_in_several_batches,
                 a_subscriber_of_a_restored_log_gets_its_events,
                 a_slow_subscriber_among_others_misses_nothing,
+                a_subscriber_whose_events_are_driven_out_misses_none,
                 dropped_futures_of_a_subscription_lose_nothing;
             subscriptions:
                 a_subscription_goes_on_behind_what_was_acknowledged,

@@ -252,6 +252,24 @@ pub async fn a_slow_subscriber_among_others_misses_nothing(harness: &dyn Harness
     assert_eq!(positions(&take(&mut slow, 4_000).await), everything);
 }
 
+/// What is new may drive out of what the others share the very events that a slow subscriber lacks: it reads them by
+/// itself.
+pub async fn a_subscriber_whose_events_are_driven_out_misses_none(harness: &dyn Harness) {
+    let log = harness.log();
+    let mut quick = log.subscribe(Filter::all(), Position::START);
+    let mut slow = log.subscribe(Filter::all(), Position::START);
+    for cursor in [&mut quick, &mut slow] {
+        assert!(cursor.available(1).await.expect("the log can be read").is_none());
+    }
+    // As many as are kept, read by the quick one; then more than a look brings along, read by the slow one.
+    for round in 0..2 {
+        append_to(log, &format!("thing-{round}"), 1_000).await;
+    }
+    assert_eq!(take(&mut quick, 2_000).await.len(), 2_000);
+    append_to(log, "thing-2", 300).await;
+    assert_eq!(positions(&take(&mut slow, 2_300).await), positions(&all(log).await));
+}
+
 /// What is committed while a subscriber looks, it finds with its next look, and does not wait for its poll.
 pub async fn an_event_that_comes_during_a_look_is_found_at_once(harness: &dyn Harness) {
     let gate = Gate::before(harness.log());
