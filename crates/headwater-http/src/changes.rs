@@ -1,10 +1,6 @@
 //! `GET /projections/{name}/changes`: the rows of a read model as they change, for as long as the client listens.
 
-use axum::{
-    extract::State,
-    http::HeaderMap,
-    response::{Response, sse::Event},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 use futures_util::stream;
 use headwater::{ErrorKind, RowChange, RowChanges};
 use serde::Deserialize;
@@ -55,7 +51,7 @@ pub(crate) async fn follow(
 }
 
 /// The next message; none where the changes cannot be followed any more.
-async fn next(mut changes: RowChanges) -> Option<(Event, RowChanges)> {
+async fn next(mut changes: RowChanges) -> Option<(String, RowChanges)> {
     loop {
         match changes.next().await {
             Ok(change) => return Some((message(&change)?, changes)),
@@ -69,9 +65,11 @@ async fn next(mut changes: RowChanges) -> Option<(Event, RowChanges)> {
     }
 }
 
-fn message(change: &RowChange) -> Option<Event> {
+fn message(change: &RowChange) -> Option<String> {
     let kind = if change.row.is_some() { "changed" } else { "removed" };
-    let message = Event::default().event(kind).json_data(change).ok()?;
     // A client that comes back behind a position must miss no row that its event has changed.
-    Some(if change.complete { message.id(change.position.to_string()) } else { message })
+    let id = change.complete.then_some(change.position);
+    let mut text = String::new();
+    sse::write(&mut text, id, kind, &serde_json::to_string(change).ok()?);
+    Some(text)
 }

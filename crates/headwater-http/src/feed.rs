@@ -1,27 +1,28 @@
 //! `GET /feed`: the log as Server-Sent Events, for as long as the client listens.
 //!
 //! What is there and what comes are one cursor, so that no event falls between. A client that was cut off says
-//! the last position that it has (`Last-Event-ID`, which a browser does by itself) and goes on behind it. An
-//! event is read when the client has taken the one before: one that is slow costs no memory, and holds
+//! the last position that it has (`Last-Event-ID`, which a browser does by itself) and goes on behind it.
+//! Events are read when the client has taken those before: one that is slow costs little memory, and holds
 //! nobody up.
 
-use axum::{
-    extract::State,
-    http::HeaderMap,
-    response::{Response, sse::Event},
-};
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
 use futures_util::stream;
 use headwater::{Cursor, ErrorKind, Position, StoredEvent};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::{Shared, problem::Problem, request::Query, sse, wanted::Wanted};
+use crate::{Shared, messages::Messages, problem::Problem, request::Query, sse, wanted::Wanted};
 
 /// After how many positions without an event that is wanted the client is told how far it is.
 const CHECKPOINT: u64 = 1_000;
 
 /// How many events are read at once.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
+
+/// At how many bytes what goes out at once ends, behind a whole message.
+const CHUNK: usize = 64 << 10;
 
 /// What a feed is to hold.
 #[derive(Deserialize, IntoParams)]
@@ -55,15 +56,17 @@ pub(crate) async fn follow(
     let wanted = Wanted::new(query.streams.as_deref(), query.types.as_deref())?;
     let after = sse::begin(&shared.log, &headers, query.from.as_deref()).await?;
     let cursor = shared.log.subscribe(wanted.filter(), after);
-    let feed = Feed { cursor, wanted, batch: Vec::new().into_iter(), told: after };
-    let messages =
-        stream::unfold(feed, |mut feed| async { feed.next().await.map(|message| (message, feed)) });
-    Ok(sse::answer(messages))
+    let messages = shared.messages.clone();
+    let feed = Feed { cursor, wanted, messages, batch: Vec::new().into_iter(), told: after };
+    let texts =
+        stream::unfold(feed, |mut feed| async { feed.next().await.map(|text| (text, feed)) });
+    Ok(sse::answer(texts))
 }
 
 struct Feed {
     cursor: Cursor,
     wanted: Wanted,
+    messages: Arc<Messages>,
     /// Read and not yet sent.
     batch: std::vec::IntoIter<StoredEvent>,
     /// The last position that the client was told.
@@ -71,19 +74,19 @@ struct Feed {
 }
 
 impl Feed {
-    /// The next message; `None` where the log cannot be read any more.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next messages; `None` where the log cannot be read any more.
+    async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some(event) = self.batch.by_ref().find(|event| self.wanted.fits(event)) {
-                self.told = event.position;
-                return message(&event);
+            let text = self.take()?;
+            if !text.is_empty() {
+                return Some(text);
             }
             let reached = self.cursor.position();
             if reached.0.saturating_sub(self.told.0) >= CHECKPOINT {
                 self.told = reached;
-                return Some(
-                    Event::default().id(reached.to_string()).event("checkpoint").data("{}"),
-                );
+                let mut text = String::new();
+                sse::write(&mut text, Some(reached), "checkpoint", "{}");
+                return Some(text);
             }
             match self.cursor.next_batch(BATCH).await {
                 Ok(batch) => self.batch = batch.events.into_iter(),
@@ -97,14 +100,27 @@ impl Feed {
             }
         }
     }
-}
 
-/// An event as a message; `None` where it holds no JSON.
-fn message(event: &StoredEvent) -> Option<Event> {
-    let json = event.to_json().inspect_err(|_| {
-        tracing::error!(position = %event.position, "an event holds no JSON: its feed has ended");
-    });
-    // A type may hold what ends a line of the protocol; names in the log hold no control characters.
-    let message = Event::default().id(event.position.to_string());
-    Some(message.event(&event.event.event_type).data(json.ok()?))
+    /// The messages of what was read, as many as go out at once; `None` where an event holds no JSON.
+    fn take(&mut self) -> Option<String> {
+        let mut text = String::new();
+        while text.len() < CHUNK
+            && let Some(event) = self.batch.as_slice().first()
+        {
+            if self.wanted.fits(event) {
+                // A type may hold what ends a line of the protocol; names in the log hold no control characters.
+                if self.messages.write(event, &mut text).is_err() {
+                    // What comes before it is sent first.
+                    if !text.is_empty() {
+                        break;
+                    }
+                    tracing::error!(position = %event.position, "an event holds no JSON: its feed has ended");
+                    return None;
+                }
+                self.told = event.position;
+            }
+            self.batch.next();
+        }
+        Some(text)
+    }
 }

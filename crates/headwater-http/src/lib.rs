@@ -22,6 +22,7 @@ mod consumers;
 mod described;
 mod feed;
 mod health;
+mod messages;
 mod operate;
 mod pages;
 pub mod problem;
@@ -55,6 +56,7 @@ pub use self::{
     tags::POSITION,
 };
 use self::{
+    messages::Messages,
     problem::{KINDS, METHOD_NOT_ALLOWED, NOT_FOUND},
     request::RequestId,
 };
@@ -77,6 +79,8 @@ pub struct Api {
 struct Shared {
     log: Log,
     app: Arc<App>,
+    /// What the feeds send.
+    messages: Arc<Messages>,
     /// Where the routes are mounted.
     path: Arc<str>,
 }
@@ -199,6 +203,7 @@ impl Api {
             .with_state(Shared {
                 log: self.log.clone(),
                 app: self.app.clone(),
+                messages: Arc::new(Messages::new()),
                 path: self.path.clone(),
             })
     }

@@ -1,16 +1,15 @@
 //! What all answers without end have in common: where they begin, and how they are sent (Server-Sent Events).
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, fmt::Write as _, time::Duration};
 
 use axum::{
+    body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    response::{
-        IntoResponse as _, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+    response::{IntoResponse as _, Response},
 };
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use headwater::{Log, Position};
+use tokio::time::timeout;
 
 use crate::{
     problem::{BEYOND_THE_END, MALFORMED_REQUEST, Problem},
@@ -54,16 +53,28 @@ pub(crate) async fn begin(
     Ok(after)
 }
 
-/// The answer that sends these messages for as long as the client listens.
-pub(crate) fn answer(messages: impl Stream<Item = Event> + Send + 'static) -> Response {
+/// Adds a message to `text`. Neither `event` nor `data` holds what ends a line.
+pub(crate) fn write(text: &mut String, id: Option<Position>, event: &str, data: &str) {
+    if let Some(id) = id {
+        let _ = writeln!(text, "id: {id}");
+    }
+    let _ = writeln!(text, "event: {event}\ndata: {data}\n");
+}
+
+/// The answer that sends these messages for as long as the client listens; an item holds one or several, whole.
+pub(crate) fn answer(messages: impl Stream<Item = String> + Send + 'static) -> Response {
     // Sent at once, so that the client knows that it is connected.
-    let first = Event::default().retry(RETRY).comment("follows");
-    let messages = futures_util::stream::iter([first]).chain(messages).map(Ok::<_, Infallible>);
-    let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("hb"));
-    let mut response = sse.into_response();
-    // Proxies would keep messages back until they have many.
-    let unbuffered = HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(unbuffered, HeaderValue::from_static("no"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    let first = format!("retry: {}\n: follows\n\n", RETRY.as_millis());
+    let messages = stream::unfold(Box::pin(messages), |mut messages| async {
+        let next = timeout(HEARTBEAT, messages.next()).await;
+        Some((next.unwrap_or_else(|_nothing| Some(": hb\n\n".into()))?, messages))
+    });
+    let all = stream::iter([first]).chain(messages).map(Ok::<_, Infallible>);
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // Proxies would keep messages back until they have many.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(all)).into_response()
 }
