@@ -30,7 +30,11 @@ pub(crate) struct ChangesQuery {
 /// `id`. What changes rows without a new event, as a rollback does, is not told. Of a projection in SQL nobody knows which
 /// rows change: it is refused.
 #[utoipa::path(
-    get, path = "/projections/{name}/changes", tag = "read", params(("name" = String, Path), ChangesQuery),
+    get, path = "/projections/{name}/changes", tag = "read",
+    params(
+        ("name" = String, Path), ChangesQuery,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The last position that one has"),
+    ),
     responses(
         (status = 200, description = "Messages without end", content_type = "text/event-stream", body = String),
         (status = 400, description = "A parameter or Last-Event-ID is no position"),

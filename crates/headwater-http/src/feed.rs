@@ -42,7 +42,8 @@ pub(crate) struct FeedQuery {
 /// Each message has the position as its `id`, the type as its `event`, and the event as its `data`. Where nothing
 /// is wanted for 1,000 positions, a message `checkpoint` tells how far the feed is.
 #[utoipa::path(
-    get, path = "/feed", tag = "read", params(FeedQuery),
+    get, path = "/feed", tag = "read",
+    params(FeedQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The last position that one has")),
     responses(
         (status = 200, description = "Messages without end", content_type = "text/event-stream", body = String),
         (status = 409, description = "Last-Event-ID lies behind the end of the log"),
