@@ -84,7 +84,8 @@ async fn run(options: &Options, rate: u32) {
     timeout(PATIENCE, connected.wait()).await.expect("the clients connect");
     let url = database.url().to_owned();
     // On a thread of its own: behind the clients' work it would be told of its commits too late.
-    let writer = thread::spawn(move || append(&url, events, rate));
+    let (end, ended) = oneshot::channel();
+    let writer = thread::spawn(move || append(&url, events, rate, ended));
     let mut arrivals = Vec::new();
     let enough = Duration::from_secs(1) * events / rate + PATIENCE;
     let all = async {
@@ -93,6 +94,7 @@ async fn run(options: &Options, rate: u32) {
         }
     };
     timeout(enough, all).await.expect("each client gets all events");
+    drop(end);
     let committed = writer.join().unwrap();
     let took = |since: Instant, until: Instant| (until - since).as_secs_f64();
     let first = *committed.iter().min().unwrap();
@@ -112,7 +114,8 @@ async fn run(options: &Options, rate: u32) {
 }
 
 /// Appends events at a steady rate, each by itself, and yields when each was acknowledged, in the order of positions.
-fn append(url: &str, events: u32, rate: u32) -> Vec<Instant> {
+/// It stays until `ended`: a writer that is gone tells nobody of its last commits.
+fn append(url: &str, events: u32, rate: u32, ended: oneshot::Receiver<()>) -> Vec<Instant> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let log = headwater::connect(url).await.unwrap();
@@ -132,6 +135,7 @@ fn append(url: &str, events: u32, rate: u32) -> Vec<Instant> {
         }
         let committed: headwater::Result<Vec<_>> = appends.join_all().await.into_iter().collect();
         let mut committed = committed.expect("each event is appended");
+        let _ = ended.await;
         committed.sort_unstable();
         let positions = committed.iter().map(|(position, _)| *position);
         assert!(positions.eq(1..=u64::from(events)), "the log of a run begins at 1, without holes");
