@@ -102,15 +102,15 @@ pub async fn serve(
     let (mut served, mut stop) = (JoinSet::new(), pin!(stop));
     loop {
         let next = async {
-            let accepted = listener.accept().await;
-            (accepted, places.take().await)
+            let (stream, _) = listener.accept().await?;
+            io::Result::Ok((stream, places.take().await))
         };
-        let (accepted, (place, leave)) = tokio::select! {
+        let next = tokio::select! {
             next = next => next,
             () = stop.as_mut() => break,
         };
         // A client that has gone already, or no file to be had.
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, (place, leave))) = next else {
             sleep(EXHAUSTED).await;
             continue;
         };
