@@ -80,8 +80,8 @@ const CHECKS: &[Check] = &[
     Check {
         name: "visits",
         shows: "the funnel",
-        found: "select visit, viewed, added, ordered from {visits}",
-        counted: "select coalesce(correlation_id, <id>) as visit, \
+        found: "select visit, began_at, viewed, added, ordered from {visits}",
+        counted: "select coalesce(correlation_id, <id>) as visit, min(occurred_at), \
                          <any>(type = 'product.viewed'), \
                          <any>(type = 'cart.item_added' \
                                or type = 'button.clicked' and data ->> 'button_id' = 'add_to_cart'), \
@@ -140,10 +140,13 @@ const CHECKS: &[Check] = &[
     Check {
         name: "order_views",
         shows: "orders by where they stand",
-        found: "select status, count(*) from {order_views} group by 1",
-        counted: "select substr(type, 7), count(*) \
-                  from e where category = 'order' \
-                           and version = (select max(version) from e later where later.stream = e.stream) group by 1",
+        found: "select status, currency, count(*), cast(sum(total) as bigint) from {order_views} group by 1, 2",
+        counted: "select substr(e.type, 7), o.currency, count(*), cast(sum(o.total) as bigint) \
+                  from (select stream, max(version) as version, max(data -> 'total' ->> 'currency') as currency, \
+                               sum(case when type = 'order.placed' \
+                                        then cast(data -> 'total' ->> 'amount' as bigint) end) as total \
+                        from e where category = 'order' group by stream) o \
+                  join e on e.stream = o.stream and e.version = o.version group by 1, 2",
     },
     Check {
         name: "customer_totals",

@@ -9,6 +9,7 @@ mod visitor;
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{Mutex as SyncMutex, PoisonError},
     time::Duration,
 };
@@ -18,8 +19,8 @@ use headwater::{ErrorKind, Result};
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep_until},
+    sync::{Mutex, Semaphore, SemaphorePermit},
+    time::{Instant, sleep_until, timeout},
 };
 
 use self::{mix::Mix, visitor::Visitor};
@@ -47,6 +48,9 @@ pub(crate) struct TrafficOptions {
     #[arg(long, default_value_t, value_name = "KIND=PARTS,...")]
     mix: Mix,
 }
+
+/// How long commands that are on their way may take when no more are to come.
+const ANSWERS: Duration = Duration::from_secs(5);
 
 /// The arguments of `shop traffic`.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,10 +84,19 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     let log = options.connect().await?;
     let traffic = Traffic::new(Shop::new(&log)?, args.options);
     let end = args.duration.map(|length| Instant::now() + Duration::from(length));
-    let ended = tokio::select! {
-        () = interrupt.requested() => Ok(()),
-        () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
-        failed = traffic.run() => failed,
+    let ended = {
+        let mut visitors = pin!(traffic.run());
+        let ended = tokio::select! {
+            () = interrupt.requested() => Ok(()),
+            () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
+            failed = visitors.as_mut() => failed,
+        };
+        // What is on its way is answered, and counted.
+        let answered = timeout(ANSWERS, traffic.pace.close());
+        tokio::select! {
+            _ = answered => ended,
+            failed = visitors => ended.and(failed),
+        }
     };
     log.close().await;
     ended?;
@@ -155,17 +168,33 @@ struct Pace {
     rate: f64,
     begun: Instant,
     next: Mutex<(Instant, StdRng)>,
+    /// As many commands as may be on their way at once.
+    under_way: Semaphore,
 }
+
+/// A command on its way.
+type Turn<'a> = SemaphorePermit<'a>;
+
+/// More than there are visitors.
+const MANY: u32 = 1 << 20;
 
 impl Pace {
     fn new(rps: u32, seed: u64) -> Self {
         let begun = Instant::now();
         let next = Mutex::new((begun, StdRng::seed_from_u64(seed)));
-        Self { rate: rps.into(), begun, next }
+        let many = usize::try_from(MANY).unwrap_or(usize::MAX);
+        Self { rate: rps.into(), begun, next, under_way: Semaphore::new(many) }
     }
 
-    /// Waits for one's turn; whoever came first goes first.
-    async fn turn(&self) {
+    /// Lets no more commands through, and waits for those that are on their way.
+    async fn close(&self) {
+        let all = self.under_way.acquire_many(MANY).await;
+        // None comes any more.
+        all.into_iter().for_each(SemaphorePermit::forget);
+    }
+
+    /// Waits for one's turn, which is over with what is yielded; whoever came first goes first.
+    async fn turn(&self) -> Turn<'_> {
         let mut next = self.next.lock().await;
         let (at, random) = &mut *next;
         sleep_until(*at).await;
@@ -175,5 +204,6 @@ impl Pace {
         // Who was held up catches up a moment, and not for ever.
         let earliest = Instant::now() - Duration::from_millis(100);
         *at = (*at + Duration::from_secs_f64(gap)).max(earliest);
+        self.under_way.acquire().await.expect("it is never closed")
     }
 }

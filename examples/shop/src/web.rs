@@ -12,7 +12,11 @@ use axum::http::HeaderValue;
 use headwater::Log;
 use headwater_cli::{Exit, Failure, Interrupt, Options, Output, Prometheus, redact};
 use headwater_http::{Access, Api, Bounds, Role};
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use crate::{
     Shop, http,
@@ -30,6 +34,9 @@ Examples:
 /// How long requests that are under way, and then the log, may take when the process is asked to
 /// end.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// How long a new shop may take to make its read models before it says where it is.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// Where the shop listens.
 #[derive(Clone, Debug, clap::Args)]
@@ -134,7 +141,7 @@ async fn until_asked_to_end(
     let latecomer = Arc::new(Latecomer::new(log));
     let live =
         Live::new(log, app.clone(), recent.clone(), clock, latecomer.clone(), operable).await?;
-    say(options, &live, listener.local_addr()?)?;
+    let (database, address) = (live.database().to_owned(), listener.local_addr()?);
     let health = http::health(log, &app, &access, metrics);
     let others = page::router(live, latecomer.clone()).merge(health);
     let routes = http::router(shop.clone(), &access, others).layer(http::cors(origins.clone()));
@@ -148,15 +155,22 @@ async fn until_asked_to_end(
     let mut bounds = Bounds::default();
     bounds.grace = GRACE;
     let mut server = tokio::spawn(headwater_http::serve(listener, routes, bounds, stopped));
+    let said = async {
+        // Whoever opens a page then finds its read models; a database that is away is no reason to say nothing.
+        let _ = timeout(FIRST, built(&shop)).await;
+        say(options, &database, address)?;
+        std::future::pending::<Result<(), Failure>>().await
+    };
     let visitors = async {
         match traffic {
-            Some(options) => Traffic::new(shop, options).run().await,
+            Some(options) => Traffic::new(shop.clone(), options).run().await,
             None => std::future::pending().await,
         }
     };
     let ended = tokio::select! {
         // It tells the other instances before it ends, so that they take over at once.
         ended = app.run_until(log, interrupt.requested()) => ended.map_err(Failure::from),
+        failed = said => failed,
         failed = visitors => failed.map_err(Failure::from),
         failed = latecomer.run() => failed.map_err(Failure::from),
         () = recent.follow() => Ok(()),
@@ -171,13 +185,20 @@ async fn until_asked_to_end(
     ended
 }
 
-fn say(options: &Options, live: &Live, address: SocketAddr) -> Result<(), Failure> {
+/// Waits until the read models of a new shop are there.
+async fn built(shop: &Shop) {
+    while !shop.is_built().await.unwrap_or(false) {
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn say(options: &Options, database: &str, address: SocketAddr) -> Result<(), Failure> {
     let mut out = Output::new(options);
     let (log, url) = (redact(options.database_url()?), format!("http://{address}"));
     if out.is_json() {
         out.object(&serde_json::json!({ "url": url, "log": log }))?;
     } else {
-        out.line(format!("The log:  {log} ({})", live.database()))?;
+        out.line(format!("The log:  {log} ({database})"))?;
         out.line(format!("The shop: {url}"))?;
         out.line(format!("At work:  {url}/dashboard"))?;
         out.line("Ctrl-C ends it; the next start goes on from there.")?;

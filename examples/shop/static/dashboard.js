@@ -107,13 +107,15 @@ function clickDays(days) {
 const button = ({ button_id, clicks }) => ({ name: button_id, value: clicks, words: whole.format(clicks) });
 const trend = (now, before) => (now > before ? "▲" : now < before ? "▼" : "＝");
 
-function products({ generation, products: list }, by, span, currency) {
+function products({ generation, products: list, window_seconds: length, until }, by, span, currency) {
+  // The minute that is running is compared with as much of the window before.
+  const part = (length - 60 + (Date.parse(until) / 1000) % 60) / length;
   const words = by.is === "revenue" ? money(currency, { maximumFractionDigits: 0 }) : (n) => whole.format(n);
   set("products-what", `${by.words}, last ${span.words}, build ${generation}`);
   bars($("products"), list.map((product) => ({
     name: product.title ?? product.sku, value: product[by.is], title: `${words(product.before)} in the ${span.words} before`,
     // A minute that is running is not compared with a whole one.
-    words: span.is === "1m" ? words(product[by.is]) : `${words(product[by.is])} ${trend(product[by.is], product.before)}`,
+    words: span.is === "1m" ? words(product[by.is]) : `${words(product[by.is])} ${trend(product[by.is], product.before * part)}`,
   })));
 }
 
@@ -123,8 +125,8 @@ async function how({ currentTarget: details }) {
   const { how: check } = details.parentElement.dataset;
   const explained = await ask("/api/explained").catch(() => []);
   const found = explained.find((one) => one.check === check);
-  const words = found ? ["From the read model ", element("b", {}, found.check), ":",
-    element("pre", {}, found.read_model), "which is, counted from the events themselves:", element("pre", {}, found.events),
+  const words = found ? ["It adds up what falls into its window, of the read model ", element("b", {}, found.check), ":",
+    element("pre", {}, found.read_model), "whose rows are, counted from the events themselves:", element("pre", {}, found.events),
     element("code", {}, "shop verify"), " compares them."] : ["The shop does not answer."];
   details.lastChild.replaceChildren(...words);
 }

@@ -69,8 +69,10 @@ export function eventLog() {
     closed = [401, 403, 404].includes(answer?.status);
     if (closed) return;
     if (!answer?.ok || !told) {
-      set("wanted-words", answer?.status === 400 ? told?.detail ?? "" : "no answer, trying again");
-      if (answer?.status !== 400) timer = setTimeout(() => begin(head), 2000);
+      const wrong = answer?.status >= 400 && answer.status < 500;
+      set("wanted-words", wrong ? told?.detail ?? "" : "no answer, trying again");
+      if (wrong) $("events").replaceChildren();
+      else timer = setTimeout(() => begin(head), 2000);
       return;
     }
     [waiting, seen] = [[], 0];
@@ -79,7 +81,8 @@ export function eventLog() {
     const both = query.has("streams") && query.has("types") ? "of these types in these streams" : "";
     set("wanted-words", told.events.length ? both : `nothing so far ${both}`);
     if (paused) return;
-    end = follow(query, Math.max(head, seen), (event) => { set("wanted-words", both); add(event); });
+    end = follow(query, Math.max(head, seen), (event) => { set("wanted-words", both); add(event); },
+      () => begin(0));
   }
 
   // The event with what it came from and led to, as a tree: as far as that lies nearby.

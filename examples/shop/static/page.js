@@ -19,9 +19,10 @@ export function element(name, attributes = {}, ...children) {
 }
 
 // Follows the log behind a position, also when it was cut off, or refused because the server was starting. Each event comes
-// once and in order, as an object; `query` says which are wanted. Yields what ends it.
-export function follow(query, from, show) {
-  let [feed, last, timer] = [null, from, null];
+// once and in order, as an object; `query` says which are wanted. `lost` is called where the log is another one than it was.
+// Yields what ends it.
+export function follow(query, from, show, lost) {
+  let [feed, last, timer, ended] = [null, from, null, false];
   const open = () => {
     const all = new URLSearchParams(query);
     all.set("from", last);
@@ -35,11 +36,18 @@ export function follow(query, from, show) {
     feed.addEventListener("checkpoint", (message) => come(message, false));
     // A browser comes back by itself where the connection broke, and not where it was refused.
     feed.addEventListener("error", () => {
-      if (feed.readyState === EventSource.CLOSED) timer = setTimeout(open, 2000);
+      if (feed.readyState === EventSource.CLOSED) timer = setTimeout(again, 2000);
     });
   };
+  const again = async () => {
+    const answer = await fetch("/log/all?direction=backward&limit=1").catch(() => null);
+    const newest = answer?.ok ? (await answer.json()).events[0]?.position ?? 0 : null;
+    if (ended) return;
+    if (newest !== null && newest < last) lost();
+    else open();
+  };
   open();
-  return () => { clearTimeout(timer); feed.close(); };
+  return () => { ended = true; clearTimeout(timer); feed.close(); };
 }
 
 // A list of bars; each with a name, a value, and the value in words. Those that stay move to their new length.

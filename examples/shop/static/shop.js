@@ -198,7 +198,7 @@ function followAll(from = seen) {
       order.steps.push(event);
       showOrder();
     }
-  });
+  }, () => location.reload());
 }
 
 async function readCatalogue() {

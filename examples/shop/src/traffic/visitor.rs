@@ -87,17 +87,18 @@ impl Visitor {
                 told += 1;
                 pressed = Some(self.event_id(told));
                 if told > before {
-                    pace.turn().await;
+                    let _turn = pace.turn().await;
                     added.count(self.tell(shop, &session, told, &event).await?);
                 }
                 continue;
             }
             // Each step so far made an event; done again, it only yields its first result.
+            let mut turn = None;
             if number >= cart.version {
                 if let Step::Idle { seconds } = step {
                     tokio::time::sleep(Duration::from_secs(*seconds)).await;
                 }
-                pace.turn().await;
+                turn = Some(pace.turn().await);
             }
             let command_id = Some(Uuid::new_v5(&self.cart_id.0, &number.to_be_bytes()));
             let correlation_id = Some(self.cart_id.0);
@@ -106,6 +107,7 @@ impl Visitor {
             let options =
                 CommandOptions { command_id, correlation_id, causation_id, ..Default::default() };
             added.count(self.step(shop, *step, &options).await?);
+            drop(turn);
             number += 1;
         }
         Ok(())

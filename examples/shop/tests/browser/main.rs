@@ -293,6 +293,16 @@ async fn the_event_log_tells_where_an_event_comes_from() {
     press(&folder, 4);
     page.click("#hold").await;
     page.until_there_are(4, "#events tr").await;
+
+    // The log is gone, and another one begins.
+    shop.end("-KILL");
+    for file in ["shop.db", "shop.db-wal", "shop.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(file));
+    }
+    let shop = serve(&folder.log(), &port);
+    press(&folder, 5);
+    page.until_there_are(1, "#events tr").await;
+    assert_eq!(page.texts("#events td:nth-child(4)").await, ["1"]);
     drop(shop);
 }
 

@@ -48,6 +48,10 @@ async fn the_events_of_a_checkout_lie_together() {
     let types: Vec<_> = events.iter().map(|event| &*event.event.event_type).collect();
     let checkout = ["cart.checked_out", "order.placed", "order.confirmed"];
     assert_eq!(types[types.len() - 3..], checkout);
+    let [closed, placed, confirmed] = &events[types.len() - 3..] else { panic!("three") };
+    assert_eq!(closed.causation_id, None, "nobody has said what it follows from");
+    assert_eq!(placed.causation_id, Some(closed.id));
+    assert_eq!(confirmed.causation_id, Some(placed.id));
     assert!(order.ends_with(events.last().unwrap().stream.id()));
 }
 
