@@ -13,18 +13,20 @@ Examples:
   shop audit --json | jq 'select(.ok | not)'";
 
 /// A read model, and how a person would count the same.
-struct Check {
+#[derive(Clone, Copy)]
+pub(crate) struct Check {
     /// The read model's name.
-    name: &'static str,
+    pub name: &'static str,
     /// What the dashboard makes of it.
-    shows: &'static str,
+    pub shows: &'static str,
     /// Its numbers.
-    found: &'static str,
+    pub found: &'static str,
     /// The same, counted from the events `e`. What the two databases write differently stands in angle brackets.
-    counted: &'static str,
+    pub counted: &'static str,
 }
 
-const CHECKS: &[Check] = &[
+/// One for each read model that the dashboard takes numbers from.
+pub(crate) const CHECKS: &[Check] = &[
     Check {
         name: "button_clicks",
         shows: "button clicks, all time",
@@ -193,15 +195,6 @@ pub struct Audited {
     pub only_counted: i64,
 }
 
-/// How a number comes about, for those who ask.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Explained {
-    check: &'static str,
-    shows: &'static str,
-    read_model: String,
-    events: String,
-}
-
 /// Runs `shop audit`.
 ///
 /// # Errors
@@ -281,31 +274,13 @@ pub async fn audit(log: &Log) -> Result<Vec<Audited>> {
     Ok(audited)
 }
 
-/// How each number comes about, in the SQL of this database.
-pub(crate) async fn explained(log: &Log) -> Result<Vec<Explained>> {
-    let sqlite = is_sqlite(log).await?;
-    // As a person writes it, who has not chosen a schema.
-    let schema = if sqlite { "" } else { "headwater." };
-    let all_events = format!("{schema}all_events");
-    let plain = |sql: &str| sql.replace('{', schema).replace('}', "");
-    let explain = |check: &Check| Explained {
-        check: check.name,
-        shows: check.shows,
-        read_model: plain(check.found),
-        events: format!(
-            "with e as (select * from {all_events}) {}",
-            spelled(check.counted, sqlite)
-        ),
-    };
-    Ok(CHECKS.iter().map(explain).collect())
-}
-
-async fn is_sqlite(log: &Log) -> Result<bool> {
+/// Whether it lies in SQLite.
+pub(crate) async fn is_sqlite(log: &Log) -> Result<bool> {
     Ok(log.store().describe().await?.starts_with("SQLite"))
 }
 
 /// A count as this database writes it.
-fn spelled(sql: &str, sqlite: bool) -> String {
+pub(crate) fn spelled(sql: &str, sqlite: bool) -> String {
     DIFFERENT.iter().fold(sql.to_owned(), |sql, (word, postgres, lite)| {
         sql.replace(word, if sqlite { lite } else { postgres })
     })

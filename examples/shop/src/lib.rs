@@ -7,6 +7,7 @@ pub mod audit;
 mod checkout;
 pub mod demo;
 pub mod domain;
+mod explain;
 pub mod http;
 pub mod import;
 mod length;

@@ -18,7 +18,7 @@ use axum::{
 use serde_json::{Map, Value};
 
 use crate::{
-    audit::{self, Explained},
+    explain::{self, Explained},
     http::{Body, Problem},
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
 
 /// How each number of the dashboard comes about.
 async fn explain(State(live): State<Arc<Live>>) -> Result<Json<Vec<Explained>>, Problem> {
-    Ok(Json(audit::explained(live.log()).await?))
+    Ok(Json(explain::explained(live.log()).await?))
 }
 
 /// Lets the latecomer join. What it takes is JSON, which a page of another origin cannot send unasked.

@@ -119,15 +119,42 @@ function products({ generation, products: list, window_seconds: length, until },
   })));
 }
 
+// When the windows end that are shown.
+let until = null;
+
+// The window of a panel as its SQL writes it, and what is picked there.
+function windowOf(check) {
+  const SECONDS = { "1m": 60, "5m": 300, "1h": 3600, "24h": 86_400, "30d": 30 * 86_400 };
+  const [end, span] = [Date.parse(until) / 1000, SECONDS[$("window").value]];
+  const text = (at) => new Date(at * 1000).toISOString().replace("Z", "000Z");
+  const rows = (end, step, length) => {
+    const last = Math.floor(end / step) * step;
+    return { behind: text(last - Math.ceil(length / step) * step), until: text(last) };
+  };
+  const day = ({ behind, until: to }) => ({ behind: behind.slice(0, 10), until: to.slice(0, 10) });
+  switch (check) {
+    case "click_seconds": return rows(end - 1, 1, 60);
+    case "button_minutes": return rows(end, 60, 300);
+    case "product_minutes": return { ...rows(end, 60, span), by: $("by").value };
+    case "visits": return { behind: text(end - span), until: text(end) };
+    case "sales_minutes": return $("sold").value === "1h" ? rows(end, 60, 3600)
+      : { behind: text((Math.floor(end / 900) - 95) * 900 - 60), until: text(end) };
+    case "sales_days": return day(rows(end, 86_400, 30 * 86_400));
+    case "click_days": return day(rows(end, 86_400, 14 * 86_400));
+    default: return {};
+  }
+}
+
 // How a number comes about, and the count over the events that gives the same.
 async function how({ currentTarget: details }) {
   if (!details.open) return;
   const { how: check } = details.parentElement.dataset;
   const explained = await ask("/api/explained").catch(() => []);
   const found = explained.find((one) => one.check === check);
-  const words = found ? ["It adds up what falls into its window, of the read model ", element("b", {}, found.check), ":",
-    element("pre", {}, found.read_model), "whose rows are, counted from the events themselves:", element("pre", {}, found.events),
-    element("code", {}, "shop verify"), " compares them."] : ["The shop does not answer."];
+  const now = (sql) => Object.entries(windowOf(check)).reduce((text, [word, value]) => text.replaceAll(`<${word}>`, value), sql);
+  const words = found && until ? ["From the read model ", element("b", {}, found.check), ":", element("pre", {}, now(found.read_model)),
+    "which is, counted from the events themselves:", element("pre", {}, now(found.events)),
+    element("code", {}, "shop verify"), " compares all rows of both."] : ["The shop does not answer."];
   details.lastChild.replaceChildren(...words);
 }
 
@@ -153,7 +180,7 @@ async function refresh() {
     price = money(currency, { notation: "compact", maximumFractionDigits: 1 });
     // Of a past that is played a day may pass in a second.
     if (live.played && !played) [$("sold").value, $("window").value] = ["30d", "24h"];
-    played = live.played;
+    [played, until] = [live.played, live.until];
     tiles(live);
     eventRate(live);
     clickDays(live.click_days);

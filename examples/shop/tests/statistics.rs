@@ -110,6 +110,9 @@ on_both! {
     rows_come_as_they_change:
         s_23_rows_come_as_they_change_on_sqlite,
         s_23_rows_come_as_they_change_on_postgresql;
+    the_sql_of_a_panel_gives_its_number:
+        the_sql_of_a_panel_gives_its_number_on_sqlite,
+        the_sql_of_a_panel_gives_its_number_on_postgresql;
     versions_come_and_go_while_it_is_asked:
         s_27_versions_come_and_go_while_it_is_asked_on_sqlite,
         s_27_versions_come_and_go_while_it_is_asked_on_postgresql;
@@ -141,12 +144,6 @@ async fn the_numbers_are_those_of_the_events(place: Place) {
         audits += 1;
     }
     assert!(audits > 0 && rows > 0, "{audits} audits, {rows} rows at least");
-    // What the page shows of it can be run as it stands.
-    for explained in json(&serving, "/api/explained").as_array().unwrap() {
-        for sql in ["read_model", "events"] {
-            place.query(explained[sql].as_str().unwrap()).await;
-        }
-    }
     drop(serving);
     let verified = place.run(&["verify"]);
     assert_eq!((verified.code, verified.out.matches("ok ").count()), (0, 12), "{verified:?}");
@@ -159,6 +156,93 @@ async fn the_numbers_are_those_of_the_events(place: Place) {
     assert_eq!(altered.code, 1, "{altered:?}");
     assert!(altered.out.contains("DIFFERS button_clicks"), "{altered:?}");
     assert_eq!(altered.out.matches("ok ").count(), 11, "{altered:?}");
+}
+
+/// What each panel explains itself by, from its read model and from the events, is what `/stats` says of the same window.
+async fn the_sql_of_a_panel_gives_its_number(place: Place) {
+    place.visitors("3s");
+    let serving = place.serve();
+    let until = Utc::now() - TimeDelta::seconds(1);
+    let at = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    let whole =
+        |step: i64| DateTime::from_timestamp(until.timestamp().div_euclid(step) * step, 0).unwrap();
+    let (minute, second, day) = (whole(60), whole(1), whole(86_400));
+    let back = |from: DateTime<Utc>, seconds| at(from - TimeDelta::seconds(seconds));
+    let explained = json(&serving, "/api/explained");
+    let stats = |path: &str| json(&serving, &format!("/stats/{path}&until={}", at(until)));
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let rows = |answer: &Value, rows: &str, columns: &[&str]| -> Vec<Vec<String>> {
+        let row = |row: &Value| columns.iter().map(|column| text(&row[*column])).collect();
+        answer[rows].as_array().unwrap().iter().map(row).collect()
+    };
+    let sums = |answer: &Value, of: &str, columns: &[&str]| {
+        let sum = |column: &&str| {
+            let rows = answer[of].as_array().unwrap().iter();
+            rows.map(|row| row[*column].as_i64().unwrap()).sum::<i64>().to_string()
+        };
+        vec![columns.iter().map(sum).collect::<Vec<_>>()]
+    };
+    let (rates, funnel) = (stats("rates?window=60s"), stats("funnel?window=1h"));
+    let one = |answer: &Value, columns: &[&str]| {
+        vec![columns.iter().map(|column| text(&answer[*column])).collect::<Vec<_>>()]
+    };
+    let days = |to: DateTime<Utc>, days: i64| {
+        (back(to, days * 86_400)[..10].to_owned(), at(to)[..10].to_owned())
+    };
+    let (fourteen, thirty) = (days(day, 14), days(day, 30));
+    let clicks = json(&serving, "/api/live")["buttons"]["all"].clone();
+    for (check, (behind, to), expected) in [
+        (
+            "button_clicks",
+            (String::new(), String::new()),
+            rows(&serde_json::json!({ "all": clicks }), "all", &["button_id", "clicks"]),
+        ),
+        (
+            "button_minutes",
+            (back(minute, 300), at(minute)),
+            rows(&stats("buttons?window=5m"), "buttons", &["button_id", "clicks"]),
+        ),
+        (
+            "click_seconds",
+            (back(second, 60), at(second)),
+            one(&rates, &["clicks_per_second", "loads_per_second"]),
+        ),
+        (
+            "product_minutes",
+            (back(minute, 3_600), at(minute)),
+            rows(&stats("top-products?window=1h&by=views"), "products", &["sku", "views"]),
+        ),
+        (
+            "visits",
+            (back(until, 3_600), at(until)),
+            one(&funnel, &["visits", "viewed", "added", "ordered"]),
+        ),
+        (
+            "sales_minutes",
+            (back(minute, 3_600), at(minute)),
+            sums(&stats("sales?window=1h"), "minutes", &["orders", "revenue"]),
+        ),
+        (
+            "sales_days",
+            thirty,
+            sums(&stats("sales-per-day?window=30d"), "days", &["orders", "gross"]),
+        ),
+        ("click_days", fourteen, Vec::new()),
+    ] {
+        let found = explained.as_array().unwrap().iter().find(|one| one["check"] == check).unwrap();
+        let mut both = Vec::new();
+        for sql in ["read_model", "events"] {
+            let sql = found[sql].as_str().unwrap().replace("<behind>", &behind);
+            let sql = sql.replace("<until>", &to).replace("<by>", "views");
+            both.push(place.query(&sql).await);
+        }
+        assert_eq!(both[0], both[1], "{check}");
+        assert!(!both[0].is_empty(), "{check}");
+        if check != "click_days" {
+            assert_eq!(both[0], expected, "{check}");
+        }
+    }
+    assert_eq!(explained.as_array().unwrap().len(), 8);
 }
 
 /// The best products of a window, and what they were in the one before, beside SQL.

@@ -6,6 +6,11 @@
 mod command;
 mod page;
 
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+};
+
 use chrono::Utc;
 use command::{Folder, Serving, shop};
 use headwater_testkit::{eventually, postgres};
@@ -284,6 +289,8 @@ async fn the_event_log_tells_where_an_event_comes_from() {
     page.until_there_are(1, "#events tr").await;
     shop.end("-KILL");
     press(&folder, 2);
+    let refusing = port.clone();
+    tokio::task::spawn_blocking(move || refuse_a_feed(&refusing)).await.unwrap();
     let shop = serve(&folder.log(), &port);
     press(&folder, 3);
     page.until_there_are(3, "#events tr").await;
@@ -304,6 +311,20 @@ async fn the_event_log_tells_where_an_event_comes_from() {
     page.until_there_are(1, "#events tr").await;
     assert_eq!(page.texts("#events td:nth-child(4)").await, ["1"]);
     drop(shop);
+}
+
+/// Refuses all that is asked for on this port, until a feed was: a browser does not ask for it again by itself.
+fn refuse_a_feed(port: &str) {
+    for stream in TcpListener::bind(format!("127.0.0.1:{port}")).unwrap().incoming() {
+        let (mut stream, mut head) = (stream.unwrap(), [0; 2_000]);
+        let read = stream.read(&mut head).unwrap_or(0);
+        let refusal =
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(refusal.as_bytes());
+        if head[..read].starts_with(b"GET /log/feed") {
+            return;
+        }
+    }
 }
 
 /// Types what is to be listed into the event log.
