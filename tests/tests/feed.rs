@@ -8,11 +8,18 @@ use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
-use headwater::{ExpectedVersion, Log, NewEvent, StreamName, connect};
-use headwater_testkit::postgres;
+use headwater::{
+    ExpectedVersion, Log, NewEvent, Settings, StreamName, connect, postgres::PostgresStore,
+};
+use headwater_testkit::{
+    fixtures::{append, events},
+    postgres::{self, direct},
+};
 use serde_json::Value;
+use sqlx::Connection as _;
 use support::serving::{Process, Service, serve};
 use tempfile::TempDir;
 
@@ -114,4 +121,30 @@ async fn s_05_s_06_s_07_s_35_everybody_gets_everything_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s_05_s_06_s_07_s_35_everybody_gets_everything_on_postgresql() {
     everybody_gets_everything(postgres::database().await.url()).await;
+}
+
+/// What a client was told already lies above the ceiling for as long as an earlier writer is under way: it waits there, and
+/// is not told that the log is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_above_a_writer_under_way_is_waited_at() {
+    let database = postgres::database().await;
+    let (url, folder) = (database.url(), TempDir::new().unwrap());
+    let store = PostgresStore::connect(url, Settings::default()).await.unwrap();
+    let log = connect(url).await.unwrap();
+    let mut writer = direct(url).await;
+    let mut open = writer.begin().await.unwrap();
+    store.append_in(&mut open, vec![append("held-1", 1)]).await.unwrap();
+    let free = StreamName::new("free", 1).unwrap();
+    let told = log.append(&free, ExpectedVersion::Any, events(1)).await.unwrap().position();
+    let service = serve(url, folder.path(), "0");
+    let feed = Feed::open(&service, service.token.as_ref().unwrap(), Some(told.0));
+    let follows = thread::spawn(move || feed.take(1));
+    // It is refused at once, or not at all.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!follows.is_finished(), "it was refused");
+    open.commit().await.unwrap();
+    let next = log.append(&free, ExpectedVersion::Any, events(1)).await.unwrap().position();
+    let got = follows.join().unwrap();
+    assert_eq!(got.iter().map(|message| message.id).collect::<Vec<_>>(), [next.0]);
+    log.close().await;
 }

@@ -39,7 +39,7 @@ struct Shared {
     looks: Turns,
     looked: Mutex<Option<Looked>>,
     readings: Turns,
-    /// Changes only in a turn of `readings`.
+    /// Grows only in a turn of `readings`.
     window: Mutex<Window>,
     meter: CeilingMeter,
 }
@@ -120,14 +120,12 @@ impl Tail {
         let look = store.look(behind).await;
         let ceiling = look.map(|look| {
             let ceiling = look.ceiling.position;
-            if reading.is_some() {
-                let mut window = self.window();
-                if ceiling < window.end {
-                    // The log is another one than it was.
-                    *window = Window::behind(ceiling);
-                } else if !look.newest.is_empty() {
-                    window.take_in(look.newest, ceiling);
-                }
+            let mut window = self.window();
+            if ceiling < window.end {
+                // The log is another one than it was: also for who reads on just now.
+                *window = Window::behind(ceiling);
+            } else if reading.is_some() && !look.newest.is_empty() {
+                window.take_in(look.newest, ceiling);
             }
             look.ceiling
         });
@@ -191,8 +189,13 @@ impl Tail {
                 return Ok(false);
             }
         }
-        self.window().take_in(read, until);
-        Ok(true)
+        let mut window = self.window();
+        // Meanwhile a look may have found another log.
+        let same = window.end == end;
+        if same {
+            window.take_in(read, until);
+        }
+        Ok(same)
     }
 
     fn window(&self) -> MutexGuard<'_, Window> {

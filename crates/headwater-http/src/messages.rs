@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use headwater::{Position, StoredEvent};
 use uuid::Uuid;
 
@@ -18,8 +19,8 @@ pub(crate) struct Messages(Box<[Mutex<Kept>]>);
 
 #[derive(Default)]
 struct Kept {
-    /// The id as well, since a log that was restored may hold another event there.
-    of: Option<(Position, Uuid)>,
+    /// The id and the time as well, since a log that was restored may hold another event there, or that one again.
+    of: Option<(Position, Uuid, DateTime<Utc>)>,
     text: String,
 }
 
@@ -36,7 +37,7 @@ impl Messages {
     pub(crate) fn write(&self, event: &StoredEvent, text: &mut String) -> serde_json::Result<()> {
         let place = usize::try_from(event.position.0 % KEPT).unwrap_or(0);
         let mut kept = self.0[place].lock().unwrap_or_else(PoisonError::into_inner);
-        let of = Some((event.position, event.id));
+        let of = Some((event.position, event.id, event.recorded_at));
         if kept.of == of {
             text.push_str(&kept.text);
             return Ok(());
@@ -45,7 +46,7 @@ impl Messages {
         sse::write(text, Some(event.position), &event.event.event_type, &event.to_json()?);
         let written = &text[begun..];
         // One that is behind does not take the place of what the others are about to send.
-        let newer = kept.of.is_none_or(|(position, _)| position <= event.position);
+        let newer = kept.of.is_none_or(|(position, ..)| position <= event.position);
         if newer && written.len() <= LARGEST {
             *kept = Kept { of, text: written.to_owned() };
         }
@@ -55,7 +56,6 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
     use headwater::{Recorded, Stored, StreamName};
 
     use super::*;

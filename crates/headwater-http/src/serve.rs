@@ -5,7 +5,7 @@ use std::{
     io,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -30,8 +30,8 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
-    task::JoinSet,
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::{JoinSet, yield_now},
     time::{Sleep, sleep, timeout},
 };
 
@@ -120,7 +120,7 @@ pub async fn serve(
         let (http, routes, ended) = (http.clone(), routes.clone(), ended.clone());
         served.spawn(async move {
             // A client that breaks off is no fault of the server's.
-            connection(&http, io, routes, leave, ended).await;
+            connection(&http, io, routes, &leave, ended).await;
             drop(place);
         });
         while served.try_join_next().is_some() {}
@@ -135,21 +135,21 @@ async fn connection(
     http: &http1::Builder,
     io: TokioIo<Impatient>,
     routes: Router,
-    leave: oneshot::Receiver<()>,
+    seat: &Seat,
     mut ended: watch::Receiver<()>,
 ) {
-    let (begun, routes) = (AtomicBool::new(false), TowerToHyperService::new(routes));
+    let routes = TowerToHyperService::new(routes);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        begun.store(true, Ordering::Relaxed);
+        seat.begun.store(true, Ordering::Relaxed);
         routes.call(request)
     });
     let mut connection = pin!(http.serve_connection(io, service));
     tokio::select! {
         _ = connection.as_mut() => return,
-        Ok(()) = leave => {}
+        () = seat.leave.notified() => {}
         _ = ended.changed() => {}
     }
-    if begun.load(Ordering::Relaxed) {
+    if seat.begun.load(Ordering::Relaxed) {
         connection.as_mut().graceful_shutdown();
         let _ = connection.await;
     }
@@ -158,8 +158,17 @@ async fn connection(
 /// The places for connections, and those who have one, the oldest first.
 struct Places {
     free: Arc<Semaphore>,
-    taken: VecDeque<oneshot::Sender<()>>,
+    taken: VecDeque<Weak<Seat>>,
     all: usize,
+}
+
+/// What is known of a connection, for as long as it is there.
+#[derive(Default)]
+struct Seat {
+    /// Asks it to leave.
+    leave: Notify,
+    /// Whether it has sent a request.
+    begun: AtomicBool,
 }
 
 impl Places {
@@ -168,24 +177,28 @@ impl Places {
     }
 
     /// A place, for which the oldest connections are asked to leave where there is none; and what asks this one.
-    async fn take(&mut self) -> (OwnedSemaphorePermit, oneshot::Receiver<()>) {
+    async fn take(&mut self) -> (OwnedSemaphorePermit, Arc<Seat>) {
         if self.taken.len() >= 2 * self.all {
-            self.taken.retain(|leave| !leave.is_closed());
+            self.taken.retain(|seat| seat.strong_count() > 0);
         }
         let place = loop {
             let free = self.free.clone();
             if let Ok(place) = free.clone().try_acquire_owned() {
                 break place;
             }
-            let asked = self.taken.pop_front().is_some_and(|leave| leave.send(()).is_ok());
-            let patience = if asked || self.taken.is_empty() { LEAVING } else { Duration::ZERO };
-            if let Ok(Ok(place)) = timeout(patience, free.acquire_owned()).await {
+            let oldest = self.taken.pop_front().and_then(|seat| seat.upgrade());
+            oldest.iter().for_each(|seat| seat.leave.notify_one());
+            // One that is at work, such as a feed, takes its time, and the next one is asked at once.
+            let at_work = oldest.is_none_or(|seat| seat.begun.load(Ordering::Relaxed));
+            if at_work && !self.taken.is_empty() {
+                yield_now().await;
+            } else if let Ok(Ok(place)) = timeout(LEAVING, free.acquire_owned()).await {
                 break place;
             }
         };
-        let (leave, asked) = oneshot::channel();
-        self.taken.push_back(leave);
-        (place, asked)
+        let seat = Arc::<Seat>::default();
+        self.taken.push_back(Arc::downgrade(&seat));
+        (place, seat)
     }
 }
 

@@ -45,8 +45,10 @@ pub(crate) async fn begin(
         None => from.map_or(Ok(Start::Now), |text| Start::parse("from", text))?,
     };
     let after = from.position(log).await?;
-    let end = log.ceiling().await?.position;
-    if after > end {
+    let ceiling = log.ceiling().await?;
+    let end = ceiling.position;
+    // While others write, what a client was told already may lie above the ceiling for a while.
+    if after > end && !ceiling.unsettled {
         let detail = format!("it ends at position {end}, before {after}");
         return Err(Problem::new(BEYOND_THE_END, detail).with("position", end.0));
     }

@@ -14,7 +14,7 @@ use crate::{
     store::PostgresStore,
 };
 
-/// How long the first look of a process waits for the writers that it finds.
+/// How long the first look of a process waits for the writers that it finds, or one after twice as long without any.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// How often it looks again meanwhile.
@@ -31,6 +31,8 @@ pub(crate) struct Settling {
     settled: Option<i64>,
     candidate: Option<i64>,
     writers: Vec<String>,
+    /// When the last look ended.
+    looked: Option<Instant>,
     /// What was last published, and when the next time is.
     published: Option<(i64, Instant)>,
 }
@@ -45,9 +47,10 @@ impl PostgresStore {
     }
 
     /// A first look while others write settles nothing by itself: taken for an answer, it would
-    /// make of a busy log an old one, or an empty one.
+    /// make of a busy log an old one, or an empty one. So does the first one after a long time.
     async fn look_well(&self, settling: &mut Settling, after: Option<Position>) -> Result<Look> {
-        let first = settling.settled.is_none().then(Instant::now);
+        let fresh = settling.looked.is_some_and(|looked| looked.elapsed() < 2 * FIRST);
+        let first = (!fresh).then(Instant::now);
         let mut look = self.look_once(settling, after).await?;
         if let (Some(begun), Some(candidate)) = (first, settling.candidate) {
             let candidate = Position::from_i64(candidate);
@@ -56,6 +59,7 @@ impl PostgresStore {
                 look = self.look_once(settling, after).await?;
             }
         }
+        settling.looked = Some(Instant::now());
         self.publish(settling);
         Ok(look)
     }

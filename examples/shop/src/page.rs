@@ -15,6 +15,7 @@ use axum::{
     http::{HeaderName, StatusCode, header},
     routing::{get, post},
 };
+use headwater_http::{Access, Role};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -34,14 +35,15 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 type Headers = [(HeaderName, &'static str); 4];
 
 /// The routes of the pages; those that cost much or change something, only where the page is operable.
-pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>) -> Router {
+pub(crate) fn router(live: Live, latecomer: Arc<Latecomer>, staff: &Access) -> Router {
     let live = Arc::new(live);
     let file = |kind, text: &'static str| get(move || async move { (headers(kind), text) });
     let operating = if live.is_operable() {
         let machine = Arc::new(TimeMachine::new(live.log()));
-        Router::new()
+        let operating = Router::new()
             .route("/api/at", post(time_machine::answer).with_state(machine))
-            .route("/api/busy-hours", post(join).with_state(latecomer))
+            .route("/api/busy-hours", post(join).with_state(latecomer));
+        staff.guard(Role::Operate, operating)
     } else {
         Router::new()
     };

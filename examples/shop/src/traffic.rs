@@ -86,16 +86,18 @@ pub async fn run(options: &Options, args: TrafficArgs) -> Result<(), Failure> {
     let end = args.duration.map(|length| Instant::now() + Duration::from(length));
     let ended = {
         let mut visitors = pin!(traffic.run());
-        let ended = tokio::select! {
-            () = interrupt.requested() => Ok(()),
-            () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => Ok(()),
-            failed = visitors.as_mut() => failed,
+        let failed = tokio::select! {
+            () = interrupt.requested() => None,
+            () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => None,
+            failed = visitors.as_mut() => Some(failed),
         };
-        // What is on its way is answered, and counted.
-        let answered = timeout(ANSWERS, traffic.pace.close());
-        tokio::select! {
-            _ = answered => ended,
-            failed = visitors => ended.and(failed),
+        match failed {
+            Some(failed) => failed,
+            // What is on its way is answered, and counted.
+            None => tokio::select! {
+                _ = timeout(ANSWERS, traffic.pace.close()) => Ok(()),
+                failed = visitors => failed,
+            },
         }
     };
     log.close().await;

@@ -143,7 +143,7 @@ async fn until_asked_to_end(
         Live::new(log, app.clone(), recent.clone(), clock, latecomer.clone(), operable).await?;
     let (database, address) = (live.database().to_owned(), listener.local_addr()?);
     let health = http::health(log, &app, &access, metrics);
-    let others = page::router(live, latecomer.clone()).merge(health);
+    let others = page::router(live, latecomer.clone(), &access).merge(health);
     let routes = http::router(shop.clone(), &access, others).layer(http::cors(origins.clone()));
     let api = Api::new(log).app(app.clone()).access(access).below("/log");
     let api = origins.into_iter().fold(api, Api::origin).router();

@@ -23,10 +23,13 @@ export function element(name, attributes = {}, ...children) {
 // Yields what ends it.
 export function follow(query, from, show, lost) {
   let [feed, last, timer, ended] = [null, from, null, false];
-  const open = () => {
+  const address = () => {
     const all = new URLSearchParams(query);
     all.set("from", last);
-    feed = new EventSource(`/log/feed?${all}`);
+    return `/log/feed?${all}`;
+  };
+  const open = () => {
+    feed = new EventSource(address());
     const come = ({ lastEventId, data }, event) => {
       if (Number(lastEventId) <= last) return;
       last = Number(lastEventId);
@@ -39,12 +42,18 @@ export function follow(query, from, show, lost) {
       if (feed.readyState === EventSource.CLOSED) timer = setTimeout(again, 2000);
     });
   };
+  // Why it was refused an EventSource does not tell.
   const again = async () => {
-    const answer = await fetch("/log/all?direction=backward&limit=1").catch(() => null);
-    const newest = answer?.ok ? (await answer.json()).events[0]?.position ?? 0 : null;
+    const asked = new AbortController();
+    const patience = setTimeout(() => asked.abort(), 5000);
+    const answer = await fetch(address(), { signal: asked.signal }).catch(() => null);
+    const type = answer?.status === 409 ? (await refusal(answer)).type : null;
+    clearTimeout(patience);
+    asked.abort();
     if (ended) return;
-    if (newest !== null && newest < last) lost();
-    else open();
+    if (type?.endsWith("/beyond-the-end")) lost();
+    else if (answer?.ok) open();
+    else timer = setTimeout(again, 2000);
   };
   open();
   return () => { ended = true; clearTimeout(timer); feed.close(); };

@@ -13,6 +13,8 @@ let order = null;
 let seen = null;
 // Ends what is followed.
 let end = () => {};
+// From where what was done is to be followed, before the visit is known to the log.
+let earliest = Infinity;
 // Positions that are shown, and that of the cart as it was last read.
 const shown = new Set();
 let cartAt = 0;
@@ -181,7 +183,10 @@ function showOrder() {
 
 // Follows the visit, its cart and its order, from what was seen last, or from before.
 function followAll(from = seen) {
+  earliest = Math.min(earliest, from ?? Infinity);
   if (seen === null) return;
+  from = earliest;
+  earliest = Infinity;
   end();
   const streams = [`session-${visit}`, kept.cart && `cart-${kept.cart}`, order && `order-${order.id}`];
   end = follow({ streams: streams.filter(Boolean).join(",") }, Math.min(from, seen), (event) => {
