@@ -26,10 +26,14 @@ async fn a_cursor_whose_reading_breaks_off_yields_each_event_once() {
     let expected = positions(&all(&log).await);
     let mut operator = direct(database.url()).await;
     let mut broken = 0;
-    for wakes in 1..12 {
+    // Where a reading stands after so many wakes is the machine's affair: again, until one was broken off.
+    for wakes in (1..12).cycle().take(110) {
+        if wakes == 1 && broken > 0 {
+            break;
+        }
         let mut cursor = log.subscribe(Filter::all(), Position::START);
         if dropped_at(wakes, cursor.available(1_000)).await.is_some() {
-            break;
+            continue;
         }
         let others = "select pg_terminate_backend(pid) from pg_stat_activity
                       where datname = current_database() and pid <> pg_backend_pid()";
