@@ -43,7 +43,7 @@ fn click() -> Value {
 async fn produce(address: &str, click: &Value) -> Option<(u16, String, String)> {
     let body = click.to_string();
     let request = format!(
-        "POST /produceClickMessage HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\
+        "POST /produceClickMessage HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );

@@ -86,7 +86,7 @@ fn command(answer: &Value) -> (u64, Vec<String>) {
 pub async fn post(address: &str, path: &str, key: &str, body: &Value) -> Option<(u16, Value)> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\nidempotency-key: {key}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nidempotency-key: {key}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -97,7 +97,7 @@ pub async fn post(address: &str, path: &str, key: &str, body: &Value) -> Option<
 
 /// Asks for a page; `None` where the connection broke.
 pub async fn get(address: &str, path: &str) -> Option<(u16, String)> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     send(address, &request).await.map(|(status, _, body)| (status, body))
 }
 
