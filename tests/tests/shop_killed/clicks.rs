@@ -197,7 +197,7 @@ async fn killed_while_clicks_flow(url: &str, seed: u64) {
     let all: Vec<i64> = all.iter().map(|row| row.get("position").unwrap()).collect();
     for (seen, cut_off) in positions {
         assert!(seen == all, "a view has a gap or a double");
-        assert!(cut_off >= KILLS / 2, "a view was cut off {cut_off} times only");
+        assert!(cut_off >= 3, "a view was cut off {cut_off} times only");
     }
     log.close().await;
 }
