@@ -128,8 +128,7 @@ async fn a_visitor_buys_and_sees_each_step_as_it_comes() {
 async fn a_page_goes_on_without_gap_and_double_when_the_server_was_killed() {
     let folder = Folder::new();
     let shop = serve(&folder.log(), "0");
-    let (address, port) =
-        (shop.address.clone(), shop.address.rsplit_once(':').unwrap().1.to_owned());
+    let (address, port) = (shop.address.clone(), shop.port());
     let mut page = Page::new().await;
     page.open(&address, "/").await;
     let visit = visit(&mut page).await;
@@ -250,8 +249,7 @@ async fn the_time_machine_goes_to_any_position() {
 async fn the_event_log_tells_where_an_event_comes_from() {
     let folder = Folder::new();
     let shop = serve(&folder.log(), "0");
-    let (address, port) =
-        (shop.address.clone(), shop.address.rsplit_once(':').unwrap().1.to_owned());
+    let (address, port) = (shop.address.clone(), shop.port());
     let mut page = Page::new().await;
     page.open(&address, "/").await;
     page.click("[data-button=the-chemex-kit]").await;

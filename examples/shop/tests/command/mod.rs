@@ -100,6 +100,11 @@ impl Serving {
         Self { process, address, said }
     }
 
+    /// The port on which it listens, for another one to take its place.
+    pub fn port(&self) -> String {
+        self.address.rsplit_once(':').unwrap().1.to_owned()
+    }
+
     /// The answer to a request: head, in small letters, and body.
     pub fn get(&self, path: &str) -> (String, String) {
         let request =
